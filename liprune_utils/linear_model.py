@@ -1,0 +1,317 @@
+"""The experiment of Section 4.1 and Appendix B: LiPrune against random pruning on a linear model.
+
+Figures 1 and 5 to 9 of the paper, for any number of runs at once. All figures use the same data
+sets, and LiPrune and random pruning share everything but the choice of points.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from liprune_utils.parameters import Parameters, require
+from liprune_utils.problems import LinearData, draw_linear
+from liprune_utils.pruning import num_kept, rank
+from liprune_utils.sgd import Moments, descend, distinct_batches, exact_moments
+
+NUM_POINTS, NUM_TEST, NUM_STEPS, NOISE_SD = 1000, 400, 30, 0.2  # paper, Section 4.1
+STREAMS = {"data": 0, "test": 1, "choice": 2, "batches": 3}
+
+
+@dataclass(frozen=True)
+class LinearModelParameters(Parameters):
+    """Parameters of page 04: one setting of the reader's own, and the size of the experiment."""
+
+    learning_rate: float  # step size of SGD in "your setting", in (0, 1]
+    batch_size: int  # distinct points a step in "your setting"
+    keep_fraction: float  # fraction kept in "your setting", in (0, 1]
+    slope: float  # true slope w*, which the paper does not state
+    num_runs: int  # data sets, each with its own SGD run
+    seed: int  # root of all random streams
+
+    def check(self) -> None:
+        """Check the ranges, and that a batch fits into the kept set."""
+        super().check()
+        rate, runs = self.learning_rate, self.num_runs
+        require(0 < rate <= 1, "learning_rate", rate, "a step size in (0, 1]")
+        count = num_kept(NUM_POINTS, self.keep_fraction)
+        fits = f"from 1 to the {count} points that keep_fraction {self.keep_fraction} keeps"
+        require(1 <= self.batch_size <= count, "batch_size", self.batch_size, fits)
+        require(0 < abs(self.slope) <= 1e3, "slope", self.slope, "not 0, and at most 1000 in size")
+        require(100 <= runs <= 10**6, "num_runs", runs, "from 100 (the paper's) to 1000000")
+        require(self.seed >= 0, "seed", self.seed, "a whole number from 0")
+
+
+class Setting(NamedTuple):
+    """One figure of the paper: a batch size, a step size, the fractions kept."""
+
+    figure: int  # 0 for a reader's own
+    batch_size: int
+    learning_rate: float
+    keep_fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7)
+
+
+PAPER_FIGURES = (
+    Setting(1, 10, 0.01),
+    Setting(5, 10, 0.005),
+    Setting(6, 10, 0.05),
+    Setting(7, 1, 0.01),
+    Setting(8, 20, 0.01),
+    Setting(9, 100, 0.01),
+)
+
+
+class Cell(NamedTuple):
+    """A curve: which figure, which method, which fraction kept (1.0 without pruning)."""
+
+    figure: int
+    method: str
+    keep_fraction: float
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of one cell: errors :math:`w_t - w^*` and the moments of the sets that measure them."""
+
+    setting: Setting
+    slope: float
+    error: np.ndarray  # float64, [NUM_STEPS + 1, num_runs]
+    sets: dict[str, Moments]  # "test", "kept", "full"
+
+    def loss(self, name: str) -> np.ndarray:
+        """Compute the mean loss over a set of points at every step.
+
+        Args:
+            name: "test", "kept" (the kept training points) or "full" (all training points).
+
+        Returns:
+            Array of shape ``[num_steps + 1, num_runs]``.
+        """
+        return self.sets[name].loss(self.error)
+
+    def excess_test_loss(self) -> np.ndarray:
+        """Compute the test loss less that of the true slope, on the same test points.
+
+        Returns:
+            Array of shape ``[num_steps + 1, num_runs]``.
+        """
+        return self.sets["test"].excess_loss(self.error)
+
+    def expected_losses(self) -> dict[str, np.ndarray]:
+        r"""Compute what the losses are on average over label noise and batches, given the inputs.
+
+        With :math:`E e^2` from `liprune_utils.sgd.exact_moments`, a set with mean square input
+        :math:`m` has the expected loss :math:`\tfrac12 m E e^2 + \tfrac12 \sigma^2 - c_t`. The
+        last term, :math:`E\, e_t \overline{x \nu}`, is 0 on test points, whose noise SGD never
+        saw, and :math:`\sigma^2 (1 - p^t) / n` on a set of n points that holds the kept ones.
+
+        Returns:
+            For each set an array of shape ``[num_steps + 1, num_runs]``.
+        """
+        exact = exact_moments(
+            self.sets["kept"],
+            batch_size=self.setting.batch_size,
+            learning_rate=self.setting.learning_rate,
+            num_steps=NUM_STEPS,
+            slope=self.slope,
+            noise_sd=NOISE_SD,
+        )
+        seen = {"test": 0, "kept": 1, "full": 1}
+        return {
+            name: (points.xx * exact.square + NOISE_SD**2) / 2
+            - seen[name] * NOISE_SD**2 * exact.forgotten / points.num_points
+            for name, points in self.sets.items()
+        }
+
+
+class Points(NamedTuple):
+    """Training points in the order in which a method keeps them, ``[NUM_POINTS, num_runs]``."""
+
+    x: np.ndarray
+    noise: np.ndarray
+    xx: np.ndarray
+    xy: np.ndarray
+
+    @classmethod
+    def ordered(cls, data: LinearData, order: np.ndarray) -> "Points":
+        """Put the points of each run into a method's order, points first.
+
+        Args:
+            data: The data sets.
+            order: Indices of shape ``[num_runs, NUM_POINTS]``.
+
+        Returns:
+            The points; their first k rows are what the method keeps.
+        """
+        x, noise = (
+            np.take_along_axis(values, order, axis=1).T.copy() for values in (data.x, data.noise)
+        )
+        return cls(x, noise, x**2, x * (data.slope * x + noise))
+
+
+def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
+    """Open a random stream of its own for one purpose.
+
+    Args:
+        seed: Root seed, >= 0.
+        purpose: "data", "test", "choice" (random pruning) or "batches".
+        *keys: Further whole numbers that tell streams apart.
+
+    Returns:
+        The generator.
+    """
+    return np.random.default_rng([seed, STREAMS[purpose], *keys])
+
+
+class Streams:
+    """The random streams of one experiment, each going on where it stopped."""
+
+    def __init__(self, seed: int) -> None:
+        self.data, self.test, self.choice = (
+            stream(seed, purpose) for purpose in ("data", "test", "choice")
+        )
+        self._seed = seed
+        self._batches: dict[Cell, np.random.Generator] = {}
+
+    def batches(self, setting: Setting, keep_fraction: float, count: int) -> np.random.Generator:
+        """Return the stream of batches of one panel, the same for both methods and every rate.
+
+        Args:
+            setting: The figure.
+            keep_fraction: The fraction kept.
+            count: The number of points kept.
+
+        Returns:
+            The generator.
+        """
+        key = Cell(setting.figure, "batches", keep_fraction)
+        if key not in self._batches:
+            self._batches[key] = stream(self._seed, "batches", setting.batch_size, count)
+        return self._batches[key]
+
+
+def simulate(
+    settings: Iterable[Setting],
+    *,
+    num_runs: int,
+    seed: int = 0,
+    slope: float = 1.0,
+    block: int = 500,
+) -> dict[Cell, Runs]:
+    """Run SGD for every figure, method and fraction kept, on fresh data in each run.
+
+    Args:
+        settings: The figures.
+        num_runs: Number of runs, >= 1.
+        seed: Root of all random streams, >= 0.
+        slope: True slope.
+        block: Runs simulated together; it changes the speed and the memory, not the numbers.
+
+    Returns:
+        For each curve its runs, in the order figure, method, fraction kept.
+    """
+    streams, settings = Streams(seed), list(settings)
+    sizes = [min(block, num_runs - start) for start in range(0, num_runs, block)]
+    parts = [
+        simulate_block(settings, size, streams, slope)
+        for size in tqdm(sizes, desc="linear model", unit="block")
+    ]
+    return {cell: join([part[cell] for part in parts]) for cell in parts[0]}
+
+
+def join(parts: list[Runs]) -> Runs:
+    """Join runs of the same cell.
+
+    Args:
+        parts: Runs of consecutive blocks.
+
+    Returns:
+        All of them.
+    """
+    sets = {
+        name: Moments(
+            moments.num_points,
+            *(
+                np.concatenate([getattr(part.sets[name], term) for part in parts])
+                for term in ("xx", "x4", "xn", "nn")
+            ),
+        )
+        for name, moments in parts[0].sets.items()
+    }
+    error = np.concatenate([part.error for part in parts], axis=1)
+    return Runs(parts[0].setting, parts[0].slope, error, sets)
+
+
+def simulate_block(
+    settings: list[Setting], num_runs: int, streams: Streams, slope: float
+) -> dict[Cell, Runs]:
+    """Simulate a block of runs.
+
+    Args:
+        settings: The figures.
+        num_runs: Runs in the block.
+        streams: Random streams, which go on from the block before.
+        slope: True slope.
+
+    Returns:
+        For each curve its runs.
+    """
+    data = draw_linear(streams.data, num_runs, NUM_POINTS, slope=slope, noise_sd=NOISE_SD)
+    test = draw_linear(streams.test, num_runs, NUM_TEST, slope=slope, noise_sd=NOISE_SD)
+    random_scores = streams.choice.random((num_runs, NUM_POINTS))
+    pruned = {
+        "liprune": Points.ordered(data, rank(data.lipschitz)),
+        "random": Points.ordered(data, rank(random_scores)),
+    }
+    whole = {"none": pruned["random"]}
+    measured = {
+        "test": Moments.of(test.x.T, test.noise.T),
+        "full": Moments.of(data.x.T, data.noise.T),
+    }
+    runs = {}
+    for setting in settings:
+        for keep_fraction in setting.keep_fractions:
+            runs |= simulate_panel(setting, keep_fraction, pruned, measured, streams, slope)
+        runs |= simulate_panel(setting, 1.0, whole, measured, streams, slope)
+    return runs
+
+
+def simulate_panel(
+    setting: Setting,
+    keep_fraction: float,
+    methods: dict[str, Points],
+    measured: dict[str, Moments],
+    streams: Streams,
+    slope: float,
+) -> dict[Cell, Runs]:
+    """Simulate methods that keep the same number of points, with the same batch positions.
+
+    Args:
+        setting: The figure.
+        keep_fraction: The fraction kept.
+        methods: For each method its points in the order in which it keeps them.
+        measured: Moments of the test and the full training set.
+        streams: Random streams.
+        slope: True slope.
+
+    Returns:
+        For each method its runs.
+    """
+    points = next(iter(methods.values()))
+    count, num_runs = num_kept(len(points.x), keep_fraction), points.x.shape[1]
+    means = {name: np.empty((2, NUM_STEPS, num_runs)) for name in methods}
+    generator = streams.batches(setting, keep_fraction, count)
+    batches = distinct_batches(generator, num_runs, count, setting.batch_size, NUM_STEPS)
+    for step, batch in enumerate(batches):
+        for name, points in methods.items():
+            means[name][0, step] = points.xx.take(batch).mean(axis=0)
+            means[name][1, step] = points.xy.take(batch).mean(axis=0)
+    runs = {}
+    for name, points in methods.items():
+        error = descend(*means[name], setting.learning_rate) - slope
+        kept = {"kept": Moments.of(points.x[:count], points.noise[:count])}
+        cell = Cell(setting.figure, name, keep_fraction)
+        runs[cell] = Runs(setting, slope, error, measured | kept)
+    return runs

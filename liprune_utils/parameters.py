@@ -1,0 +1,153 @@
+"""Parameters of a page: read from its notebook, checked before anything runs."""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+NOTEBOOK_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}  # put there by IPython itself
+
+
+class InputError(ValueError):
+    """Bad input, described in one sentence: the value, what was expected, and where."""
+
+
+def require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Refuse a value that is not as expected.
+
+    Args:
+        holds: Whether the value is acceptable; a comparison with NaN is false, so NaN is refused.
+        name: What the reader calls the value.
+        value: The value itself, shown in the message.
+        expected: What it should have been, in words that follow "expected".
+
+    Raises:
+        InputError: If ``holds`` is false.
+    """
+    if not holds:
+        raise InputError(f"{name} is {value!r}; expected {expected}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """Base of a page's parameters: frozen, typed, complete, and known by name."""
+
+    results_dir: str  # folder for the page's tables; relative to the project
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            require(has_type(value, kind), name, value, f"{describe(kind)}, not {kind_of(value)}")
+        self.check()
+
+    def check(self) -> None:
+        """Check the ranges; a page's own class adds its rules."""
+        require(bool(self.results_dir), "results_dir", self.results_dir, "a folder's name")
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
+        """Build the parameters from a notebook's names, refusing those that the page does not know.
+
+        papermill injects a misspelt parameter without complaint; here it stops the page. Once a
+        kernel holds a checked set of parameters, the cell may be run again beside other names.
+
+        Args:
+            namespace: ``globals()`` of the notebook, in the cell after its parameters.
+
+        Returns:
+            The checked parameters.
+
+        Raises:
+            InputError: If a name is unknown or missing, or a value has a wrong type or range.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not any(isinstance(value, cls) for value in namespace.values()):
+            refuse_unknown(
+                set(filter(None, map(user_name, namespace.items()))), known, cls.__name__
+            )
+        missing = [name for name in known if name not in namespace]
+        if missing:
+            raise InputError(
+                f"{cls.__name__} lacks {', '.join(missing)}: run the parameters cell first."
+            )
+        return cls(**{name: namespace[name] for name in known})
+
+
+def user_name(item: tuple[str, Any]) -> str | None:
+    """Return the name of a value that a reader set, or None for imports and IPython's own names.
+
+    Args:
+        item: A name and its value.
+
+    Returns:
+        The name, or None.
+    """
+    name, value = item
+    hidden = name.startswith("_") or name in NOTEBOOK_NAMES
+    return (
+        None if hidden or isinstance(value, type | types.ModuleType | types.FunctionType) else name
+    )
+
+
+def refuse_unknown(names: set[str], known: list[str], page: str) -> None:
+    """Refuse names that a page does not know, with the nearest one that it does.
+
+    Args:
+        names: The names given.
+        known: The names that the page understands.
+        page: What the message calls the page.
+
+    Raises:
+        InputError: If some name is unknown.
+    """
+    for name in sorted(names - set(known)):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+        raise InputError(f"{page} has no parameter {name!r}: {hint}")
+
+
+def has_type(value: object, kind: Any) -> bool:
+    """Tell whether a value fits a type; an int fits float, a bool only bool.
+
+    Args:
+        value: The value.
+        kind: bool, int, float, str, or a list of one of them.
+
+    Returns:
+        Whether it fits.
+    """
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(has_type(v, get_args(kind)[0]) for v in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def describe(kind: Any) -> str:
+    """Name a type as a sentence would.
+
+    Args:
+        kind: bool, int, float, str, or a list of one of them.
+
+    Returns:
+        Words such as "a whole number".
+    """
+    if get_origin(kind) is list:
+        return f"a list, each {describe(get_args(kind)[0])}"
+    return {
+        int: "a whole number", float: "a number", str: "a text", bool: "True or False"
+    }[kind]  # fmt: skip
+
+
+def kind_of(value: object) -> str:
+    """Name the type that a value has.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        Words such as "a text".
+    """
+    known = type(value) in (int, float, str, bool)
+    return describe(type(value)) if known else f"a {type(value).__name__}"

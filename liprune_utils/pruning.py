@@ -1,0 +1,71 @@
+"""Algorithm 1 (LiPrune): keep the functions with the largest scores."""
+
+import math
+
+import numpy as np
+
+from liprune_utils.parameters import require
+
+
+def num_kept(num_functions: int, keep_fraction: float) -> int:
+    r"""Count the functions that are kept: :math:`\max(1, \lfloor r n + \tfrac12 \rfloor)`.
+
+    The paper's threshold :math:`\hat s_{r \times n}` needs a whole :math:`r n`; this rounds to the
+    nearest, halves upwards, and never keeps nothing.
+
+    Args:
+        num_functions: Number of functions :math:`n`, >= 1.
+        keep_fraction: Fraction kept :math:`r`, in (0, 1].
+
+    Returns:
+        The number kept, from 1 to ``num_functions``.
+
+    Raises:
+        InputError: If an argument is out of range.
+    """
+    require(num_functions >= 1, "num_functions", num_functions, "at least 1")
+    require(0 < keep_fraction <= 1, "keep_fraction", keep_fraction, "a fraction in (0, 1]")
+    return max(1, math.floor(keep_fraction * num_functions + 0.5))
+
+
+def rank(scores: np.ndarray) -> np.ndarray:
+    """Order indices from the largest score to the smallest, the lowest index first among equals.
+
+    Args:
+        scores: Array of shape ``[..., n]`` without NaN.
+
+    Returns:
+        Integer array of shape ``[..., n]``; its first k entries are what Algorithm 1 keeps for k.
+
+    Raises:
+        InputError: If a score is NaN.
+    """
+    scores = np.asarray(scores)
+    bad = np.argwhere(np.isnan(scores))
+    require(not len(bad), "score", bad[:1].tolist(), "a number at every index, found NaN there")
+    return np.argsort(-scores, axis=-1, kind="stable")
+
+
+def keep_highest(scores: np.ndarray, keep_fraction: float) -> np.ndarray:
+    """Keep the functions with the largest scores (Algorithm 1 of the paper).
+
+    Unlike the printed threshold rule, ties do not enlarge the kept set. Random scores give random
+    pruning.
+
+    Args:
+        scores: Array of shape ``[..., n]``, one score a function.
+        keep_fraction: Fraction kept, in (0, 1].
+
+    Returns:
+        Sorted indices, integer array of shape ``[..., k]``, with k from `num_kept`.
+
+    Raises:
+        InputError: If a score is NaN or the fraction is out of range.
+
+    Example:
+        >>> keep_highest(np.array([3.0, 1.0, 2.0, 3.0]), keep_fraction=0.5)
+        array([0, 3])
+    """
+    scores = np.asarray(scores)
+    count = num_kept(scores.shape[-1], keep_fraction)
+    return np.sort(rank(scores)[..., :count], axis=-1)

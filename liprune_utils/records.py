@@ -1,0 +1,264 @@
+"""What a page leaves behind: tidy tables, claims decided by the register's rules, provenance."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from liprune_utils.parameters import InputError, Parameters, require
+from liprune_utils.stats import Estimate
+
+PROJECT = Path(__file__).resolve().parent.parent
+VERDICTS = (
+    "holds", "holds-with-correction", "holds-in-part",
+    "does-not-hold", "inconclusive", "not-evaluated",
+)  # fmt: skip
+SOURCES = ("executed", "recorded")
+UNDECIDED = "No page of this edition decides it yet."
+
+
+@dataclass(frozen=True)
+class VerdictParameters(Parameters):
+    """Parameters of page 11."""
+
+    records_dir: str  # folder with one folder of results for each page
+
+    def check(self) -> None:
+        """Check that there are results to judge."""
+        super().check()
+        found = list((PROJECT / self.records_dir).glob("*/claims.json"))
+        expected = "a folder that `make book` or a page's rerun has filled"
+        require(bool(found), "records_dir", self.records_dir, expected)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The outcome of one claim of the register."""
+
+    id: str  # as in book/claims.yml
+    estimate: float | None  # the statistic of the register's rule, its least favourable case
+    low: float | None
+    high: float | None
+    num_runs: int
+    cost: float  # seconds of computing
+    source: str  # "executed" or "recorded"
+    verdict: str
+    note: str  # one sentence for the reader
+
+    def __post_init__(self) -> None:
+        require(
+            self.verdict in VERDICTS, f"verdict of {self.id}", self.verdict, f"one of {VERDICTS}"
+        )
+        require(self.source in SOURCES, f"source of {self.id}", self.source, f"one of {SOURCES}")
+
+
+def decide(answers: Iterable[bool | None], *, in_part: bool) -> str:
+    """Turn the answers to a rule's cases into a verdict.
+
+    Args:
+        answers: For each case whether it holds; None where the interval does not decide.
+        in_part: Whether the rule knows "in-part".
+
+    Returns:
+        "holds" if all hold; "does-not-hold" if some fail ("holds-in-part", where the rule knows
+        it, if others hold); else "inconclusive".
+    """
+    answers = list(answers)
+    if all(answer is True for answer in answers):
+        return "holds"
+    if False not in answers:
+        return "inconclusive"
+    return "holds-in-part" if in_part and True in answers else "does-not-hold"
+
+
+def claim(
+    claim_id: str,
+    worst: Estimate,
+    verdict: str,
+    *,
+    cost: float,
+    note: str,
+    source: str = "executed",
+) -> Claim:
+    """Fill in a claim from its least favourable case.
+
+    Args:
+        claim_id: Identifier in the register.
+        worst: Estimate and interval to report.
+        verdict: From `decide`, or "not-evaluated".
+        cost: Seconds of computing.
+        note: One sentence for the reader.
+        source: "executed" or "recorded".
+
+    Returns:
+        The claim.
+    """
+    values = (float(worst.value), float(worst.low), float(worst.high), int(worst.num_runs))
+    return Claim(claim_id, *values, round(cost, 1), source, verdict, note)
+
+
+def load_register(path: Path = PROJECT / "book" / "claims.yml") -> dict[str, dict[str, str]]:
+    """Read the register of claims.
+
+    Args:
+        path: The register.
+
+    Returns:
+        For each identifier its entry, in the register's order.
+    """
+    return {entry["id"]: entry for entry in yaml.safe_load(Path(path).read_text())}
+
+
+def results_folder(results_dir: str | Path) -> Path:
+    """Make sure that a folder for results exists and can be written.
+
+    Args:
+        results_dir: The folder; a relative one lies in the project, wherever the page runs.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If it cannot be made or written.
+    """
+    folder = PROJECT / results_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"results_dir is {str(results_dir)!r}; expected a folder that can be written, "
+            f"but {folder}: {error.strerror}."
+        ) from None
+    return folder
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+    """Write a file under another name, then rename it, so that it is never half there.
+
+    Args:
+        path: The file.
+        write: Writes the file at the path that it is given.
+
+    Returns:
+        The file.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    write(partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    return partial.replace(path)
+
+
+def write_json(path: Path, content: object) -> Path:
+    """Write JSON atomically.
+
+    Args:
+        path: The file.
+        content: What to write; NaN is refused.
+
+    Returns:
+        The file.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return write_atomically(path, lambda partial: partial.write_text(text))
+
+
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
+    """Write a tidy table as CSV, with enough digits to read back the same numbers.
+
+    Args:
+        folder: The results folder.
+        name: The table's name, without ending.
+        table: One row an observation.
+
+    Returns:
+        The file.
+    """
+    return write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
+
+
+def write_claims(folder: Path, claims: Iterable[Claim]) -> Path:
+    """Write a page's claims.
+
+    Args:
+        folder: The page's results folder.
+        claims: The claims that the page decides.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: If the register does not know a claim.
+    """
+    claims, register = list(claims), load_register()
+    unknown = [outcome.id for outcome in claims if outcome.id not in register]
+    if unknown:
+        raise InputError(f"Claim {unknown[0]!r} is not in the register book/claims.yml.")
+    return write_json(folder / "claims.json", [asdict(outcome) for outcome in claims])
+
+
+def read_claims(records_dir: Path) -> list[Claim]:
+    """Read the claims of every page that has run.
+
+    Args:
+        records_dir: Folder with one folder a page.
+
+    Returns:
+        The claims; none if no page has run.
+    """
+    files = sorted(Path(records_dir).glob("*/claims.json"))
+    return [Claim(**entry) for file in files for entry in json.loads(file.read_text())]
+
+
+def verdict_table(records_dir: Path) -> pd.DataFrame:
+    """Join the register with what the pages found.
+
+    Args:
+        records_dir: Folder with one folder a page.
+
+    Returns:
+        One row a claim of the register: its entry and its outcome; claims that no page has decided
+        are "not-evaluated" and say so.
+    """
+    register = pd.DataFrame(load_register().values()).set_index("id")
+    columns = [field.name for field in fields(Claim)]
+    found = pd.DataFrame(map(asdict, read_claims(records_dir)), columns=columns).set_index("id")
+    table = register.join(found)
+    return table.fillna({"verdict": "not-evaluated", "note": UNDECIDED}).reset_index()
+
+
+def provenance(**facts: object) -> dict[str, object]:
+    """Describe what computed a record.
+
+    Args:
+        **facts: What else the record should say, such as its data source.
+
+    Returns:
+        The machine, the versions, and ``facts``.
+    """
+    packages = {name: version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
+    machine = {"python": platform.python_version(), "platform": platform.platform()}
+    return {**machine, "cpus": os.cpu_count(), "versions": packages, **facts}
+
+
+def read_provenance(records_dir: Path, page: str) -> dict[str, object]:
+    """Read what a page recorded of its circumstances.
+
+    Args:
+        records_dir: Folder with one folder a page.
+        page: The page's name.
+
+    Returns:
+        The record; empty if there is none.
+    """
+    path = Path(records_dir) / page / "provenance.json"
+    return json.loads(path.read_text()) if path.exists() else {}

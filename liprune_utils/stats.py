@@ -1,0 +1,90 @@
+"""Means, paired differences and ratios, each with its interval."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t as student
+
+
+class Estimate(NamedTuple):
+    """An estimate with its interval and the number of independent runs behind it."""
+
+    value: float
+    low: float
+    high: float
+    num_runs: int
+
+    def below(self, bound: float) -> bool | None:
+        """Tell whether the quantity is below a bound.
+
+        Args:
+            bound: The bound.
+
+        Returns:
+            True or False if the whole interval says so, None if the bound lies inside it.
+        """
+        if self.low <= bound <= self.high and self.low < self.high:
+            return None
+        return self.value < bound
+
+    def within(self, low: float, high: float) -> bool | None:
+        """Tell whether the quantity lies between two bounds.
+
+        Args:
+            low: The lower bound.
+            high: The upper bound, above ``low``.
+
+        Returns:
+            True if the whole interval is inside, False if it is all outside, else None.
+        """
+        if low < self.low and self.high < high:
+            return True
+        return False if self.high <= low or self.low >= high else None
+
+
+def standard_error(samples: np.ndarray) -> np.ndarray:
+    r"""Compute the standard error of the mean over axis 0: :math:`s / \sqrt{n}`.
+
+    Args:
+        samples: Array of shape ``[n, ...]``, n >= 2.
+
+    Returns:
+        Array of shape ``[...]``, >= 0.
+    """
+    return np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))
+
+
+def mean_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
+    """Estimate a mean with Student's interval; of paired differences, the paired interval.
+
+    Args:
+        samples: Independent values, array of shape ``[n]``, n >= 2.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The mean and its interval.
+    """
+    samples = np.asarray(samples, dtype=float)
+    mean = samples.mean()
+    half = student.ppf(0.5 + level / 2, len(samples) - 1) * standard_error(samples)
+    return Estimate(float(mean), float(mean - half), float(mean + half), len(samples))
+
+
+def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float = 0.99) -> Estimate:
+    r"""Estimate a ratio of means of paired samples by linearisation.
+
+    The error of :math:`\bar a / \bar b` is that of the mean of
+    :math:`(a_i - \rho b_i) / \bar b` at the estimated ratio :math:`\rho` (the delta method).
+
+    Args:
+        numerator: Array of shape ``[n]``, paired with ``denominator``.
+        denominator: Array of shape ``[n]`` with a mean far from zero.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The ratio and its interval.
+    """
+    ratio = numerator.mean() / denominator.mean()
+    errors = mean_interval((numerator - ratio * denominator) / denominator.mean(), level)
+    low, high = float(ratio + errors.low), float(ratio + errors.high)
+    return Estimate(float(ratio), low, high, len(numerator))

@@ -1,0 +1,102 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+
+# %% [markdown]
+# # What holds?
+#
+# ## Overview
+#
+# **Question.** Which of the paper's claims hold when they are measured?
+#
+# **Answer.** {glue:text}`answer`
+#
+# Each claim stands in a register with the rule that decides it, written down before the measurement. The pages fill in estimates, intervals
+# and verdicts; this page only joins the two. Claims that no page decides yet say so.
+
+# %% tags=["parameters"]
+records_dir: str = "build/results"  # folder with one folder of results for each page
+results_dir: str = "reruns/11_verdict"  # folder for the tables
+
+# %%
+from liprune_utils.records import VerdictParameters
+
+parameters = VerdictParameters.from_notebook(globals())
+
+# %% tags=["hide-input"]
+import pandas as pd
+from IPython.display import HTML
+from myst_nb import glue
+
+from liprune_utils import figures, records, tables
+
+figures.use_style()
+folder = records.results_folder(results_dir)
+results = records.PROJECT / records_dir
+
+# %%
+table = records.verdict_table(results)
+records.write_table(folder, "verdicts", table)
+decided = table[table.note != records.UNDECIDED]
+decided.verdict.value_counts().rename("claims").to_frame()
+
+# %% tags=["hide-input"]
+pages = [path.parent.name for path in results.glob("*/claims.json")]
+held = decided.verdict.isin(["holds", "holds-with-correction"]).sum()
+answer = (
+    f"{len(decided)} of {len(table)} claims have been put to the test in this edition: {held} hold, "
+    f"{(decided.verdict == 'holds-in-part').sum()} in part, {(decided.verdict == 'does-not-hold').sum()} not, "
+    f"{decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()} remain open."
+)
+glue("answer", answer, display=False)
+glue("decided", HTML(tables.claims_html(decided, pages)), display=False)
+
+# %% [markdown]
+# ## Claims that this edition decides
+#
+# "Measured" is the statistic of the register's rule in its least favourable case, with its interval and the number of runs $n$.
+
+# %% tags=["hide-input"]
+HTML(tables.claims_html(decided, pages))
+
+# %% [markdown]
+# ## Claims that no page decides yet
+
+# %% tags=["hide-input"]
+HTML(tables.claims_html(table[table.note == records.UNDECIDED], pages))
+
+# %% [markdown]
+# ## The two experiments side by side
+
+# %% tags=["hide-input"]
+overview = figures.overview_figure(
+    pd.read_csv(results / "04_linear_model" / "curves.csv"),
+    pd.read_csv(results / "08_cifar10" / "curves.csv"),
+    source=records.read_provenance(results, "08_cifar10")["data_source"],
+)
+glue("overview", overview, display=False)
+
+# %% [markdown]
+# ## Check: nothing is lost on the way
+#
+# Every claim of the register stands in the table once, and every claim that a page reported is among them.
+
+# %%
+assert list(table.id) == list(records.load_register())
+assert {claim.id for claim in records.read_claims(results)} == set(decided.id)
+print(f"{len(table)} claims in the register, {len(decided)} reported by {len(pages)} pages")
+
+# %% [markdown]
+# {download}`All claims with rules and outcomes <../results/11_verdict/verdicts.csv>`.
