@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import nbformat
 import yaml
 
-from liprune_utils.records import PROJECT, provenance, read_provenance, write_atomically
+from liprune_utils.files import write_atomically
+from liprune_utils.records import PROJECT, provenance, read_provenance
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError

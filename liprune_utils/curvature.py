@@ -4,6 +4,7 @@ Lanczos' method on exact Hessian-vector products (paper, Section 3, "Using the H
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -185,7 +186,9 @@ def forward_over_reverse(
         parts = torch.from_numpy(vector.ravel()).split(sizes)
         pairs = zip(parameters.items(), parts, strict=True)
         tangents = {name: part.view_as(p).to(p) for (name, p), part in pairs}
-        with _undisturbed(model, "train"):
+        with _undisturbed(model, "train"), warnings.catch_warnings():
+            deprecated = r"`torch\.jit\.script` is deprecated"  # by torch, which calls it in jvp
+            warnings.filterwarnings("ignore", deprecated, FutureWarning)
             _, image = jvp(grad(loss), (parameters,), (tangents,))
         return _flat(list(image.values())).numpy()
 

@@ -22,33 +22,25 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
-from typing import BinaryIO, NamedTuple
-from urllib.request import urlopen
 
 import numpy as np
-from tqdm import tqdm
 
+from liprune_utils.files import write_atomically
 from liprune_utils.parameters import InputError
+from liprune_utils.sources import (
+    CIFAR10,
+    CIFAR10_JPEG,
+    DIGITS,
+    Arrays,
+    read_digits,
+    read_jpeg_tree,
+    read_original,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-CIFAR10 = "CIFAR-10"
-CIFAR10_JPEG = "CIFAR-10 (JPEG re-encoding)"
-DIGITS = "scikit-learn digits"
-CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
-IMAGES_PER_CLASS = {"train": 5000, "test": 1000}
-ORIGINAL_FILES = ("cifar-10-batches-py", "cifar-10-python.tar.gz")  # as torchvision names them
-DOWNLOAD_BYTES = 170_498_071  # of the archive, for the progress bar alone
-BLOCK_BYTES = 1 << 16
-SILENCE_S = 10  # a block that takes longer, name resolution included, ends the download
 READY_TYPES = {
     "source": str,
     "sha256": str,
@@ -160,9 +152,9 @@ def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
     prepared = _load_intact(folder)
     network = prepared is None or (retry and prepared.source == DIGITS)
     sources = {
-        CIFAR10: lambda: _read_original(folder, network),
-        CIFAR10_JPEG: lambda: _read_jpeg_tree(folder / "cifar10-jpeg"),
-        DIGITS: _read_digits,
+        CIFAR10: lambda: read_original(folder, network),
+        CIFAR10_JPEG: lambda: read_jpeg_tree(folder / "cifar10-jpeg"),
+        DIGITS: read_digits,
     }
     for source, read in sources.items():
         if source == DIGITS and os.environ.get("REQUIRE_CIFAR10") == "1":
@@ -202,137 +194,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-class _Arrays(NamedTuple):
-    """What a source yields; training images come first."""
-
-    pixels: np.ndarray
-    labels: np.ndarray
-    num_train: int
-    class_names: Sequence[str]
-
-
-def _read_original(folder: Path, network: bool) -> _Arrays | None:
-    if not (network or any((folder / name).exists() for name in ORIGINAL_FILES)):
-        return None  # before the slow import
-    from torchvision.datasets import CIFAR10 as ORIGINAL
-    from torchvision.datasets.utils import extract_archive
-
-    archive, batches = folder / ORIGINAL.filename, folder / ORIGINAL.base_folder
-    meta = (ORIGINAL.meta["filename"], ORIGINAL.meta["md5"])
-    md5s = [*ORIGINAL.train_list, *ORIGINAL.test_list, meta]
-    if not (batches.is_dir() and all(_has_md5(batches / name, md5) for name, md5 in md5s)):
-        archived = archive.exists() and _has_md5(archive, ORIGINAL.tgz_md5)
-        if not (archived or (network and _download(ORIGINAL.url, archive, ORIGINAL.tgz_md5))):
-            return None
-        extract_archive(archive, folder)
-    logger.info("Found %s in %s.", CIFAR10, batches)
-    train, test = ORIGINAL(folder, train=True), ORIGINAL(folder, train=False)
-    pixels = np.concatenate([train.data, test.data])
-    labels = np.array(train.targets + test.targets, dtype=np.int64)
-    return _Arrays(pixels, labels, len(train), train.classes)
-
-
-def _has_md5(path: Path, md5: str) -> bool:
-    from torchvision.datasets.utils import check_integrity
-
-    intact = check_integrity(path, md5)
-    if not intact:
-        logger.warning("%s is missing or damaged (MD5 sum): it is not used.", path)
-    return intact
-
-
-def _download(url: str, path: Path, md5: str) -> bool:
-    # torchvision's own download has no timeout, and writes to the final name as it goes
-    logger.info("Downloading %s from %s.", CIFAR10, url)
-    content = bytearray()
-    try:
-        with tqdm(total=DOWNLOAD_BYTES, unit="B", unit_scale=True, disable=None) as bar:
-            for block in _blocks(url):
-                content += block
-                bar.update(len(block))
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found != md5:
-            raise OSError(f"{len(content)} bytes came, with the MD5 sum {found}, not {md5}")
-    except (OSError, HTTPException) as error:
-        logger.warning("%s could not be downloaded: %s.", CIFAR10, error)
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as file:
-        file.write(content)
-    return True
-
-
-def _blocks(url: str) -> Iterator[bytes]:
-    # a thread, since no socket timeout bounds name resolution or a host's many addresses
-    blocks: Queue[bytes | Exception] = Queue(maxsize=16)
-    Thread(target=_fill, args=(blocks, url), daemon=True).start()
-    while True:
-        try:
-            block = blocks.get(timeout=SILENCE_S)
-        except Empty:
-            raise TimeoutError(f"the network was silent for {SILENCE_S} seconds") from None
-        if isinstance(block, Exception):
-            raise block
-        if not block:
-            return
-        yield block
-
-
-def _fill(blocks: Queue, url: str) -> None:
-    try:
-        with urlopen(url, timeout=2 * SILENCE_S) as response:
-            while block := response.read(BLOCK_BYTES):
-                blocks.put(block)
-        blocks.put(b"")
-    except Exception as error:  # raised where the queue is read
-        blocks.put(error)
-
-
-def _read_jpeg_tree(tree: Path) -> _Arrays | None:
-    if not tree.is_dir():
-        return None
-    logger.info("Found %s in %s.", CIFAR10_JPEG, tree)
-    paths = [
-        tree / split / name / f"{i:04d}.jpg"
-        for split, num_images in IMAGES_PER_CLASS.items()
-        for name in CLASSES
-        for i in range(num_images)
-    ]
-    bar = tqdm(paths, desc="Decoding", unit=" images", disable=None)
-    pixels = np.stack([_decode(path) for path in bar])
-    labels = np.concatenate([np.arange(10).repeat(num) for num in IMAGES_PER_CLASS.values()])
-    return _Arrays(pixels, labels, 10 * IMAGES_PER_CLASS["train"], CLASSES)
-
-
-def _decode(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            if image.size == (32, 32):
-                return np.asarray(image.convert("RGB"))
-            reason = f"{image.width} x {image.height} pixels, expected 32 x 32"
-    except OSError as error:
-        reason = error.strerror or "not a whole JPEG image"
-    raise InputError(
-        f"{path} is missing or damaged ({reason}): unpack the whole JPEG tree again, or delete it."
-    )
-
-
-def _read_digits() -> _Arrays:
-    from sklearn.datasets import load_digits
-
-    logger.info("%s cannot be had: %s stand in.", CIFAR10, DIGITS)
-    digits = load_digits()
-    grey = np.round(digits.images * (255 / 16)).astype(np.uint8)  # from 0 to 16, [n, 8, 8]
-    pixels = np.stack([grey.repeat(4, axis=1).repeat(4, axis=2)] * 3, axis=-1)
-    labels = digits.target.astype(np.int64)
-    rank = np.cumsum(np.eye(10, dtype=int)[labels], axis=0)[np.arange(len(labels)), labels]
-    is_test = rank % 5 == 0  # every fifth image of each class
-    order = np.argsort(is_test, kind="stable")
-    return _Arrays(pixels[order], labels[order], int(np.sum(~is_test)), tuple("0123456789"))
-
-
 def _load_intact(folder: Path) -> Dataset | None:
     if not (folder / "ready.json").is_file():
         return None
@@ -369,7 +230,7 @@ def _read_array(path: Path, dtype: str, shape: tuple[int, ...], sha256: str) -> 
     return array
 
 
-def _write(folder: Path, source: str, arrays: _Arrays) -> None:
+def _write(folder: Path, source: str, arrays: Arrays) -> None:
     ready = {
         "source": source,
         "sha256": _sha256(arrays.pixels),
@@ -380,26 +241,10 @@ def _write(folder: Path, source: str, arrays: _Arrays) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ready.json").unlink(missing_ok=True)  # never beside arrays that it does not describe
-    with _replacing(folder / "pixels.npy") as file:
-        np.save(file, arrays.pixels)
-    with _replacing(folder / "labels.npy") as file:
-        np.save(file, arrays.labels)
-    with _replacing(folder / "ready.json") as file:
-        file.write(f"{json.dumps(ready, indent=1)}\n".encode())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    # the file takes the path's place only when it is whole and on the disk
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    text = f"{json.dumps(ready, indent=1)}\n"
+    write_atomically(folder / "pixels.npy", lambda path: np.save(path, arrays.pixels))
+    write_atomically(folder / "labels.npy", lambda path: np.save(path, arrays.labels))
+    write_atomically(folder / "ready.json", lambda path: path.write_text(text))
 
 
 def _sha256(array: np.ndarray) -> str:

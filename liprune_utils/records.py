@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from liprune_utils.files import write_atomically
 from liprune_utils.parameters import InputError, Parameters, require
 from liprune_utils.stats import Estimate
 
@@ -139,23 +140,6 @@ def results_folder(results_dir: str | Path) -> Path:
             f"but {folder}: {error.strerror}."
         ) from None
     return folder
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
-    """Write a file under another name, then rename it, so that it is never half there.
-
-    Args:
-        path: The file.
-        write: Writes the file at the path that it is given.
-
-    Returns:
-        The file.
-    """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    write(partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    return partial.replace(path)
 
 
 def write_json(path: Path, content: object) -> Path:

@@ -1,16 +1,25 @@
 """Hessian norms against dense float64 Hessians, closed forms and planted spectra."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
-from liprune_utils.curvature import hessian_norm, hessian_product, lanczos, loss_gradient
+from liprune_utils.curvature import (
+    forward_over_reverse,
+    hessian_norm,
+    hessian_product,
+    lanczos,
+    loss_gradient,
+)
 from liprune_utils.models import resnet
 from liprune_utils.parameters import InputError
 
@@ -421,22 +430,87 @@ def snapshot(model: nn.Module) -> tuple[list, list]:
     ]
 
 
-@pytest.mark.parametrize("mode", ["train", "eval"])
-@pytest.mark.parametrize("fail", [False, True])
-def test_model_and_generator_are_left_as_they_were(mode, fail):
+# A network with modes, gradients and flags unlike those of a new one.
+def lived_in() -> tuple[nn.Sequential, Tensor, Tensor]:
     model, x, y = case("convolutional")
     model.train()
     model[1].eval()
     model[4].weight.grad = draw(3, 8)
     model[4].bias.requires_grad_(False)
+    return model, x, y
+
+
+def assert_unchanged(before: tuple[list, list], after: tuple[list, list]) -> None:
+    assert before[0] == after[0]
+    assert all(a is b or torch.equal(a, b) for a, b in zip(before[1], after[1], strict=True))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("fail", [False, True])
+def test_model_and_generator_are_left_as_they_were(mode, fail):
+    model, x, y = lived_in()
     before = snapshot(model)
     try:
         hessian_norm(model, restless(fail), x, y, batch_norm=mode)
     except RuntimeError:
         assert fail
-    after = snapshot(model)
-    assert before[0] == after[0]
-    assert all(a is b or torch.equal(a, b) for a, b in zip(before[1], after[1], strict=True))
+    assert_unchanged(before, snapshot(model))
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_forward_over_reverse_leaves_model_and_generator_as_they_were(fail):
+    model, x, y = lived_in()
+    before = snapshot(model)
+    hessian = forward_over_reverse(model, restless(fail), x, y)
+    try:
+        hessian @ np.ones(hessian.shape[1])
+    except RuntimeError:
+        assert fail
+    assert_unchanged(before, snapshot(model))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_forward_over_reverse_is_the_dense_hessian(name):
+    model, x, y = case(name)
+    H = dense_hessian(model, x, y, "train").numpy()
+    hessian = forward_over_reverse(model, functional.cross_entropy, x, y)
+    assert hessian.shape == H.shape
+    np.testing.assert_allclose(hessian @ np.eye(len(H)), H, rtol=1e-9, atol=1e-9)
+
+
+def test_forward_over_reverse_holds_frozen_parameters_constant():
+    model, x, y = case("perceptron")
+    H = dense_hessian(model, x, y, "train")[16:, 16:]
+    model[0].requires_grad_(False)
+    hessian = forward_over_reverse(model, functional.cross_entropy, x, y)
+    np.testing.assert_allclose(hessian @ np.eye(15), H, rtol=1e-9, atol=1e-9)
+
+
+def test_both_routes_agree_on_a_resnet():
+    model, y = resnet(8, seeded()).double(), torch.arange(6)
+    batch = (model, functional.cross_entropy, draw(6, 3, 8, 8), y)
+    hessian = forward_over_reverse(*batch)
+    start = draw(hessian.shape[0], seed=3).numpy()
+    value = eigsh(hessian, k=1, which="LM", v0=start, tol=1e-6, return_eigenvectors=False)
+    assert hessian_norm(*batch, tolerance=1e-4).eigenvalue == pytest.approx(value[0], rel=1e-6)
+
+
+FRESH = """
+import numpy as np, torch
+from liprune_utils.curvature import forward_over_reverse
+model = torch.nn.Linear(2, 2)
+hessian = forward_over_reverse(
+    model, torch.nn.functional.cross_entropy, torch.ones(1, 2), torch.zeros(1, dtype=int)
+)
+print((hessian @ np.ones(6)).shape)
+"""
+
+
+def test_no_warning_escapes_forward_over_reverse():
+    # in a new process, since torch warns on first use alone
+    command = [sys.executable, "-W", "error::FutureWarning", "-c", FRESH]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "(6,)\n", "")
 
 
 def test_gradient_is_that_of_backward():

@@ -1,0 +1,101 @@
+"""Speed of the linear-model simulation against a plain loop over runs, drawing the data included.
+
+    .venv/bin/python benchmarks/linear_model.py
+
+Both compute all six figures of the paper for the same random numbers; the loop is what one writes
+first: one run, one figure, one step at a time. Prints both times for a run and their ratio, and
+stops if a single iterate differs.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from liprune_utils.linear_model import (
+    NOISE_SD,
+    NUM_POINTS,
+    NUM_STEPS,
+    NUM_TEST,
+    PAPER_FIGURES,
+    Cell,
+    Setting,
+    Streams,
+    simulate,
+)
+from liprune_utils.problems import draw_linear
+from liprune_utils.pruning import num_kept, rank
+from liprune_utils.sgd import distinct_batches
+
+
+def loop_run(streams: Streams) -> dict[Cell, tuple[np.ndarray, np.ndarray]]:
+    """One run of every figure: weights and the three losses at every step."""
+    data = draw_linear(streams.data, 1, NUM_POINTS, noise_sd=NOISE_SD)
+    test = draw_linear(streams.test, 1, NUM_TEST, noise_sd=NOISE_SD)
+    orders = {"liprune": rank(data.lipschitz[0]), "random": rank(streams.choice.random(NUM_POINTS))}
+    points, tests = (data.x[0], data.y[0]), (test.x[0], test.y[0])
+    found = {}
+    for setting in PAPER_FIGURES:
+        for fraction in (*setting.keep_fractions, 1.0):
+            count = num_kept(NUM_POINTS, fraction)
+            batches = draw_batches(streams, setting, fraction, count)
+            for method, order in orders.items() if fraction < 1 else [("none", orders["random"])]:
+                kept = tuple(values[order[:count]] for values in points)
+                cell = Cell(setting.figure, method, fraction)
+                found[cell] = descend(kept, points, tests, batches, setting.learning_rate)
+    return found
+
+
+def draw_batches(
+    streams: Streams, setting: Setting, fraction: float, count: int
+) -> list[np.ndarray]:
+    """The batches of one run, from the streams that the vectorised simulation uses."""
+    draws = streams.batches(setting, fraction, count)
+    steps = distinct_batches(draws, 1, count, setting.batch_size, NUM_STEPS)
+    return [batch[:, 0].copy() for batch in steps]
+
+
+def descend(
+    kept: tuple, points: tuple, tests: tuple, batches: list[np.ndarray], rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Plain SGD from zero on the kept points, measuring the three losses at every step."""
+    weight, weights, losses = 0.0, [0.0], [measure(0.0, tests, kept, points)]
+    for batch in batches:
+        x, y = kept[0][batch], kept[1][batch]
+        weight -= rate * np.mean((weight * x - y) * x)
+        weights.append(weight)
+        losses.append(measure(weight, tests, kept, points))
+    return np.array(weights), np.array(losses)
+
+
+def measure(weight: float, *sets: tuple[np.ndarray, np.ndarray]) -> list[float]:
+    """Mean loss over each set of points."""
+    return [np.mean((weight * x - y) ** 2) / 2 for x, y in sets]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--num-runs", type=int, default=2000, help="runs of the fast way")
+    parser.add_argument("--num-loops", type=int, default=30, help="runs of the loop")
+    options = parser.parse_args()
+
+    began = time.perf_counter()
+    fast = simulate(PAPER_FIGURES, num_runs=options.num_runs)
+    fast_losses = {cell: [r.loss(s) for s in ("test", "kept", "full")] for cell, r in fast.items()}
+    fast_s = (time.perf_counter() - began) / options.num_runs
+
+    streams, began = Streams(seed=0), time.perf_counter()
+    slow = [loop_run(streams) for _ in range(options.num_loops)]
+    slow_s = (time.perf_counter() - began) / options.num_loops
+
+    for run, found in enumerate(slow):
+        for cell, (weights, losses) in found.items():
+            np.testing.assert_allclose(fast[cell].error[:, run] + 1.0, weights, atol=1e-12)
+            ours = np.stack([loss[:, run] for loss in fast_losses[cell]], axis=1)
+            np.testing.assert_allclose(ours, losses, atol=1e-10)
+    print(f"loop {1e3 * slow_s:.1f} ms a run, vectorised {1e3 * fast_s:.2f} ms a run")
+    print(f"ratio {slow_s / fast_s:.0f}; same iterates and losses in {len(slow)} runs")
+
+
+if __name__ == "__main__":
+    main()

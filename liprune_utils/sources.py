@@ -1,0 +1,139 @@
+"""The sources of images that can stand for CIFAR-10; `liprune_utils.data` chooses among them."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from liprune_utils.download import download
+from liprune_utils.parameters import InputError
+
+CIFAR10 = "CIFAR-10"
+CIFAR10_JPEG = "CIFAR-10 (JPEG re-encoding)"
+DIGITS = "scikit-learn digits"
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+IMAGES_PER_CLASS = {"train": 5000, "test": 1000}
+ORIGINAL_FILES = ("cifar-10-batches-py", "cifar-10-python.tar.gz")  # as torchvision names them
+
+logger = logging.getLogger(__name__)
+
+
+class Arrays(NamedTuple):
+    """What a source yields, training images first.
+
+    Attributes:
+        pixels: uint8 array of shape ``[n, 32, 32, 3]``.
+        labels: int64 array of shape ``[n]``, indices into ``class_names``.
+        num_train: Number of training images.
+        class_names: The name of each label.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    num_train: int
+    class_names: Sequence[str]
+
+
+def read_original(folder: Path, network: bool) -> Arrays | None:
+    """Read the original CIFAR-10, unpacked or downloaded first where need be.
+
+    Args:
+        folder: The folder of torchvision's files.
+        network: Whether it may be downloaded.
+
+    Returns:
+        The arrays, or None if it cannot be had.
+    """
+    if not (network or any((folder / name).exists() for name in ORIGINAL_FILES)):
+        return None  # before the slow import
+    from torchvision.datasets import CIFAR10 as ORIGINAL
+    from torchvision.datasets.utils import extract_archive
+
+    archive, batches = folder / ORIGINAL.filename, folder / ORIGINAL.base_folder
+    meta = (ORIGINAL.meta["filename"], ORIGINAL.meta["md5"])
+    md5s = [*ORIGINAL.train_list, *ORIGINAL.test_list, meta]
+    if not (batches.is_dir() and all(_has_md5(batches / name, md5) for name, md5 in md5s)):
+        archived = archive.exists() and _has_md5(archive, ORIGINAL.tgz_md5)
+        if not (archived or (network and download(ORIGINAL.url, archive, ORIGINAL.tgz_md5))):
+            return None
+        extract_archive(archive, folder)
+    logger.info("Found %s in %s.", CIFAR10, batches)
+    train, test = ORIGINAL(folder, train=True), ORIGINAL(folder, train=False)
+    pixels = np.concatenate([train.data, test.data])
+    labels = np.array(train.targets + test.targets, dtype=np.int64)
+    return Arrays(pixels, labels, len(train), train.classes)
+
+
+def _has_md5(path: Path, md5: str) -> bool:
+    from torchvision.datasets.utils import check_integrity
+
+    intact = check_integrity(path, md5)
+    if not intact:
+        logger.warning("%s is missing or damaged (MD5 sum): it is not used.", path)
+    return intact
+
+
+def read_jpeg_tree(tree: Path) -> Arrays | None:
+    """Read CIFAR-10 from JPEG images, in the order of ``torchvision.datasets.ImageFolder``.
+
+    Args:
+        tree: The folder of ``{train,test}/<class>/0000.jpg``.
+
+    Returns:
+        The arrays, or None if there is no such folder.
+
+    Raises:
+        InputError: If an image is missing or damaged.
+    """
+    if not tree.is_dir():
+        return None
+    logger.info("Found %s in %s.", CIFAR10_JPEG, tree)
+    paths = [
+        tree / split / name / f"{i:04d}.jpg"
+        for split, num_images in IMAGES_PER_CLASS.items()
+        for name in CLASSES
+        for i in range(num_images)
+    ]
+    bar = tqdm(paths, desc="Decoding", unit=" images", disable=None)
+    pixels = np.stack([_decode(path) for path in bar])
+    labels = np.concatenate([np.arange(10).repeat(num) for num in IMAGES_PER_CLASS.values()])
+    return Arrays(pixels, labels, 10 * IMAGES_PER_CLASS["train"], CLASSES)
+
+
+def _decode(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            if image.size == (32, 32):
+                return np.asarray(image.convert("RGB"))
+            reason = f"{image.width} x {image.height} pixels, expected 32 x 32"
+    except OSError as error:
+        reason = error.strerror or "not a whole JPEG image"
+    raise InputError(
+        f"{path} is missing or damaged ({reason}): unpack the whole JPEG tree again, or delete it."
+    )
+
+
+def read_digits() -> Arrays:
+    """Read scikit-learn's digits, enlarged to 32 x 32; every fifth of each class is a test image.
+
+    Returns:
+        The arrays.
+    """
+    from sklearn.datasets import load_digits
+
+    logger.info("%s cannot be had: %s stand in.", CIFAR10, DIGITS)
+    digits = load_digits()
+    grey = np.round(digits.images * (255 / 16)).astype(np.uint8)  # from 0 to 16, [n, 8, 8]
+    pixels = np.stack([grey.repeat(4, axis=1).repeat(4, axis=2)] * 3, axis=-1)
+    labels = digits.target.astype(np.int64)
+    rank = np.cumsum(np.eye(10, dtype=int)[labels], axis=0)[np.arange(len(labels)), labels]
+    is_test = rank % 5 == 0  # every fifth image of each class
+    order = np.argsort(is_test, kind="stable")
+    return Arrays(pixels[order], labels[order], int(np.sum(~is_test)), tuple("0123456789"))

@@ -1,0 +1,93 @@
+"""The built book as files: links, downloads, figures, and the tables behind them."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from liprune_utils.records import PROJECT, load_register
+
+BUILD = PROJECT / "build"
+HTML = BUILD / "html"
+PAGES = [
+    path for folder in ("book", "notebooks") for path in sorted((HTML / folder).glob("*.html"))
+]
+CURVES = [
+    "figure",
+    "method",
+    "keep_fraction",
+    "batch_size",
+    "learning_rate",
+    "step",
+    "num_runs",
+    "test_loss_mean",
+    "test_loss_se",
+    "kept_loss_mean",
+    "kept_loss_se",
+    "full_loss_mean",
+    "full_loss_se",
+]
+
+pytestmark = pytest.mark.skipif(not PAGES, reason="there is no built book: run `make book` first")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_inner_links_resolve(page):
+    for link in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text()):
+        if not re.match(r"[a-z]+:|//", link):
+            assert (page.parent / unquote(link)).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_no_path_of_the_machine_is_shown(page):
+    assert str(PROJECT) not in page.read_text()
+
+
+def test_every_table_can_be_downloaded_and_read():
+    offered = {
+        Path(unquote(link)).name
+        for page in PAGES
+        for link in re.findall(r'href="(\.\./_downloads/[^"]+\.csv)"', page.read_text())
+    }
+    for table in (BUILD / "results").rglob("*.csv"):
+        assert len(pd.read_csv(table)) > 0
+        if table.stem != "slopes":
+            assert table.name in offered
+
+
+def test_curves_are_whole():
+    curves = pd.read_csv(BUILD / "results" / "04_linear_model" / "curves.csv")
+    assert list(curves.columns) == CURVES
+    assert len(curves) == 6 * 9 * 31
+    assert (curves.num_runs >= 10_000).all()
+    assert set(curves.figure) == {1, 5, 6, 7, 8, 9}
+
+
+def test_curves_agree_with_the_closed_form():
+    table = pd.read_csv(BUILD / "results" / "04_linear_model" / "closed_form.csv")
+    assert len(table) == 6 * 9 * 31 * 3
+    gap = (table.simulated - table.expected).abs()
+    assert (gap <= 5 * table.difference_se).all()
+    curves = pd.read_csv(BUILD / "results" / "04_linear_model" / "curves.csv")
+    test = table[table.loss == "test"].simulated
+    np.testing.assert_allclose(test, curves.test_loss_mean, rtol=1e-12)
+
+
+def test_every_claim_has_its_row():
+    table = pd.read_csv(BUILD / "results" / "11_verdict" / "verdicts.csv")
+    assert list(table.id) == list(load_register())
+    text = (HTML / "notebooks" / "11_verdict.html").read_text()
+    assert text.count('class="verdict ') == len(table)
+    assert "No page of this edition decides it yet." in text
+
+
+def test_executed_pages_carry_what_the_status_page_shows():
+    status = (HTML / "book" / "status.html").read_text()
+    for page in sorted((BUILD / "notebooks").glob("[!.]*.ipynb")):
+        facts = nbformat.read(page, as_version=4).metadata["liprune"]
+        assert facts["peak_memory_mib"] > 0
+        assert f"{facts['peak_memory_mib']:,} MiB" in status

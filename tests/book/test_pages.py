@@ -1,0 +1,170 @@
+"""The pages as text, and as papermill runs them by hand."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from liprune_utils.linear_model import LinearModelParameters
+from liprune_utils.records import PROJECT, VerdictParameters
+from liprune_utils.training import CifarParameters
+
+BIN = Path(sys.executable).parent
+PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
+PARAMETERS = {
+    "04_linear_model": LinearModelParameters,
+    "08_cifar10": CifarParameters,
+    "11_verdict": VerdictParameters,
+}
+
+
+def pages(function):
+    return pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)(function)
+
+
+def rerun(page: str, output: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a page as the README says."""
+    command = [BIN / "papermill", f"notebooks/{page}.ipynb", output, "--no-progress-bar"]
+    return subprocess.run(
+        [*command, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+
+
+def defaults(page: str) -> dict[str, object]:
+    """The values in the parameters cell."""
+    notebook = jupytext.read(PROJECT / "notebooks" / f"{page}.py")
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    namespace = {}
+    exec(cells[0].source, namespace)
+    return {name: value for name, value in namespace.items() if not name.startswith("__")}
+
+
+def test_every_page_is_in_the_contents_and_has_parameters():
+    contents = (PROJECT / "_toc.yml").read_text()
+    assert {page.stem for page in PAGES} == set(PARAMETERS)
+    assert all(f"notebooks/{page.stem}\n" in contents for page in PAGES)
+
+
+@pages
+def test_a_page_and_its_twin_are_in_step(page):
+    text, twin = jupytext.read(page), nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+    assert [(c.cell_type, c.source) for c in text.cells] == [
+        (c.cell_type, c.source) for c in twin.cells
+    ]
+    for one, other in zip(text.cells, twin.cells, strict=True):
+        for key in ("tags", "mystnb"):
+            assert one.metadata.get(key) == other.metadata.get(key)
+
+
+@pages
+def test_a_twin_has_no_outputs(page):
+    cells = nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+@pages
+def test_a_page_is_one_argument(page):
+    cells = jupytext.read(page).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert len(cells) <= 35
+    assert all(len(source.splitlines()) <= 30 for source in code)
+    assert "assert " in "\n".join(code[2:])  # an independent check
+    checked = [source for source in code if ".from_notebook(globals())" in source]
+    assert code.index(checked[0]) == 1
+
+
+@pages
+def test_parameters_are_typed_commented_and_known(page):
+    found = papermill.inspect_notebook(str(page.with_suffix(".ipynb")))
+    fields = {field.name for field in PARAMETERS[page.stem].__dataclass_fields__.values()}
+    assert set(found) == fields
+    for parameter in found.values():
+        assert parameter["inferred_type_name"] != "None"
+        assert parameter["help"]
+
+
+@pages
+def test_defaults_are_valid(page):
+    values = defaults(page.stem)
+    if page.stem != "11_verdict":  # valid only where results lie
+        PARAMETERS[page.stem](**values)
+    assert values["results_dir"] == f"reruns/{page.stem}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PROJECT / "notebooks" / "params").glob("*.yml")), ids=lambda path: path.name
+)
+def test_other_profiles_are_valid(path):
+    page = path.name.split(".")[0]
+    given = yaml.safe_load(path.read_text())
+    assert set(given) <= set(defaults(page))
+    PARAMETERS[page](**(defaults(page) | given))
+
+
+def test_the_papers_profile_is_the_papers():
+    given = yaml.safe_load((PROJECT / "notebooks/params/08_cifar10.paper.yml").read_text())
+    assert (given["num_images"], given["num_epochs"], given["batch_size"]) == (50_000, 164, 128)
+    assert (given["depths"], given["keep_fractions"]) == ([14, 20], [0.2, 0.5])
+    assert (given["prune_epochs"], given["learning_rates"]) == ([1, 5], [0.01, 0.1])
+    assert given["decay_epochs"] == [80, 120]
+
+
+def test_figures_have_caption_and_alternative_text():
+    for page in PAGES:
+        for cell in jupytext.read(page).cells:
+            if "figure = figures." in cell.source:
+                shown = cell.metadata["mystnb"]
+                assert len(shown["figure"]["caption"]) > 40
+                assert len(shown["image"]["alt"]) > 40
+
+
+def test_prose_types_no_result_by_hand():
+    shown = re.compile(r"\d+\.\d{3,}|\d+(\.\d+)? ?%")
+    allowed = {"95%", "99%", "5%", "90%", "0.005", "0.0001"}
+    for page in PAGES:
+        for cell in jupytext.read(page).cells:
+            if cell.cell_type == "markdown":
+                numbers = {match.group().replace(" ", "") for match in shown.finditer(cell.source)}
+                assert numbers <= allowed, page
+
+
+def test_a_rerun_by_hand_leaves_the_book_alone(tmp_path):
+    book = PROJECT / "build" / "results" / "04_linear_model" / "curves.csv"
+    before = book.stat().st_mtime_ns if book.exists() else None
+    results = str(tmp_path / "results")
+    given = ("-p", "learning_rate", "0.02", "-p", "num_runs", "200", "-p", "results_dir", results)
+    result = rerun("04_linear_model", tmp_path / "out.ipynb", *given)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "results" / "curves.csv").exists()
+    assert (book.stat().st_mtime_ns if book.exists() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("page", "given", "words"),
+    [
+        ("04_linear_model", "lerning_rate 0.02", "did you mean 'learning_rate'"),
+        ("04_linear_model", "learning_rate fast", "learning_rate is 'fast'; expected a number"),
+        ("04_linear_model", "keep_fraction 0", "keep_fraction is 0; expected a fraction in"),
+        ("04_linear_model", "keep_fraction 1.5", "keep_fraction is 1.5; expected a fraction in"),
+        ("04_linear_model", "keep_fraction NaN", "keep_fraction is nan; expected a fraction in"),
+        ("04_linear_model", "batch_size 201", "from 1 to the 200 points that keep_fraction 0.2"),
+        ("08_cifar10", "num_seeds 1", "num_seeds is 1; expected at least 2"),
+        ("11_verdict", "records_dir nowhere", "records_dir is 'nowhere'; expected a folder"),
+        ("04_linear_model", "results_dir README.md/x", "expected a folder that can be written"),
+    ],
+)
+def test_bad_parameters_stop_a_page_in_one_sentence(page, given, words, tmp_path):
+    out = tmp_path / "out.ipynb"
+    result = rerun(page, out, "-p", *given.split())
+    assert result.returncode != 0
+    said = [line for line in result.stderr.splitlines() if line.startswith("InputError: ")]
+    assert words in said[-1]
+    assert said[-1].endswith(".") or said[-1].endswith("?")
+    executed = [cell for cell in nbformat.read(out, 4).cells if cell.get("execution_count")]
+    assert len(executed) <= 4  # the parameters, what was given, the check, and at most the set-up

@@ -1,0 +1,120 @@
+"""A book of two small pages, built by the real Makefile, to try the build's rules at toy size."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+PROJECT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+PAGE = """
+seed: int = 1  # shown on the page
+results_dir: str = "reruns/{name}"  # folder for the tables
+===
+import json, time
+from pathlib import Path
+folder = Path(results_dir)
+folder.mkdir(parents=True, exist_ok=True)
+time.sleep({seconds})
+(folder / "claims.json").write_text("[]")
+(folder / "values.csv").write_text("seed\\n" + "\\n".join([str(seed)] * 1000))
+"""
+INTRO = """# A toy
+{{doc}}`../notebooks/{first}` and {{doc}}`../notebooks/11_verdict`, in {{cite:t}}`ayed2022`.
+
+```{{bibliography}}
+```
+"""
+
+
+def write_page(project: Path, name: str, *, seconds: float = 0.0, extra: str = "") -> None:
+    """Write a page's text and its twin."""
+    first, rest = PAGE.format(name=name, seconds=seconds).strip().split("\n===\n")
+    text = (
+        f'# %% [markdown]\n# # {name}\n\n# %% tags=["parameters"]\n{first}\n\n# %%\n{rest}\n{extra}'
+    )
+    (project / "notebooks" / f"{name}.py").write_text(text)
+    command = [BIN / "jupytext", "--quiet", "--update", "--to", "ipynb", f"notebooks/{name}.py"]
+    subprocess.run(command, cwd=project, check=True)
+
+
+def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")) -> Path:
+    """Lay out a book with the project's own Makefile and library."""
+    for name in ("Makefile", "jupytext.toml", "package.json", "package-lock.json", "_config.yml"):
+        shutil.copy2(PROJECT / name, folder)
+    shutil.copytree(
+        PROJECT / "liprune_utils", folder / "liprune_utils", ignore=shutil.ignore_patterns("__*__")
+    )
+    for name in ("requirements.txt", "pyproject.toml"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    (folder / "node_modules").symlink_to(PROJECT / "node_modules")
+    (folder / "notebooks").mkdir()
+    for name in pages:
+        write_page(folder, name)
+    shutil.copytree(PROJECT / "book" / "_static", folder / "book" / "_static")
+    for name in ("claims.yml", "references.bib"):
+        shutil.copy(PROJECT / "book" / name, folder / "book")
+    (folder / "book" / "intro.md").write_text(INTRO.format(first=pages[0]))
+    chapters = "\n".join(f"  - file: notebooks/{name}" for name in pages)
+    toc = f"format: jb-book\nroot: book/intro\nchapters:\n{chapters}\n"
+    (folder / "_toc.yml").write_text(toc)
+    long_ago = time.time() - 3600
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            os.utime(path, (long_ago, long_ago))
+    os.utime(folder / "requirements.txt", (0, 0))
+    os.utime(folder / "pyproject.toml", (0, 0))
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The environment of a build: no jobs handed down by the make that runs the tests."""
+    hidden = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if name not in hidden}
+
+
+def make(project: Path, *targets: str) -> subprocess.CompletedProcess:
+    """Run make to its end."""
+    command = ["make", f"VENV={BIN.parent}", *targets]
+    return subprocess.run(
+        command, cwd=project, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def make_and_kill(project: Path, seconds: float, *targets: str) -> None:
+    """Run make and kill it and all its children without warning."""
+    command = ["make", f"VENV={BIN.parent}", *targets]
+    process = subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def ran(result: subprocess.CompletedProcess) -> set[str]:
+    """Names of the pages that a build executed, and "render" if it rendered."""
+    lines = [line.split("] ") for line in result.stdout.splitlines() if line.startswith("[")]
+    return {page[1:] for page, words in lines if words.startswith("done")}
+
+
+def outputs(project: Path) -> dict[str, str]:
+    """What a finished build holds: the pages' outputs and tables."""
+    pages = sorted((project / "build" / "notebooks").glob("[!.]*.ipynb"))
+    cells = {
+        page.name: str([cell.get("outputs") for cell in nbformat.read(page, 4).cells])
+        for page in pages
+    }
+    tables = sorted((project / "build" / "results").rglob("*.csv"))
+    return cells | {str(table.relative_to(project)): table.read_text() for table in tables}
