@@ -241,7 +241,7 @@ def overview_figure(linear: pd.DataFrame, cifar: pd.DataFrame, source: str) -> F
         plot_band(left, rows.step, rows.test_loss_mean, half, method)
     left.set(title=f"Linear model, keep {fraction:g}", yscale="log")
     left.set(xlabel="SGD step", ylabel="test loss")
-    fraction = cifar.keep_fraction.min()
+    fraction = cifar.keep_fraction[cifar.method != "none"].max()
     plot_errors(right, cifar[cifar.keep_fraction.isin([fraction, 1.0])])
     right.set_title(f"ResNet, keep {fraction:g}\n{source}", size=10)
     right.set(xlabel="epoch", ylabel="test error (%)")

@@ -4,7 +4,7 @@ Figures 1 and 5 to 9 of the paper, for any number of runs at once. All figures u
 sets, and LiPrune and random pruning share everything but the choice of points.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,8 +131,7 @@ class Points(NamedTuple):
 
     x: np.ndarray
     noise: np.ndarray
-    xx: np.ndarray
-    xy: np.ndarray
+    xx_xy: np.ndarray  # complex, x^2 + i x y: one look-up serves both
 
     @classmethod
     def ordered(cls, data: LinearData, order: np.ndarray) -> "Points":
@@ -148,7 +147,7 @@ class Points(NamedTuple):
         x, noise = (
             np.take_along_axis(values, order, axis=1).T.copy() for values in (data.x, data.noise)
         )
-        return cls(x, noise, x**2, x * (data.slope * x + noise))
+        return cls(x, noise, x**2 + 1j * x * (data.slope * x + noise))
 
 
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
@@ -173,22 +172,21 @@ class Streams:
             stream(seed, purpose) for purpose in ("data", "test", "choice")
         )
         self._seed = seed
-        self._batches: dict[Cell, np.random.Generator] = {}
+        self._batches: dict[tuple[int, int], np.random.Generator] = {}
 
-    def batches(self, setting: Setting, keep_fraction: float, count: int) -> np.random.Generator:
-        """Return the stream of batches of one panel, the same for both methods and every rate.
+    def batches(self, batch_size: int, count: int) -> np.random.Generator:
+        """Return the stream of batches, the same for all methods and rates.
 
         Args:
-            setting: The figure.
-            keep_fraction: The fraction kept.
+            batch_size: Points in a batch.
             count: The number of points kept.
 
         Returns:
             The generator.
         """
-        key = Cell(setting.figure, "batches", keep_fraction)
+        key = (batch_size, count)
         if key not in self._batches:
-            self._batches[key] = stream(self._seed, "batches", setting.batch_size, count)
+            self._batches[key] = stream(self._seed, "batches", *key)
         return self._batches[key]
 
 
@@ -215,21 +213,14 @@ def simulate(
     streams, settings = Streams(seed), list(settings)
     sizes = [min(block, num_runs - start) for start in range(0, num_runs, block)]
     parts = [
-        simulate_block(settings, size, streams, slope)
+        _simulate_block(settings, size, streams, slope)
         for size in tqdm(sizes, desc="linear model", unit="block")
     ]
-    return {cell: join([part[cell] for part in parts]) for cell in parts[0]}
+    return {cell: _join([part[cell] for part in parts]) for cell in parts[0]}
 
 
-def join(parts: list[Runs]) -> Runs:
-    """Join runs of the same cell.
-
-    Args:
-        parts: Runs of consecutive blocks.
-
-    Returns:
-        All of them.
-    """
+# Join the runs of one cell from consecutive blocks.
+def _join(parts: list[Runs]) -> Runs:
     sets = {
         name: Moments(
             moments.num_points,
@@ -244,74 +235,51 @@ def join(parts: list[Runs]) -> Runs:
     return Runs(parts[0].setting, parts[0].slope, error, sets)
 
 
-def simulate_block(
+# Simulate a block of runs; the streams go on from the block before.
+def _simulate_block(
     settings: list[Setting], num_runs: int, streams: Streams, slope: float
 ) -> dict[Cell, Runs]:
-    """Simulate a block of runs.
-
-    Args:
-        settings: The figures.
-        num_runs: Runs in the block.
-        streams: Random streams, which go on from the block before.
-        slope: True slope.
-
-    Returns:
-        For each curve its runs.
-    """
     data = draw_linear(streams.data, num_runs, NUM_POINTS, slope=slope, noise_sd=NOISE_SD)
     test = draw_linear(streams.test, num_runs, NUM_TEST, slope=slope, noise_sd=NOISE_SD)
-    random_scores = streams.choice.random((num_runs, NUM_POINTS))
-    pruned = {
-        "liprune": Points.ordered(data, rank(data.lipschitz)),
-        "random": Points.ordered(data, rank(random_scores)),
-    }
-    whole = {"none": pruned["random"]}
-    measured = {
-        "test": Moments.of(test.x.T, test.noise.T),
-        "full": Moments.of(data.x.T, data.noise.T),
-    }
-    runs = {}
-    for setting in settings:
-        for keep_fraction in setting.keep_fractions:
-            runs |= simulate_panel(setting, keep_fraction, pruned, measured, streams, slope)
-        runs |= simulate_panel(setting, 1.0, whole, measured, streams, slope)
+    random = Points.ordered(data, rank(streams.choice.random((num_runs, NUM_POINTS))))
+    points = {"liprune": Points.ordered(data, rank(data.lipschitz)), "random": random}
+    points["none"] = random
+    test_set = Moments.of(test.x.T, test.noise.T)
+    full_set = Moments.of(data.x.T, data.noise.T)
+    kept_sets, means, runs = {}, {}, {}  # what figures share is computed once
+    for setting, method, fraction in _curves(settings):
+        count, size = num_kept(NUM_POINTS, fraction), setting.batch_size
+        if (size, count) not in means:
+            means[size, count] = _batch_means(points, count, size, streams.batches(size, count))
+        if (method, count) not in kept_sets:
+            x, noise = points[method].x[:count], points[method].noise[:count]
+            kept_sets[method, count] = Moments.of(x, noise)
+        error = descend(*means[size, count][method], setting.learning_rate) - slope
+        sets = {"test": test_set, "kept": kept_sets[method, count], "full": full_set}
+        runs[Cell(setting.figure, method, fraction)] = Runs(setting, slope, error, sets)
     return runs
 
 
-def simulate_panel(
-    setting: Setting,
-    keep_fraction: float,
-    methods: dict[str, Points],
-    measured: dict[str, Moments],
-    streams: Streams,
-    slope: float,
-) -> dict[Cell, Runs]:
-    """Simulate methods that keep the same number of points, with the same batch positions.
+# The curves of the figures: setting, method, fraction kept.
+def _curves(settings: list[Setting]) -> Iterator[tuple[Setting, str, float]]:
+    for setting in settings:
+        for fraction in setting.keep_fractions:
+            yield setting, "liprune", fraction
+            yield setting, "random", fraction
+        yield setting, "none", 1.0
 
-    Args:
-        setting: The figure.
-        keep_fraction: The fraction kept.
-        methods: For each method its points in the order in which it keeps them.
-        measured: Moments of the test and the full training set.
-        streams: Random streams.
-        slope: True slope.
 
-    Returns:
-        For each method its runs.
-    """
-    points = next(iter(methods.values()))
-    count, num_runs = num_kept(len(points.x), keep_fraction), points.x.shape[1]
+# For each method the batches' means of x^2 and of x y, at the same positions in its order.
+def _batch_means(
+    methods: dict[str, Points], count: int, batch_size: int, generator: np.random.Generator
+) -> dict[str, np.ndarray]:
+    num_runs = methods["random"].x.shape[1]
+    if count < NUM_POINTS:
+        methods = {name: methods[name] for name in ("liprune", "random")}
     means = {name: np.empty((2, NUM_STEPS, num_runs)) for name in methods}
-    generator = streams.batches(setting, keep_fraction, count)
-    batches = distinct_batches(generator, num_runs, count, setting.batch_size, NUM_STEPS)
+    batches = distinct_batches(generator, num_runs, count, batch_size, NUM_STEPS)
     for step, batch in enumerate(batches):
         for name, points in methods.items():
-            means[name][0, step] = points.xx.take(batch).mean(axis=0)
-            means[name][1, step] = points.xy.take(batch).mean(axis=0)
-    runs = {}
-    for name, points in methods.items():
-        error = descend(*means[name], setting.learning_rate) - slope
-        kept = {"kept": Moments.of(points.x[:count], points.noise[:count])}
-        cell = Cell(setting.figure, name, keep_fraction)
-        runs[cell] = Runs(setting, slope, error, measured | kept)
-    return runs
+            mean = points.xx_xy.take(batch).mean(axis=0)
+            means[name][:, step] = mean.real, mean.imag
+    return means

@@ -142,43 +142,34 @@ def results_folder(results_dir: str | Path) -> Path:
     return folder
 
 
-def write_json(path: Path, content: object) -> Path:
+def write_json(path: Path, content: object) -> None:
     """Write JSON atomically.
 
     Args:
         path: The file.
         content: What to write; NaN is refused.
-
-    Returns:
-        The file.
     """
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    return write_atomically(path, lambda partial: partial.write_text(text))
+    write_atomically(path, lambda partial: partial.write_text(text))
 
 
-def write_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
     """Write a tidy table as CSV, with enough digits to read back the same numbers.
 
     Args:
         folder: The results folder.
         name: The table's name, without ending.
         table: One row an observation.
-
-    Returns:
-        The file.
     """
-    return write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
+    write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
 
 
-def write_claims(folder: Path, claims: Iterable[Claim]) -> Path:
+def write_claims(folder: Path, claims: Iterable[Claim]) -> None:
     """Write a page's claims.
 
     Args:
         folder: The page's results folder.
         claims: The claims that the page decides.
-
-    Returns:
-        The file.
 
     Raises:
         InputError: If the register does not know a claim.
@@ -187,7 +178,7 @@ def write_claims(folder: Path, claims: Iterable[Claim]) -> Path:
     unknown = [outcome.id for outcome in claims if outcome.id not in register]
     if unknown:
         raise InputError(f"Claim {unknown[0]!r} is not in the register book/claims.yml.")
-    return write_json(folder / "claims.json", [asdict(outcome) for outcome in claims])
+    write_json(folder / "claims.json", [asdict(outcome) for outcome in claims])
 
 
 def read_claims(records_dir: Path) -> list[Claim]:

@@ -31,7 +31,7 @@ def badge(verdict: str) -> str:
     Returns:
         HTML.
     """
-    return f'<span class="verdict {verdict}">{verdict.replace("-", " ")}</span>'
+    return f'<span class="verdict {verdict}">{words(verdict)}</span>'
 
 
 def measured(row: pd.Series) -> str:
@@ -76,3 +76,15 @@ def claims_html(table: pd.DataFrame, pages: Iterable[str]) -> str:
     })  # fmt: skip
     with pd.option_context("display.max_colwidth", None):
         return cells.to_html(escape=False, index=False, border=0, classes="claims")
+
+
+def words(verdict: str) -> str:
+    """Write a verdict as words within a sentence.
+
+    Args:
+        verdict: One of ``liprune_utils.records.VERDICTS``.
+
+    Returns:
+        The words, such as "does not hold".
+    """
+    return verdict.replace("-", " ")

@@ -97,10 +97,10 @@ verdicts = {outcome.id: outcome for outcome in outcomes}
 first, rates = verdicts["figure-1-acceleration"], verdicts["learning-rates"]
 glue(
     "answer",
-    f"In the paper's setting: {first.verdict.replace('-', ' ')} ({first.note}) At the two other rates: "
-    f"{rates.verdict.replace('-', ' ')} ({rates.note}) Even the least favourable difference of test loss at those rates is "
+    f"In the paper's setting the claim {tables.words(first.verdict)}: {first.note} At the rates of Figures 5 and 6 it "
+    f"{tables.words(rates.verdict)}: {rates.note} There, LiPrune's test loss less that of random pruning is "
     f"{tables.number(rates.estimate)}, 99% interval {tables.number(rates.low)} to {tables.number(rates.high)}, "
-    f"n = {rates.num_runs:,} runs.",
+    f"n = {rates.num_runs:,} paired runs.",
     display=False,
 )
 glue(
@@ -253,16 +253,18 @@ slopes = pd.DataFrame(
     ]
 )
 records.write_table(folder, "slopes", slopes)
-pivot = slopes.pivot(index="slope", columns="step", values="ratio")
-pivot.rename_axis(
-    index="true slope w*", columns="ratio of excess losses, LiPrune / random, at step"
-).style.format("{:.3g}")
+wide = slopes.pivot(index="slope", columns="step", values="ratio")
+wide.add_prefix("step ").rename_axis("true slope").reset_index().style.hide().format("{:.3g}")
 
 # %% [markdown]
+# Ratio of expected excess losses, LiPrune over random pruning, a tenth kept, batch size 10, rate 0.01
+# ({download}`table <../results/04_linear_model/slopes.csv>`).
+#
 # ## Your setting
 #
 # The parameters `learning_rate`, `batch_size` and `keep_fraction` at the top of this page describe one more panel. The paper's figures
-# do not move with them. [How to rerun this page](../book/rerun.md).
+# do not move with them. [How to rerun this page](../book/rerun.md);
+# {download}`the panel's curves <../results/04_linear_model/your_setting.csv>`.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-yours", "caption": "Test loss in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Test loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
 yours = Setting(0, batch_size, learning_rate, (keep_fraction,))

@@ -34,11 +34,9 @@
 # %% tags=["parameters"]
 depths: list = [14]  # ResNet depths, 6n + 2; the paper: 14 and 20
 keep_fractions: list = [0.2, 0.5]  # fractions of the batches kept, in (0, 1]
-prune_epochs: list = [
-    1
-]  # prune at the start of this epoch, 1 is initialisation; the paper: 1 and 5
+prune_epochs: list = [1]  # prune at the start of this epoch, 1 before training; the paper: 1 and 5
 learning_rates: list = [0.01]  # step sizes of SGD; the paper: 0.01 and 0.1
-decay_epochs: list = []  # divide the rate by 10 at the start of these; the paper: 80 and 120
+decay_epochs: list = []  # the rate is divided by 10 at these; the paper: 80 and 120
 num_epochs: int = 3  # passes over the kept batches; the paper: 164
 num_images: int = 1536  # training images; the paper: 50,000
 num_test_images: int = 500  # test images; the paper: 10,000
@@ -64,9 +62,10 @@ from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
 from liprune_utils import data, figures, records, tables
+from liprune_utils.cifar import run_grid
 from liprune_utils.cifar_results import acceleration_claim, control_difference, method_difference
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
-from liprune_utils.training import fixed_batches, make_task, run_grid, start
+from liprune_utils.training import fixed_batches, make_task, start
 
 figures.use_style()
 folder = records.results_folder(results_dir)
@@ -98,7 +97,7 @@ records.write_claims(folder, [outcome])
 gap, control = method_difference(curves), control_difference(curves)
 glue(
     "answer",
-    f"{outcome.verdict.replace('-', ' ')}. Averaged over epochs and fractions kept, LiPrune's test error less that of random pruning is "
+    f"{tables.words(outcome.verdict).capitalize()}. Averaged over epochs and fractions kept, LiPrune's test error less that of random pruning is "
     f"{tables.number(gap.value)} points, 90% interval {tables.number(gap.low)} to {tables.number(gap.high)}, {gap.num_runs} paired seeds, "
     f"on {dataset.source}. The positive control, random pruning with {max(keep_fractions):g} kept against {min(keep_fractions):g}, gives "
     f"{tables.number(control.value)} points, {tables.number(control.low)} to {tables.number(control.high)}.",
@@ -128,10 +127,9 @@ spread = scores.groupby(["depth", "prune_epoch", "seed"]).agg(
     mean_norm=("norm", "mean"),
     relative_sd=("norm", lambda norms: norms.std() / norms.mean()),
     negative=("eigenvalue", lambda values: (values < 0).sum()),
-    products_a_batch=("num_products", "mean"),
-    converged=("converged", "mean"),
+    products=("num_products", "mean"),
 )
-spread.style.format("{:.3g}")
+spread.reset_index().style.hide().format("{:.3g}")
 
 # %% [markdown]
 # ## Check: another derivative, another eigensolver

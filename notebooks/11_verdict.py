@@ -80,13 +80,13 @@ HTML(tables.claims_html(table[table.note == records.UNDECIDED], pages))
 # %% [markdown]
 # ## The two experiments side by side
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two", "caption": "Left: the linear model of Figure 1, a tenth of the points kept, mean test loss with 95% intervals. Right: the small ResNet run of page 08, half of the batches kept; thin lines are paired seeds, thick lines their mean."}, "image": {"alt": "Two panels. Left, test loss of the linear model against SGD step: LiPrune falls faster than random pruning and no pruning. Right, test error of a ResNet against epoch: LiPrune and random pruning overlap."}}
 overview = figures.overview_figure(
     pd.read_csv(results / "04_linear_model" / "curves.csv"),
     pd.read_csv(results / "08_cifar10" / "curves.csv"),
     source=records.read_provenance(results, "08_cifar10")["data_source"],
 )
-glue("overview", overview, display=False)
+overview.savefig(folder / "overview.svg")
 
 # %% [markdown]
 # ## Check: nothing is lost on the way
