@@ -33,6 +33,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 QUIET = {
     "TQDM_DISABLE": "1",  # progress bars are for people at a terminal
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # pages run side by side: a waiting thread gives its core away
 }
 KERNEL = ["--log-level=ERROR"]
 

@@ -75,12 +75,13 @@ def race_figure(curves: pd.DataFrame, loss: str = "test") -> Figure:
         The figure; bands are 95% intervals of the mean.
     """
     fractions = sorted(curves.keep_fraction[curves.method != "none"].unique())
-    rows, columns = (2, 2) if len(fractions) > 1 else (1, 1)
-    size = (6.4, 5.6) if rows > 1 else (6.4, 3.8)
+    columns = min(2, len(fractions))
+    rows = -(-len(fractions) // columns)
+    size = (6.4, 2.0 + 1.8 * rows)
     figure, panels = plt.subplots(
         rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False
     )
-    for axes, fraction in zip(panels.flat, fractions, strict=True):
+    for axes, fraction in zip(panels.flat, fractions, strict=False):
         here = (curves.keep_fraction == fraction) | (curves.method == "none")
         for method, rows_ in curves[here].groupby("method", sort=False):
             half = NORMAL_95 * rows_[f"{loss}_loss_se"]
@@ -180,8 +181,8 @@ def error_figure(curves: pd.DataFrame) -> Figure:
     """
     keys = ["depth", "learning_rate", "prune_epoch", "keep_fraction"]
     cells = list(curves[curves.method != "none"].groupby(keys).groups)
-    rows = -(-len(cells) // 2)
     columns = min(2, len(cells))
+    rows = -(-len(cells) // columns)
     figure, panels = plt.subplots(
         rows, columns, figsize=(6.4, 1 + 2.6 * rows), sharex=True, sharey=True, squeeze=False
     )
@@ -191,6 +192,8 @@ def error_figure(curves: pd.DataFrame) -> Figure:
         axes.set_title(
             f"depth {depth}, rate {rate:g}, pruned at {epoch}, keep {fraction:g}", size=9
         )
+    for axes in panels.flat[len(cells) :]:
+        axes.remove()
     figure.supxlabel("epoch", fontsize=11)
     figure.supylabel("test error (%)", fontsize=11)
     shared_legend(figure)
@@ -209,14 +212,15 @@ def scores_figure(scores: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
     keys = ["depth", "learning_rate", "prune_epoch", "seed"]
     markers = "osD^vP*X"
+    varying = [key for key in keys if scores[key].nunique() > 1] or ["seed"]
     for number, (_, rows) in enumerate(scores.groupby(keys)):
         values = rows.eigenvalue.sort_values(ascending=False).to_numpy()
         marker = markers[number % len(markers)]
-        axes.plot(range(1, len(values) + 1), values, marker, markersize=5, label=f"seed {number}")
+        label = ", ".join(f"{key.replace('_', ' ')} {rows[key].iloc[0]:g}" for key in varying)
+        axes.plot(range(1, len(values) + 1), values, marker, markersize=5, label=label)
     axes.axhline(0, color="#444444", linewidth=0.8)
     axes.set(xlabel="rank of the batch", ylabel="dominant eigenvalue")
-    if len(scores.groupby(keys)) <= len(markers):
-        axes.legend(loc="best")
+    axes.legend(loc="best")
     return figure
 
 

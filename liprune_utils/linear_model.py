@@ -208,7 +208,7 @@ def simulate(
         block: Runs simulated together; it changes the speed and the memory, not the numbers.
 
     Returns:
-        For each curve its runs, in the order figure, method, fraction kept.
+        For each curve its runs, figure by figure and fraction by fraction.
     """
     streams, settings = Streams(seed), list(settings)
     sizes = [min(block, num_runs - start) for start in range(0, num_runs, block)]

@@ -85,9 +85,8 @@ def user_name(item: tuple[str, Any]) -> str | None:
     """
     name, value = item
     hidden = name.startswith("_") or name in NOTEBOOK_NAMES
-    return (
-        None if hidden or isinstance(value, type | types.ModuleType | types.FunctionType) else name
-    )
+    imported = callable(value) or isinstance(value, types.ModuleType)
+    return None if hidden or imported else name
 
 
 def refuse_unknown(names: set[str], known: list[str], page: str) -> None:

@@ -72,7 +72,7 @@ def decide(answers: Iterable[bool | None], *, in_part: bool) -> str:
         it, if others hold); else "inconclusive".
     """
     answers = list(answers)
-    if all(answer is True for answer in answers):
+    if answers and all(answer is True for answer in answers):
         return "holds"
     if False not in answers:
         return "inconclusive"

@@ -23,9 +23,9 @@ class Estimate(NamedTuple):
         Returns:
             True or False if the whole interval says so, None if the bound lies inside it.
         """
-        if self.low <= bound <= self.high and self.low < self.high:
-            return None
-        return self.value < bound
+        if self.high < bound:
+            return True
+        return False if self.low > bound or self.low == self.high == bound else None
 
     def within(self, low: float, high: float) -> bool | None:
         """Tell whether the quantity lies between two bounds.

@@ -15,7 +15,6 @@ from torch.nn import functional
 from liprune_utils.data import Dataset
 from liprune_utils.models import resnet
 from liprune_utils.parameters import Parameters, require
-from liprune_utils.pruning import num_kept
 
 STREAMS = ("subset", "batches", "init", "choice", "order", "augmentation")
 PADDING = 4  # pixels, He et al. 2015, arXiv 1512.03385
@@ -43,6 +42,7 @@ class CifarParameters(Parameters):
     def check(self) -> None:
         """Check the ranges, and that every cell keeps at least one whole batch."""
         super().check()
+        self.check_scalars()
         for name in ("depths", "keep_fractions", "prune_epochs", "learning_rates"):
             require(bool(getattr(self, name)), name, [], "at least one entry")
         for depth in self.depths:
@@ -53,18 +53,22 @@ class CifarParameters(Parameters):
         for rate in self.learning_rates:
             require(0 < rate <= 1, "learning_rates", rate, "step sizes in (0, 1]")
         for fraction in self.keep_fractions:
-            num_kept(1, fraction)
-        self.check_scalars()
+            require(0 < fraction <= 1, "keep_fractions", fraction, "fractions in (0, 1]")
+        for epoch in self.decay_epochs:
+            require(epoch >= 1, "decay_epochs", epoch, "epochs from 1")
 
     def check_scalars(self) -> None:
         """Check what every run shares."""
         size, images = self.batch_size, self.num_images
+        require(2 <= images <= 50_000, "num_images", images, "from 2 to 50000")
         require(2 <= size <= images, "batch_size", size, f"from 2 to num_images, {images}")
-        require(1 <= images <= 50_000, "num_images", images, "from 1 to 50000")
+        more = f"a number that does not leave a last batch of one beside batches of {size}"
+        require(images % size != 1, "num_images", images, more)
+        require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
         tests = self.num_test_images
         require(1 <= tests <= 10_000, "num_test_images", tests, "from 1 to 10000")
         require(0 <= self.momentum < 1, "momentum", self.momentum, "a number in [0, 1)")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(0 <= self.weight_decay <= 1, "weight_decay", self.weight_decay, "from 0 to 1")
         require(self.num_seeds >= 2, "num_seeds", self.num_seeds, "at least 2, for an interval")
         require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
 
@@ -107,7 +111,7 @@ def make_task(data: Dataset, parameters: CifarParameters, seed: int = 0) -> Task
 
     Args:
         data: The data set.
-        parameters: How many images.
+        parameters: How many images, where the data set has so many.
         seed: Seed of the draw.
 
     Returns:
@@ -117,7 +121,10 @@ def make_task(data: Dataset, parameters: CifarParameters, seed: int = 0) -> Task
     train = draw.permutation(len(data.train_labels))[: parameters.num_images]
     test = draw.permutation(len(data.test_labels))[: parameters.num_test_images]
     pixels = data.train_images[train] / np.float32(255)
-    mean, deviation = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
+    mean = pixels.mean(
+        axis=(0, 1, 2), dtype=np.float64
+    )  # float32 sums lose digits at 50,000 images
+    deviation = pixels.std(axis=(0, 1, 2), dtype=np.float64)
 
     def tensor(images: np.ndarray) -> Tensor:
         scaled = (images - mean) / np.maximum(deviation, 1e-6)

@@ -38,13 +38,13 @@ prune_epochs: list = [1]  # prune at the start of this epoch, 1 before training;
 learning_rates: list = [0.01]  # step sizes of SGD; the paper: 0.01 and 0.1
 decay_epochs: list = []  # the rate is divided by 10 at these; the paper: 80 and 120
 num_epochs: int = 3  # passes over the kept batches; the paper: 164
-num_images: int = 1536  # training images; the paper: 50,000
+num_images: int = 1280  # training images; the paper: 50,000
 num_test_images: int = 500  # test images; the paper: 10,000
 batch_size: int = 128  # images in each fixed batch
 momentum: float = 0.9  # of SGD; the paper does not say
 weight_decay: float = 1e-4  # of SGD; the paper does not say
 num_seeds: int = 2  # paired repetitions; the paper shows one curve
-tolerance: float = 0.05  # relative accuracy of a batch's Hessian norm
+tolerance: float = 0.1  # relative accuracy of a batch's Hessian norm
 results_dir: str = "reruns/08_cifar10"  # folder for the tables
 
 # %%
@@ -163,9 +163,9 @@ print(
 # | batch norm in the Hessian | not stated | as in training: the batch's own statistics, differentiated through |
 # | an epoch after pruning | not stated | one pass over the kept batches |
 # | repetitions | one curve a panel | paired seeds, a parameter |
-# | images, epochs | all, 164 | a few thousand, a few; the paper's in the profile `paper` |
+# | images, epochs | all, 164 | a small share, a few; the paper's in the profile `paper` |
 #
 # ## Next
 #
-# A few epochs on a few thousand images cannot decide the claim; the register asks for an interval inside a margin, and for a positive control
+# A few epochs on a small share of the images cannot decide the claim; the register asks for an interval inside a margin, and for a positive control
 # that is seen. [The verdict](11_verdict.ipynb) keeps the account.

@@ -71,7 +71,7 @@ def test_control_is_the_gain_of_random_pruning_from_more_batches():
         (0.9 + NO_NOISE, "holds", "within the margin"),
         (np.array([-4.0, -4.5, -5.0, -4.2]), "does-not-hold", "ahead by more than the margin"),
         (WIDE, "inconclusive", "leaves the margin"),
-        (np.array([-1.5, -0.5, -1.5, -0.5]), "inconclusive", "leaves the margin"),
+        (np.array([-2.2, -0.5, -2.2, -0.5]), "inconclusive", "leaves the margin"),
         (4 + NO_NOISE, "inconclusive", "leaves the margin"),
     ],
 )

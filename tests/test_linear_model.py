@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from liprune_utils.linear_model import PAPER_FIGURES, Cell, Setting, simulate, stream
+from liprune_utils.linear_model import PAPER_FIGURES, Cell, Runs, Setting, simulate, stream
 from liprune_utils.problems import draw_linear
-from liprune_utils.sgd import distinct_batches
+from liprune_utils.sgd import Moments, descend, distinct_batches
 
 SEED, SLOPE, NUM_RUNS = 3, 1.5, 5
 SETTINGS = (Setting(1, 10, 0.01, (0.1, 0.5)), Setting(7, 1, 0.02, (0.004,)))
@@ -135,3 +135,19 @@ def test_kept_constants_are_the_largest_of_each_run():
     x = draw_linear(stream(SEED, "data"), NUM_RUNS, 1000).x
     np.testing.assert_allclose(kept.xx, np.sort(x**2)[:, -4:].mean(axis=1), rtol=1e-12)
     assert kept.num_points == 4
+
+
+def test_expected_losses_of_few_points():
+    draw, num_runs, setting = stream(SEED, "data"), 20_000, Setting(0, 2, 0.05)
+    x = np.repeat([[3.0], [-2.0], [1.0], [0.5], [-1.5]], num_runs, axis=1)  # 3 of 5 are kept
+    noise, fresh = 0.2 * draw.normal(size=(2, 5, num_runs))
+    xx, xy = x**2, x * (SLOPE * x + noise)
+    batches = [batch.copy() for batch in distinct_batches(draw, num_runs, 3, 2, 30)]
+    means = [np.array([v.take(batch).mean(axis=0) for batch in batches]) for v in (xx, xy)]
+    sets = {"test": (x, fresh), "kept": (x[:3], noise[:3]), "full": (x, noise)}
+    error = descend(*means, setting.learning_rate) - SLOPE
+    runs = Runs(setting, SLOPE, error, {name: Moments.of(*pair) for name, pair in sets.items()})
+    for name, expected in runs.expected_losses().items():
+        loss = runs.loss(name)
+        z = (loss - expected).mean(axis=1) / loss.std(axis=1) * np.sqrt(num_runs)
+        assert np.abs(z).max() < 4, name
