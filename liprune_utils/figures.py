@@ -1,12 +1,7 @@
 """Figures in one visual language: methods keep their colour and dash everywhere."""
 
-import base64
-import html
-import io
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -25,13 +20,12 @@ METHODS = {
     "none": {"label": "No pruning", "color": "#444444", "linestyle": ":"},
 }
 NORMAL_95 = 1.96  # half-width of a 95% interval, in standard errors
-ENCODE = {"format": "svg", "metadata": {"Date": None, "Creator": None}}
 
 
 def use_style() -> None:
     """Draw this notebook's figures in the book's style, as SVG."""
     plt.style.use(Path(__file__).with_name("liprune.mplstyle"))
-    set_matplotlib_formats("svg", metadata=ENCODE["metadata"])
+    set_matplotlib_formats("svg", metadata={"Date": None, "Creator": None})
 
 
 def plot_band(
@@ -64,6 +58,25 @@ def shared_legend(figure: Figure) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=3)
 
 
+def grid_of_panels(count: int) -> tuple[Figure, np.ndarray]:
+    """Lay out panels with shared axes, two in a row.
+
+    Args:
+        count: Number of panels.
+
+    Returns:
+        The figure and its panels, an array of shape ``[count]``.
+    """
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(6.4, 2 + 1.8 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    for axes in panels.flat[count:]:
+        axes.remove()
+    return figure, panels.flat[:count]
+
+
 def race_figure(curves: pd.DataFrame, loss: str = "test") -> Figure:
     """Draw one of the paper's linear-model figures: a panel for each keep fraction.
 
@@ -75,13 +88,8 @@ def race_figure(curves: pd.DataFrame, loss: str = "test") -> Figure:
         The figure; bands are 95% intervals of the mean.
     """
     fractions = sorted(curves.keep_fraction[curves.method != "none"].unique())
-    columns = min(2, len(fractions))
-    rows = -(-len(fractions) // columns)
-    size = (6.4, 2.0 + 1.8 * rows)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False
-    )
-    for axes, fraction in zip(panels.flat, fractions, strict=False):
+    figure, panels = grid_of_panels(len(fractions))
+    for axes, fraction in zip(panels, fractions, strict=True):
         here = (curves.keep_fraction == fraction) | (curves.method == "none")
         for method, rows_ in curves[here].groupby("method", sort=False):
             half = NORMAL_95 * rows_[f"{loss}_loss_se"]
@@ -181,19 +189,13 @@ def error_figure(curves: pd.DataFrame) -> Figure:
     """
     keys = ["depth", "learning_rate", "prune_epoch", "keep_fraction"]
     cells = list(curves[curves.method != "none"].groupby(keys).groups)
-    columns = min(2, len(cells))
-    rows = -(-len(cells) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(6.4, 1 + 2.6 * rows), sharex=True, sharey=True, squeeze=False
-    )
-    for axes, (depth, rate, epoch, fraction) in zip(panels.flat, cells, strict=False):
+    figure, panels = grid_of_panels(len(cells))
+    for axes, (depth, rate, epoch, fraction) in zip(panels, cells, strict=True):
         here = curves.query("depth == @depth and learning_rate == @rate and prune_epoch == @epoch")
         plot_errors(axes, here[(here.keep_fraction == fraction) | (here.method == "none")])
         axes.set_title(
             f"depth {depth}, rate {rate:g}, pruned at {epoch}, keep {fraction:g}", size=9
         )
-    for axes in panels.flat[len(cells) :]:
-        axes.remove()
     figure.supxlabel("epoch", fontsize=11)
     figure.supylabel("test error (%)", fontsize=11)
     shared_legend(figure)
@@ -220,7 +222,8 @@ def scores_figure(scores: pd.DataFrame) -> Figure:
         axes.plot(range(1, len(values) + 1), values, marker, markersize=5, label=label)
     axes.axhline(0, color="#444444", linewidth=0.8)
     axes.set(xlabel="rank of the batch", ylabel="dominant eigenvalue")
-    axes.legend(loc="best")
+    if scores.groupby(keys).ngroups <= len(markers):
+        axes.legend()
     return figure
 
 
@@ -251,51 +254,3 @@ def overview_figure(linear: pd.DataFrame, cifar: pd.DataFrame, source: str) -> F
     right.set(xlabel="epoch", ylabel="test error (%)")
     shared_legend(figure)
     return figure
-
-
-def encode(figure: Figure) -> str:
-    """Turn a figure into the address of an SVG image that holds it, and close it.
-
-    Args:
-        figure: The figure.
-
-    Returns:
-        A data address for an ``img`` element.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, **ENCODE)
-    plt.close(figure)
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def frame_browser(
-    draw: Callable[[object], Figure],
-    values: Sequence[object],
-    *,
-    describe: Callable[[object], str],
-    name: str,
-) -> ipywidgets.VBox:
-    """Put precomputed frames behind a slider that needs no kernel.
-
-    Args:
-        draw: Draws the frame of a value.
-        values: The slider's positions.
-        describe: Says in a sentence what a frame shows; its alternative text.
-        name: The slider's label.
-
-    Returns:
-        The slider above its frames; shown by the book from its saved state.
-    """
-    frames = [
-        ipywidgets.HTML(f'<img alt="{html.escape(describe(value))}" src="{encode(draw(value))}">')
-        for value in values
-    ]
-    stack = ipywidgets.Stack(frames, selected_index=0)
-    slider = ipywidgets.SelectionSlider(
-        options=[(str(value), index) for index, value in enumerate(values)],
-        description=name,
-        style={"description_width": "initial"},
-        layout=ipywidgets.Layout(width="100%", max_width="28rem"),
-    )
-    ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
-    return ipywidgets.VBox([slider, stack])

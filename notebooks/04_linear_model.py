@@ -52,7 +52,7 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import figures, records, tables
+from liprune_utils import figures, frames, records, tables
 from liprune_utils.linear_model import (
     NUM_STEPS,
     PAPER_FIGURES,
@@ -214,7 +214,7 @@ figure = figures.race_figure(shown[shown.figure == 9])
 # large ones it reaches a higher floor, and at the largest it diverges while random pruning still converges.
 
 # %% tags=["hide-input"]
-figures.frame_browser(
+frames.frame_browser(
     lambda rate: figures.excess_figure(
         {
             m: population_excess(0.1, m, batch_size=10, learning_rate=rate, slope=slope)

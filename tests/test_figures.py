@@ -13,7 +13,7 @@ from ipywidgets.embed import embed_data
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from liprune_utils import figures
+from liprune_utils import figures, frames
 from liprune_utils.linear_model import PAPER_FIGURES, simulate
 from liprune_utils.linear_results import curve_table
 from liprune_utils.problems import draw_linear
@@ -152,7 +152,7 @@ def frame(rate: float) -> Figure:
 
 def test_frames_follow_the_slider_without_a_kernel():
     rates = [0.01, 0.1, 1.0]
-    box = figures.frame_browser(frame, rates, describe='rate "{}" & <x>'.format, name="rate")
+    box = frames.frame_browser(frame, rates, describe='rate "{}" & <x>'.format, name="rate")
     slider, stack = box.children
     assert [label for label, _ in slider.options] == ["0.01", "0.1", "1.0"]
     for index, rate in enumerate(rates):
@@ -161,7 +161,7 @@ def test_frames_follow_the_slider_without_a_kernel():
         image = base64.b64decode(re.search(r'base64,([^"]*)"', html)[1])
         assert image.startswith(b"<?xml")
         assert len(image) < 40_000
-        assert html.count(figures.encode(frame(rate))) == 1  # drawn again, the same bytes
+        assert html.count(frames.encode(frame(rate))) == 1  # drawn again, the same bytes
     assert len({child.value for child in stack.children}) == 3
     state = embed_data([box])["manager_state"]["state"].values()  # what the book's page keeps
     (link,) = (model["state"] for model in state if model["model_name"] == "LinkModel")

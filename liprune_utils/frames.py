@@ -1,0 +1,60 @@
+"""Precomputed frames behind a slider: interactive in the book, with no kernel and no network."""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Sequence
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+ENCODE = {"format": "svg", "metadata": {"Date": None, "Creator": None}}
+
+
+def encode(figure: Figure) -> str:
+    """Turn a figure into the address of an SVG image that holds it, and close it.
+
+    Args:
+        figure: The figure.
+
+    Returns:
+        A data address for an ``img`` element.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **ENCODE)
+    plt.close(figure)
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def frame_browser(
+    draw: Callable[[object], Figure],
+    values: Sequence[object],
+    *,
+    describe: Callable[[object], str],
+    name: str,
+) -> ipywidgets.VBox:
+    """Put precomputed frames behind a slider that needs no kernel.
+
+    Args:
+        draw: Draws the frame of a value.
+        values: The slider's positions.
+        describe: Says in a sentence what a frame shows; its alternative text.
+        name: The slider's label.
+
+    Returns:
+        The slider above its frames; shown by the book from its saved state.
+    """
+    frames = [
+        ipywidgets.HTML(f'<img alt="{html.escape(describe(value))}" src="{encode(draw(value))}">')
+        for value in values
+    ]
+    stack = ipywidgets.Stack(frames, selected_index=0)
+    slider = ipywidgets.SelectionSlider(
+        options=[(str(value), index) for index, value in enumerate(values)],
+        description=name,
+        style={"description_width": "initial"},
+        layout=ipywidgets.Layout(width="100%", max_width="28rem"),
+    )
+    ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
+    return ipywidgets.VBox([slider, stack])
