@@ -109,12 +109,14 @@ def run_notebook(notebook: Path, output: Path, results: Path, parameters: Path |
     Raises:
         PageError: If a cell fails.
     """
-    from papermill import execute_notebook
+    from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
     os.environ.update(QUIET)
     given = yaml.safe_load(parameters.read_text()) if parameters else {}
-    given |= {"results_dir": str(results)}
+    folders = {"results_dir": str(results), "records_dir": str(results.parent)}
+    known = inspect_notebook(str(notebook))
+    given |= {name: folder for name, folder in folders.items() if name in known}
     try:
         execute_notebook(
             notebook, output, given, progress_bar=False, cwd=PROJECT, extra_arguments=KERNEL

@@ -13,7 +13,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Does LiPrune accelerate a ResNet on CIFAR-10?
 #

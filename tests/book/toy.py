@@ -12,10 +12,21 @@ import nbformat
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+HEADER = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+"""
 PAGE = """
 seed: int = 1  # shown on the page
 results_dir: str = "reruns/{name}"  # folder for the tables
+records_dir: str = "build/results"  # folder with one folder of results for each page
 ===
+print(records_dir)
 import json, time
 from pathlib import Path
 folder = Path(results_dir)
@@ -35,9 +46,8 @@ INTRO = """# A toy
 def write_page(project: Path, name: str, *, seconds: float = 0.0, extra: str = "") -> None:
     """Write a page's text and its twin."""
     first, rest = PAGE.format(name=name, seconds=seconds).strip().split("\n===\n")
-    text = (
-        f'# %% [markdown]\n# # {name}\n\n# %% tags=["parameters"]\n{first}\n\n# %%\n{rest}\n{extra}'
-    )
+    cells = f"# # {name}", f'# %% tags=["parameters"]\n{first}', f"# %%\n{rest}\n{extra}"
+    text = HEADER + "# %% [markdown]\n" + "\n\n".join(cells)
     (project / "notebooks" / f"{name}.py").write_text(text)
     command = [BIN / "jupytext", "--quiet", "--update", "--to", "ipynb", f"notebooks/{name}.py"]
     subprocess.run(command, cwd=project, check=True)
