@@ -16,6 +16,7 @@ import numpy as np
 
 from liprune_utils.linear_model import (
     NOISE_SD,
+    NUM_DRAWN,
     NUM_POINTS,
     NUM_STEPS,
     NUM_TEST,
@@ -51,7 +52,7 @@ def loop_run(streams: Streams, draw: Draw) -> dict[Cell, tuple[np.ndarray, np.nd
 
 def choose(streams: Streams, batch_size: int, count: int) -> list[np.ndarray]:
     """The batches of one run, as one would draw them in a loop."""
-    draws = streams.batches(batch_size, count)
+    draws = streams.batches(count)
     return [draws.choice(count, batch_size, replace=False) for _ in range(NUM_STEPS)]
 
 
@@ -59,12 +60,11 @@ def replay() -> Draw:
     """The batches of one run as the fast way draws them: once for all figures that share them."""
 
     @cache
-    def draw(streams: Streams, batch_size: int, count: int) -> list[np.ndarray]:
-        draws = streams.batches(batch_size, count)
-        steps = distinct_batches(draws, 1, count, batch_size, NUM_STEPS)
-        return [batch[:, 0].copy() for batch in steps]
+    def largest(streams: Streams, count: int) -> list[np.ndarray]:
+        drawn = distinct_batches(streams.batches(count), 1, count, NUM_DRAWN, NUM_STEPS)
+        return [batch[:, 0].copy() for batch in drawn]
 
-    return draw
+    return lambda streams, size, count: [batch[:size] for batch in largest(streams, count)]
 
 
 def descend(

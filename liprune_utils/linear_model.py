@@ -6,6 +6,7 @@ sets, and LiPrune and random pruning share everything but the choice of points.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import Moments, descend, distinct_batches, exact_moments
 
 NUM_POINTS, NUM_TEST, NUM_STEPS, NOISE_SD = 1000, 400, 30, 0.2  # paper, Section 4.1
+NUM_DRAWN = 100  # points drawn a step, so that figures of any batch size share their draws
 STREAMS = {"data": 0, "test": 1, "choice": 2, "batches": 3}
 
 
@@ -172,22 +174,20 @@ class Streams:
             stream(seed, purpose) for purpose in ("data", "test", "choice")
         )
         self._seed = seed
-        self._batches: dict[tuple[int, int], np.random.Generator] = {}
+        self._batches: dict[int, np.random.Generator] = {}
 
-    def batches(self, batch_size: int, count: int) -> np.random.Generator:
-        """Return the stream of batches, the same for all methods and rates.
+    def batches(self, count: int) -> np.random.Generator:
+        """Return the stream of batches, the same for all methods and figures.
 
         Args:
-            batch_size: Points in a batch.
             count: The number of points kept.
 
         Returns:
             The generator.
         """
-        key = (batch_size, count)
-        if key not in self._batches:
-            self._batches[key] = stream(self._seed, "batches", *key)
-        return self._batches[key]
+        if count not in self._batches:
+            self._batches[count] = stream(self._seed, "batches", count)
+        return self._batches[count]
 
 
 def simulate(
@@ -246,15 +246,16 @@ def _simulate_block(
     points["none"] = random
     test_set = Moments.of(test.x.T, test.noise.T)
     full_set = Moments.of(data.x.T, data.noise.T)
+    sizes = sorted({setting.batch_size for setting in settings})
     kept_sets, means, runs = {}, {}, {}  # what figures share is computed once
     for setting, method, fraction in _curves(settings):
-        count, size = num_kept(NUM_POINTS, fraction), setting.batch_size
-        if (size, count) not in means:
-            means[size, count] = _batch_means(points, count, size, streams.batches(size, count))
+        count = num_kept(NUM_POINTS, fraction)
+        if count not in means:
+            means[count] = _batch_means(points, count, sizes, streams.batches(count))
         if (method, count) not in kept_sets:
             x, noise = points[method].x[:count], points[method].noise[:count]
             kept_sets[method, count] = Moments.of(x, noise)
-        error = descend(*means[size, count][method], setting.learning_rate) - slope
+        error = descend(*means[count][method, setting.batch_size], setting.learning_rate) - slope
         sets = {"test": test_set, "kept": kept_sets[method, count], "full": full_set}
         runs[Cell(setting.figure, method, fraction)] = Runs(setting, slope, error, sets)
     return runs
@@ -269,17 +270,22 @@ def _curves(settings: list[Setting]) -> Iterator[tuple[Setting, str, float]]:
         yield setting, "none", 1.0
 
 
-# For each method the batches' means of x^2 and of x y, at the same positions in its order.
+# For each method and batch size the batches' means of x^2 and of x y, at the same positions in the
+# methods' orders. A batch is the front of a larger draw: as uniform as a draw of its own.
 def _batch_means(
-    methods: dict[str, Points], count: int, batch_size: int, generator: np.random.Generator
-) -> dict[str, np.ndarray]:
+    methods: dict[str, Points], count: int, sizes: list[int], generator: np.random.Generator
+) -> dict[tuple[str, int], np.ndarray]:
     num_runs = methods["random"].x.shape[1]
+    sizes = [size for size in sizes if size <= count]
     if count < NUM_POINTS:
         methods = {name: methods[name] for name in ("liprune", "random")}
-    means = {name: np.empty((2, NUM_STEPS, num_runs)) for name in methods}
-    batches = distinct_batches(generator, num_runs, count, batch_size, NUM_STEPS)
+    means = {pair: np.empty((2, NUM_STEPS, num_runs)) for pair in product(methods, sizes)}
+    drawn = min(count, max(NUM_DRAWN, *sizes))
+    batches = distinct_batches(generator, num_runs, count, drawn, NUM_STEPS)
     for step, batch in enumerate(batches):
         for name, points in methods.items():
-            mean = points.xx_xy.take(batch).mean(axis=0)
-            means[name][:, step] = mean.real, mean.imag
+            values = points.xx_xy.take(batch[: sizes[-1]])  # [largest size, num_runs]
+            for size in sizes:
+                mean = values[:size].mean(axis=0)
+                means[name, size][:, step] = mean.real, mean.imag
     return means

@@ -28,7 +28,9 @@ def one_by_one(setting, method, keep_fraction):
     """Errors and losses of one curve, one run and one step after the other."""
     data, test, choice = (stream(SEED, purpose) for purpose in ("data", "test", "choice"))
     count = round(1000 * keep_fraction)
-    batches = stream(SEED, "batches", setting.batch_size, count)
+    batches = stream(SEED, "batches", count)
+    drawn = min(count, 100)
+    size = setting.batch_size
     errors, losses = [], []
     for _ in range(NUM_RUNS):
         train, fresh = (
@@ -38,8 +40,8 @@ def one_by_one(setting, method, keep_fraction):
         (x,), (y,) = train.x, train.y
         kept = ordered(x**2 if method == "liprune" else scores)[:count]
         w = [0.0]
-        for batch in distinct_batches(batches, 1, count, setting.batch_size, 30):
-            gradients = [x[kept[i]] * (w[-1] * x[kept[i]] - y[kept[i]]) for i in batch[:, 0]]
+        for batch in distinct_batches(batches, 1, count, drawn, 30):
+            gradients = [x[kept[i]] * (w[-1] * x[kept[i]] - y[kept[i]]) for i in batch[:size, 0]]
             w.append(w[-1] - setting.learning_rate * np.mean(gradients))
         points = {"test": (fresh.x[0], fresh.y[0]), "kept": (x[kept], y[kept]), "full": (x, y)}
         errors.append(np.array(w) - SLOPE)
