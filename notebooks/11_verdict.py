@@ -55,9 +55,9 @@ decided.verdict.value_counts().rename("claims").to_frame()
 pages = [path.parent.name for path in results.glob("*/claims.json")]
 held = decided.verdict.isin(["holds", "holds-with-correction"]).sum()
 answer = (
-    f"{len(decided)} of {len(table)} claims have been put to the test in this edition: {held} hold, "
-    f"{(decided.verdict == 'holds-in-part').sum()} in part, {(decided.verdict == 'does-not-hold').sum()} not, "
-    f"{decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()} remain open."
+    f"{len(decided)} of {len(table)} claims have been put to the test in this edition. Holds: {held}; holds in part: "
+    f"{(decided.verdict == 'holds-in-part').sum()}; does not hold: {(decided.verdict == 'does-not-hold').sum()}; "
+    f"open: {decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()}."
 )
 glue("answer", answer, display=False)
 glue("decided", HTML(tables.claims_html(decided, pages)), display=False)
