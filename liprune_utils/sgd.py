@@ -1,10 +1,13 @@
-"""Stochastic gradient descent on many linear models at once, and its exact second moments."""
+"""Stochastic gradient descent for many runs at once, and its exact moments on linear models."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+
+from liprune_utils.parameters import require
+from liprune_utils.problems import Problem
 
 
 def distinct_batches(
@@ -64,6 +67,48 @@ def descend(curvature: np.ndarray, pull: np.ndarray, learning_rate: float) -> np
     for step, (a, b) in enumerate(zip(curvature, pull, strict=True)):
         weights[step + 1] = weights[step] - learning_rate * (a * weights[step] - b)
     return weights
+
+
+def importance_sgd(
+    problem: Problem,
+    probabilities: np.ndarray,
+    *,
+    step_size: float,
+    num_steps: int,
+    num_runs: int,
+    generator: np.random.Generator,
+    keep_probability: float = 1.0,
+) -> Iterator[np.ndarray]:
+    r"""Run SGD with importance sampling and stochastic pruning from :math:`w_0 = 0`.
+
+    :math:`w_{t+1} = w_t - \eta \zeta_t \nabla g_{i_t}(w_t)` with
+    :math:`g_i = \frac{1}{r n p_i} f_i`, :math:`\zeta_t \sim \mathcal{B}(r)` and
+    :math:`i_t \sim p` (paper, Eq. (2); for :math:`r = 1` the update before it).
+
+    Args:
+        problem: The functions :math:`f_i`.
+        probabilities: :math:`p`, array of shape ``[n]`` with sum 1.
+        step_size: :math:`\eta` > 0.
+        num_steps: Steps, made or not, >= 0.
+        num_runs: Independent runs, >= 1.
+        generator: Source of randomness.
+        keep_probability: :math:`r`, in (0, 1].
+
+    Yields:
+        The iterates, array of shape ``[num_runs, dim]``, first :math:`w_0`; a new array each time.
+    """
+    total = probabilities.sum()
+    require(abs(total - 1) < 1e-9, "sum of the probabilities", total, "1")
+    edges = np.cumsum(probabilities)
+    scale = step_size / (keep_probability * len(edges) * probabilities)
+    weights = np.zeros((num_runs, problem.x.shape[1]))
+    yield weights
+    for _ in range(num_steps):
+        points = np.searchsorted(edges, generator.random(num_runs) * edges[-1], side="right")
+        made = generator.random(num_runs) < keep_probability
+        factor = (made * scale[points])[:, None]
+        weights = weights - factor * problem.gradients(weights, points)
+        yield weights
 
 
 @dataclass(frozen=True)
