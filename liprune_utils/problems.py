@@ -196,7 +196,9 @@ def draw_least_squares(
 def draw_logistic(
     generator: np.random.Generator, num_points: int, dim: int, *, ridge: float, spread: float = 0.5
 ) -> Logistic:
-    """Draw a logistic problem with points as in `draw_least_squares` and labels from the model.
+    r"""Draw a logistic problem with points as in `draw_least_squares` and labels from the model.
+
+    :math:`P(y_i = 1) = 1 / (1 + e^{-x_i \cdot u})` with a unit vector :math:`u`.
 
     Args:
         generator: Source of randomness.
@@ -211,7 +213,8 @@ def draw_logistic(
     require(ridge > 0, "ridge", ridge, "above 0, or F is not strongly convex")
     x = _sized_normals(generator, num_points, dim, spread)
     direction = generator.standard_normal(dim)
-    positive = generator.random(num_points) < expit(x @ direction)
+    chance = expit(x @ (direction / np.linalg.norm(direction)))
+    positive = generator.random(num_points) < chance
     return Logistic(x, np.where(positive, 1.0, -1.0), ridge)
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import beta, binom
 from scipy.stats import t as student
 
 
@@ -88,3 +89,39 @@ def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float 
     errors = mean_interval((numerator - ratio * denominator) / denominator.mean(), level)
     low, high = float(ratio + errors.low), float(ratio + errors.high)
     return Estimate(float(ratio), low, high, len(numerator))
+
+
+def median_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
+    """Estimate a median, with an interval between order statistics.
+
+    Exact for any continuous distribution, conservative for others; infinite samples are welcome.
+
+    Args:
+        samples: Independent values, array of shape ``[n]``.
+        level: Confidence level, in (0, 1); too few samples give an infinite interval.
+
+    Returns:
+        The median and its interval.
+    """
+    ordered = np.concatenate([[-np.inf], np.sort(np.asarray(samples, dtype=float)), [np.inf]])
+    count = len(ordered) - 2
+    below = int(binom.ppf((1 - level) / 2, count, 0.5))  # ordered[below] has rank below
+    low, high = ordered[below], ordered[count + 1 - below]
+    return Estimate(float(np.median(samples)), float(low), float(high), count)
+
+
+def share_interval(successes: int, num_runs: int, level: float = 0.99) -> Estimate:
+    """Estimate a share with Clopper and Pearson's exact interval.
+
+    Args:
+        successes: Runs that count, from 0 to ``num_runs``.
+        num_runs: Independent runs, >= 1.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The share and its interval.
+    """
+    tail, failures = (1 - level) / 2, num_runs - successes
+    low = beta.ppf(tail, successes, failures + 1) if successes else 0.0
+    high = beta.ppf(1 - tail, successes + 1, failures) if failures else 1.0
+    return Estimate(successes / num_runs, float(low), float(high), num_runs)
