@@ -8,6 +8,8 @@ PROFILE ?= default
 BUILD ?= $(if $(filter default,$(PROFILE)),build,build-$(PROFILE))
 PYTHON ?= python3
 VENV ?= .venv
+# Small matrices: threads of a page would only get in the way of the pages beside it.
+export OPENBLAS_NUM_THREADS ?= 1
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:

@@ -62,7 +62,7 @@ class Race(NamedTuple):
         return theorem_step_size(constants, self.target)
 
     def best(self, sampling: str) -> float:
-        """Find the step size that needs the fewest steps, to about 3%.
+        """Find the step size that needs the fewest steps, to about 1%.
 
         Args:
             sampling: A key of ``liprune_utils.bounds.SAMPLINGS``.
@@ -113,7 +113,7 @@ def approach(race: Race, shares: np.ndarray) -> pd.DataFrame:
 
 
 def best_step(moments: SecondMoments, target: float, smallest: float) -> tuple[float, float]:
-    """Find the step size with the fewest steps to a target, on a grid and then a finer one.
+    """Find the step size with the fewest steps to a target, on finer and finer grids.
 
     Args:
         moments: The recursion.
@@ -124,7 +124,7 @@ def best_step(moments: SecondMoments, target: float, smallest: float) -> tuple[f
         The step size and its number of steps.
     """
     low, high = smallest, 0.9999 * moments.largest_step_size
-    for _ in range(2):
+    for _ in range(3):
         grid = np.geomspace(low, high, 16)
         steps = moments.steps_to(target, grid)
         best = int(steps.argmin())

@@ -10,7 +10,7 @@ SAME_P = 1e-6  # register: any-compression, "the same p"
 
 
 def bound_claim(table: pd.DataFrame, *, cost: float) -> Claim:
-    r"""Decide Theorem 2's bound (register: no share above the stated chance by more than its interval).
+    r"""Decide Theorem 2's bound (register: no share exceeds the chance by more than its interval).
 
     Args:
         table: From `liprune_utils.stochastic_pruning.exceedance_table`.
@@ -110,7 +110,7 @@ def fraction_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     """Decide whether n steps touch a fraction r of the data (register: within 0.01 of r for all).
 
     Args:
-        table: From `liprune_utils.stochastic_runs.touched_table`; the paper's uniform and optimal p.
+        table: From `liprune_utils.stochastic_runs.touched_table`.
         cost: Seconds of computing.
 
     Returns:

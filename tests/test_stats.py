@@ -8,7 +8,14 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liprune_utils.stats import Estimate, mean_interval, ratio_interval, standard_error
+from liprune_utils.stats import (
+    Estimate,
+    mean_interval,
+    median_interval,
+    ratio_interval,
+    share_interval,
+    standard_error,
+)
 
 NAN = math.nan
 
@@ -121,3 +128,31 @@ def test_decision_mirrors(numbers, bound):
     answers = Estimate(value, low, high, 9).below(bound), mirrored.below(-bound)
     decided = {(True, False), (False, True), (None, None)}
     assert answers in decided or (answers == (False, False) and low == high == bound)
+
+
+def test_median_interval_covers_as_often_as_it_says():
+    draws = seeded(5).standard_cauchy((2000, 60)) + 3
+    found = [median_interval(row, level=0.9) for row in draws]
+    covered = np.mean([each.low <= 3 <= each.high for each in found])
+    assert 0.9 - 3 * math.sqrt(0.09 / 2000) <= covered <= 0.97  # conservative by one rank at most
+
+
+def test_median_interval_is_scipys_quantile_test():
+    samples = seeded(6).exponential(size=41)
+    expected = scipy.stats.quantile_test(samples, p=0.5).confidence_interval(0.99)
+    found = median_interval(samples)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.value == pytest.approx(np.median(samples))
+
+
+def test_median_interval_takes_infinite_samples_and_few():
+    assert median_interval([1.0, 2.0, math.inf]).high == math.inf
+    assert median_interval(np.r_[np.zeros(30), np.full(3, math.inf)]).high == 0.0
+
+
+@pytest.mark.parametrize(("successes", "num_runs"), [(0, 10), (3, 10), (10, 10), (7, 1000)])
+def test_share_interval_is_scipys(successes, num_runs):
+    expected = scipy.stats.binomtest(successes, num_runs).proportion_ci(0.99, method="exact")
+    found = share_interval(successes, num_runs)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.value == successes / num_runs
