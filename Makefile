@@ -21,7 +21,7 @@ VERDICT := 11_verdict
 USE_DATA := 08_cifar10
 PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
 EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
-LIBRARY := $(wildcard liprune_utils/*.py liprune_utils/*.mplstyle)
+LIBRARY := $(wildcard liprune_utils/*.py liprune_utils/*/*.py liprune_utils/*.mplstyle)
 PROSE := _config.yml _toc.yml $(shell find book -type f)
 
 book: $(BUILD)/html/index.html

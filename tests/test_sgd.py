@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from liprune_utils.sgd import Moments, descend, distinct_batches, exact_moments
+from liprune_utils.bounds import SAMPLINGS, mixture, uniform
+from liprune_utils.parameters import InputError
+from liprune_utils.problems import LeastSquares, Problem, draw_least_squares, draw_logistic
+from liprune_utils.sgd import Moments, descend, distinct_batches, exact_moments, importance_sgd
 
 SLOPE, NOISE_SD = 1.3, 0.4
 
@@ -132,3 +135,110 @@ def test_full_batches_are_gradient_descent(num_points):
     power = (1 - 0.2 * m) ** steps
     square = SLOPE**2 * power**2 + NOISE_SD**2 * (1 - power) ** 2 / (num_points * m)
     np.testing.assert_allclose(exact(x, num_points, 0.2, 30).square[:, 0], square, rtol=1e-10)
+
+
+PROBLEM = draw_least_squares(seeded(1), 3, 2, noise_sd=0.5, spread=0.5)
+LOGISTIC = draw_logistic(seeded(1), 4, 2, ridge=0.2)
+
+
+def iterate(problem: Problem = PROBLEM, sampling=mixture, **changes) -> np.ndarray:
+    # [num_steps + 1, num_runs, dim]
+    options = {"step_size": 0.1, "num_steps": 2, "num_runs": 30_000, "generator": seeded(2)}
+    return np.array(list(importance_sgd(problem, sampling(problem.lipschitz), **options | changes)))
+
+
+def outcomes(problem: LeastSquares, probabilities: np.ndarray, keep: float, step_size: float):
+    # both iterates of every pair of steps, at points or not made (None), and the pair's chance
+    points = range(len(problem.x))
+    each = dict(zip(points, keep * probabilities, strict=True)) | {None: 1 - keep}
+    weights, chances = [], []
+    for pair in product(each, repeat=2):
+        w = [np.zeros(problem.x.shape[1])]
+        for i in pair:
+            step = 0.0
+            if i is not None:
+                gradient = (problem.x[i] @ w[-1] - problem.y[i]) * problem.x[i]
+                step = step_size * gradient / (keep * len(points) * probabilities[i])
+            w.append(w[-1] - step)
+        weights.append(np.concatenate(w[1:]))
+        chances.append(each[pair[0]] * each[pair[1]])
+    return np.array(weights), np.array(chances)
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.4])
+@pytest.mark.parametrize("name", SAMPLINGS)
+def test_pairs_of_steps_have_their_chances(name, keep):
+    sampling = SAMPLINGS[name]
+    weights, chances = outcomes(PROBLEM, sampling(PROBLEM.lipschitz), keep, 0.1)
+    start, *found = iterate(sampling=sampling, keep_probability=keep)
+    assert not start.any()
+    distances = np.abs(np.concatenate(found, axis=1)[:, None] - weights).max(axis=-1)
+    assert distances.min(axis=1).max() < 1e-12
+    possible = chances > 0
+    counts = np.bincount(distances.argmin(axis=1), minlength=len(chances))
+    assert not counts[~possible].any()
+    assert chisquare(counts[possible], 30_000 * chances[possible]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.3])
+@pytest.mark.parametrize("name", SAMPLINGS)
+@pytest.mark.parametrize("problem", [PROBLEM, LOGISTIC])
+def test_one_step_is_unbiased(problem, name, keep):
+    steps = iterate(problem, SAMPLINGS[name], num_steps=1, keep_probability=keep)[1] / 0.1
+    points = np.arange(len(problem.x))
+    expected = -problem.gradients(np.zeros_like(problem.x), points).mean(axis=0)
+    error = steps.std(axis=0) / np.sqrt(len(steps))
+    assert (np.abs(steps.mean(axis=0) - expected) < 5 * error).all()
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.3])
+def test_mean_iterate_is_gradient_descent(keep):
+    found = iterate(num_steps=12, keep_probability=keep)
+    w, x = np.zeros(2), PROBLEM.x
+    for weights in found[1:]:
+        w = w - 0.1 * x.T @ (x @ w - PROBLEM.y) / len(x)
+        error = weights.std(axis=0) / np.sqrt(len(weights))
+        assert (np.abs(weights.mean(axis=0) - w) < 5 * error).all()
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.7, 0.1])
+def test_steps_are_made_with_the_keep_probability(keep):
+    found = iterate(num_steps=5, keep_probability=keep)
+    made = (np.diff(found, axis=0) != 0).any(axis=-1)  # [num_steps, num_runs]
+    assert abs(made.mean() - keep) <= 5 * np.sqrt(keep * (1 - keep) / made.size)
+    assert made.sum(axis=0).var() == pytest.approx(5 * keep * (1 - keep), rel=0.05)
+
+
+def test_uniform_sampling_is_plain_sgd():
+    found = iterate(LOGISTIC, uniform, num_steps=1)
+    steps = -0.1 * LOGISTIC.gradients(np.zeros_like(LOGISTIC.x), np.arange(4))
+    distances = np.abs(found[1][:, None] - steps).max(axis=-1)
+    assert distances.min(axis=1).max() < 1e-14
+    assert chisquare(np.bincount(distances.argmin(axis=1), minlength=4)).pvalue > 1e-4
+
+
+def test_runs_follow_from_the_generator_alone():
+    options = {"num_steps": 4, "num_runs": 5, "keep_probability": 0.6}
+    again = iterate(generator=seeded(2), **options)
+    np.random.seed(0)  # noqa: NPY002  the global state, which must play no part
+    before = np.random.get_state()  # noqa: NPY002
+    first = iterate(**options)
+    for old, new in zip(before, np.random.get_state(), strict=True):  # noqa: NPY002
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(first, again)
+    assert (iterate(generator=seeded(3), **options) != first).any()
+
+
+def test_each_iterate_is_a_new_array():
+    options = {"step_size": 0.1, "num_steps": 3, "num_runs": 2, "generator": seeded()}
+    iterates = list(importance_sgd(PROBLEM, uniform(PROBLEM.lipschitz), **options))
+    assert [w.shape for w in iterates] == [(2, 2)] * 4
+    for before, after in pairwise(iterates):
+        assert not np.shares_memory(before, after)
+        assert (before != after).any()
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.001, 3.0, np.nan])
+def test_probabilities_that_do_not_sum_to_one_are_refused(factor):
+    with pytest.raises(InputError, match=r"sum of the probabilities is .*; expected 1\.$"):
+        iterate(sampling=lambda lipschitz: factor * uniform(lipschitz))

@@ -11,13 +11,19 @@ import papermill
 import pytest
 import yaml
 
+from liprune_utils.importance_sampling import ImportanceParameters
 from liprune_utils.linear_model import LinearModelParameters
+from liprune_utils.liprune import LipruneParameters
 from liprune_utils.records import PROJECT, VerdictParameters
+from liprune_utils.stochastic_pruning import StochasticParameters
 from liprune_utils.training import CifarParameters
 
 BIN = Path(sys.executable).parent
 PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
 PARAMETERS = {
+    "01_importance_sampling": ImportanceParameters,
+    "02_stochastic_pruning": StochasticParameters,
+    "03_liprune": LipruneParameters,
     "04_linear_model": LinearModelParameters,
     "08_cifar10": CifarParameters,
     "11_verdict": VerdictParameters,
@@ -118,7 +124,7 @@ def test_the_papers_profile_is_the_papers():
 def test_figures_have_caption_and_alternative_text():
     for page in PAGES:
         for cell in jupytext.read(page).cells:
-            if "figure = figures." in cell.source:
+            if re.search(r"^figure = \w*figures\.", cell.source, re.MULTILINE):
                 shown = cell.metadata["mystnb"]
                 assert len(shown["figure"]["caption"]) > 40
                 assert len(shown["image"]["alt"]) > 40
