@@ -231,11 +231,6 @@ half_widths = (0, 0.1, 0.5, 1, 2, 4, 16)
 ends = [(12 - half, 12 + half) for half in half_widths] + [(low, high)]
 intervals = results.interval_table(sine_x, sine_y, ends)
 records.write_table(folder, "intervals", intervals)
-shown = intervals[["low", "high", "global_share", "negative_share", "constant_ratio", "overlap"]]
-names = ["from", "to", "share equal to L", "share negative", "mean ratio to L", "overlap, keep 0.1"]
-shown.set_axis(names, axis=1).style.hide().format("{:.3g}")
-
-# %% tags=["hide-input"]
 spots = np.pi * np.array([0.25, 0.75])  # f = sin(w)² / 2 has no curvature here
 slopes = np.sin(2 * spots) / 2
 assert np.abs(sine_curvature(spots, 1.0, 0.0)).max() < 1e-12
@@ -255,6 +250,9 @@ glue(
     f"curvature, and the kept sets share {yours.overlap:.2f}. Ranking by x² alone shares {by_input:.2f} with L.",
     display=False,
 )
+shown = intervals[["low", "high", "global_share", "negative_share", "constant_ratio", "overlap"]]
+names = ["from", "to", "share equal to L", "share negative", "mean ratio to L", "overlap, keep 0.1"]
+shown.set_axis(names, axis=1).style.hide().format("{:.3g}")
 
 # %% [markdown]
 # The sine model on the paper's data ($w^* = 12$, $x \sim N(0, 1)$, noise 0.1): constants on intervals of $w$ against $L$, the constant over all $w$, in 200
@@ -406,8 +404,6 @@ spread_runs = batch_spread.spread_runs(for_batches, num_runs=8)
 spread = batch_spread.spread_table(spread_runs)
 records.write_table(folder, "spread_runs", spread_runs)
 records.write_table(folder, "spread", spread)
-
-# %%
 partitions = batch_spread.partition_table(for_batches, data.lipschitz[0])
 records.write_table(folder, "partitions", partitions)
 assert partitions.z.abs().max() < 5, "random batches do not spread as the formula says"
