@@ -54,7 +54,8 @@ def claims_html(table: pd.DataFrame, pages: Iterable[str]) -> str:
 
     Args:
         table: Rows of `liprune_utils.records.verdict_table`.
-        pages: Names of the pages that this edition has, to link to.
+        pages: Names of the pages that this edition has, to link to; if empty, as on the page that
+            decides the claims, no page is named.
 
     Returns:
         HTML, with links that work from any page of the book.
@@ -72,7 +73,7 @@ def claims_html(table: pd.DataFrame, pages: Iterable[str]) -> str:
         "Measured": [measured(row) for _, row in table.iterrows()],
         "Verdict": [badge(verdict) for verdict in table.verdict],
         "Why": [html.escape(note) for note in table.note],
-        "Page": [link(page) for page in table.page],
+        **({"Page": [link(page) for page in table.page]} if pages else {}),
     })  # fmt: skip
     with pd.option_context("display.max_colwidth", None):
         return cells.to_html(escape=False, index=False, border=0, classes="claims")

@@ -31,8 +31,10 @@
 # at least $1 - e^{-r^2t/2}$,
 #
 # $$
-# \mathbb{E}\|w_t - w^*\|^2 \le \lambda^{rt/2}\,\|w_0 - w^*\|^2 + \frac{\eta\,\sigma^2(p)}{\mu r (1 - \frac{\eta}{r} L_{\sup}(p))},
-# \qquad \lambda = 1 - 2\mu\tfrac{\eta}{r}\big(1 - \tfrac{\eta}{r} L_{\sup}(p)\big).
+# \begin{aligned}
+# \mathbb{E}\|w_t - w^*\|^2 &\le \lambda^{rt/2}\,\|w_0 - w^*\|^2 + \frac{\eta\,\sigma^2(p)}{\mu r (1 - \frac{\eta}{r} L_{\sup}(p))}, \\
+# \lambda &= 1 - 2\mu\tfrac{\eta}{r}\big(1 - \tfrac{\eta}{r} L_{\sup}(p)\big).
+# \end{aligned}
 # $$ (eq-theorem-2)
 
 # %% tags=["parameters"]

@@ -309,7 +309,7 @@ def test_instances_are_written_for_a_reader():
     assert describe({"contraction": 0.5, "kept": kept}) == "λ = 0.5, ζ = (0, 1)"
     assert show(np.array([[1.0], [-2.5]])) == "(1, \N{MINUS SIGN}2.5)"
     assert show(-1e-17) == "0"
-    assert str(draw_case(seeded())).startswith("LeastSquares with x = ")
+    assert str(draw_case(seeded())).startswith("least squares with x = ")
 
 
 def test_table_has_a_row_a_line(outcomes):
@@ -324,7 +324,8 @@ def test_table_has_a_row_a_line(outcomes):
 def test_texts_fit_a_markdown_table(outcomes):
     table = outcome_table(outcomes)
     text = markdown_table(table, ["number", *table.columns[1:]])
-    rows = text.splitlines()
+    head, kind, *rows, tail = text.splitlines()
+    assert (head, kind, tail) == (":::{table}", ":class: proof", ":::")
     assert len(rows) == len(LINES) + 2
     assert {row.count("|") for row in rows} == {len(table.columns) + 1}
     assert rows[0].startswith("| Number | Name | Place ")
@@ -337,9 +338,9 @@ def test_texts_fit_a_markdown_table(outcomes):
 def test_lists_have_an_item_for_each_line_concerned(outcomes):
     table = outcome_table(outcomes)
     corrections, assumptions = markdown_corrections(table), markdown_assumptions(table)
-    assert [item.count("Corrected: ") for item in corrections.splitlines()] == [1] * 8
-    assert [item.count("Without it: ") for item in assumptions.splitlines()] == [1] * 8
-    assert "- **18, geometric sum.** Counterexample: λ = " in corrections
+    assert [item.count("*Corrected:* ") for item in corrections.splitlines()] == [1] * 8
+    assert [item.count("*Without it:* ") for item in assumptions.splitlines()] == [1] * 8
+    assert "- **18, geometric sum.** *Counterexample:* λ = " in corrections
 
 
 def test_printed_lines_are_the_papers(outcomes):

@@ -70,6 +70,11 @@ def test_only_known_pages_are_linked():
     assert "<td>10_why</td>" in page
 
 
+def test_without_pages_no_page_is_named():
+    assert "Page" not in claims_html(claims({}), pages=[])
+    assert "Page" in claims_html(claims({}), pages=["04_linear_model"])
+
+
 def test_every_claim_has_a_row_and_nothing_is_cut():
     long = "word" * 100
     page = claims_html(claims({"note": long}, {"note": UNDECIDED}, {"quote": long}), pages=[])

@@ -118,20 +118,21 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown_table(
-    table: pd.DataFrame, columns: Sequence[str] = ("number", "place", "printed", "method", "status")
+    table: pd.DataFrame, columns: Sequence[str] = ("number", "place", "method", "status", "printed")
 ) -> str:
-    """Write columns of an outcome table as a Markdown table.
+    """Write columns of an outcome table as a Markdown table of the class ``proof``.
 
     Args:
         table: Rows of `outcome_table`.
         columns: Names of the columns to show.
 
     Returns:
-        Markdown; the headers are the names, capitalised.
+        Markdown (MyST); the headers are the names, capitalised.
     """
     header = [column.capitalize() for column in columns]
     rows = [header, ["---"] * len(header), *table[list(columns)].astype(str).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([":::{table}", ":class: proof", *lines, ":::"])
 
 
 def markdown_corrections(table: pd.DataFrame) -> str:
@@ -144,8 +145,8 @@ def markdown_corrections(table: pd.DataFrame) -> str:
         Markdown, an item for each corrected line.
     """
     return "\n".join(
-        f"- **{row.number}, {row['name']}.** Counterexample: {row.counterexample}. "
-        f"Corrected: {row.corrected}. Proof: {row.proof}"
+        f"- **{row.number}, {row['name']}.** *Counterexample:* {row.counterexample}. "
+        f"*Corrected:* {row.corrected}. *Proof:* {row.proof}"
         for _, row in table[table.status == CORRECTED].iterrows()
     )
 
@@ -160,6 +161,6 @@ def markdown_assumptions(table: pd.DataFrame) -> str:
         Markdown, an item for each line that breaks without what it takes for granted.
     """
     return "\n".join(
-        f"- **{row.number}, {row['name']}.** Given: {row.given}. Without it: {row.without}."
+        f"- **{row.number}, {row['name']}.** *Given:* {row.given}. *Without it:* {row.without}."
         for _, row in table[table.without != ""].iterrows()
     )

@@ -9,10 +9,11 @@ from scipy.stats import binom
 
 from liprune_utils.bounds import Constants
 from liprune_utils.moments import SecondMoments
-from liprune_utils.problems import LeastSquares, Problem, draw_logistic
+from liprune_utils.problems import LeastSquares, Logistic, Problem, draw_logistic
 from liprune_utils.proof.checks import TOLERANCE, describe
 
 MAX_STEPS = 12  # steps of a run
+KINDS = {LeastSquares: "least squares", Logistic: "logistic loss"}
 LOGISTIC_SHARE = 0.1  # of the cases; the others are least squares with small whole numbers
 
 
@@ -38,7 +39,7 @@ class Case:
         chosen = ("probabilities", "keep_probability", "step_size")
         named = {name: getattr(self, name) for name in chosen}
         data = {"x": self.problem.x, "y": self.problem.y}
-        kind = type(self.problem).__name__
+        kind = KINDS[type(self.problem)]
         return f"{kind} with {describe(data | named | {'w − w∗': self.offset})}"
 
     @cached_property

@@ -74,6 +74,13 @@ def test_a_parameter_file_of_the_profile_is_used(built):
     assert "build-small/results\\n" in page  # a profile judges its own results
 
 
+def test_an_edit_during_the_run_is_not_lost(built):
+    edit = "Path('notebooks/01_toy.ipynb').touch()"  # by the page itself, at its end
+    toy.write_page(built, "01_toy", extra=f"\n# %%\n{edit}\n")
+    for _ in range(2):
+        assert "01_toy" in toy.ran(toy.make(built, "book"))
+
+
 def test_a_failing_cell_stops_the_build_with_page_and_traceback(built):
     toy.write_page(built, "01_toy", extra="\n# %%\nsides = 0\n1 / sides\n")
     touch(built / "notebooks" / "01_toy.py")
