@@ -148,7 +148,8 @@ class SecondMoments:
         r"""Count the steps until :math:`E\|w_t - w^*\|^2 \le \epsilon`, between whole ones too.
 
         The error is taken to fall until it reaches the target; between two steps its logarithm is
-        interpolated.
+        interpolated. An error that settles above the target counts as never there, even if it dips
+        below on its way.
 
         Args:
             target: The target error :math:`\epsilon`, below the error at :math:`w_0 = 0`.
@@ -157,6 +158,27 @@ class SecondMoments:
         Returns:
             Array of shape ``[k]``: at least 1, infinite where the target is not reached.
         """
+        steps = np.full(len(step_sizes), np.inf)
+        settles = self.floors(step_sizes) <= target
+        if settles.any():
+            steps[settles] = self._first_below(target, np.asarray(step_sizes)[settles])
+        return steps
+
+    def floors(self, step_sizes: np.ndarray) -> np.ndarray:
+        r"""Compute where :math:`E\|w_t - w^*\|^2` settles: the fixed point of the recursion.
+
+        Args:
+            step_sizes: Step sizes below `largest_step_size`, array of shape ``[k]``.
+
+        Returns:
+            Array of shape ``[k]``, >= 0.
+        """
+        step = self.operators(step_sizes)
+        linear, constant = step[:, :-1, :-1], step[:, :-1, -1:]
+        return self.errors(np.linalg.solve(np.eye(linear.shape[1]) - linear, constant)[..., 0])
+
+    # The steps where the errors settle below the target: the highest powers that stay above it.
+    def _first_below(self, target: float, step_sizes: np.ndarray) -> np.ndarray:
         powers = self._doublings(target, step_sizes)
         states, steps = np.tile(self.start(), (len(powers[0]), 1)), np.zeros(len(powers[0]))
         for exponent in reversed(range(len(powers))):

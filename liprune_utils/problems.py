@@ -140,15 +140,19 @@ class Logistic:
     @cached_property
     def minimiser(self) -> np.ndarray:
         """The minimiser of F, of shape ``[dim]``, to a gradient of 1e-10."""
-        signed = self.x * self.y[:, None]
+        signed, eye = self.x * self.y[:, None], np.eye(self.x.shape[1])
 
         def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
             margin = signed @ w
             gradient = self.ridge * w - (expit(-margin)[:, None] * signed).mean(axis=0)
             return self.ridge * w @ w / 2 - log_expit(margin).mean(), gradient
 
-        start = np.zeros(self.x.shape[1])
-        return minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-10}).x
+        w = minimize(loss, np.zeros(len(eye)), jac=True, method="BFGS").x
+        for _ in range(3):  # Newton, where the loss is too flat for a line search
+            curvature = expit(signed @ w) * expit(-signed @ w)
+            hessian = (signed.T * curvature) @ signed / len(signed) + self.ridge * eye
+            w = w - np.linalg.solve(hessian, loss(w)[1])
+        return w
 
     def gradients(self, weights: np.ndarray, points: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\nabla f_i(w)` for pairs of a weight vector and a point.

@@ -13,7 +13,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Does sampling by Lipschitz constants save steps?
 #
