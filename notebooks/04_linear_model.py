@@ -282,5 +282,4 @@ figure = figures.race_figure(your_curves)
 #
 # ## Next
 #
-# Is the gain due to the choice of points, or to a larger step? Multiplying the rate by LiPrune's larger mean square would speed up random
-# pruning too. [The verdict](11_verdict.ipynb) keeps the account of all claims.
+# [Is the gain due to the choice of points, or to a larger step?](05_what_accelerates.ipynb) [The verdict](11_verdict.ipynb) keeps the account of all claims.

@@ -11,10 +11,12 @@ import papermill
 import pytest
 import yaml
 
+from liprune_utils.acceleration import AccelerationParameters
 from liprune_utils.importance_sampling import ImportanceParameters
 from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.liprune import LipruneParameters
 from liprune_utils.records import PROJECT, VerdictParameters
+from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
 from liprune_utils.training import CifarParameters
 
@@ -25,6 +27,8 @@ PARAMETERS = {
     "02_stochastic_pruning": StochasticParameters,
     "03_liprune": LipruneParameters,
     "04_linear_model": LinearModelParameters,
+    "05_what_accelerates": AccelerationParameters,
+    "06_sine_model": SineParameters,
     "08_cifar10": CifarParameters,
     "11_verdict": VerdictParameters,
 }
