@@ -39,7 +39,8 @@ class AccelerationParameters(Parameters):
         super().check()
         runs, problems = self.num_runs, self.num_problems
         require(0 < abs(self.slope) <= 1e3, "slope", self.slope, "not 0, and at most 1000 in size")
-        require(100 <= runs <= 10**6, "num_runs", runs, "from 100 to 1000000")
+        # Weighted label noise has heavy tails: standard errors of fewer runs cannot be trusted.
+        require(1000 <= runs <= 10**6, "num_runs", runs, "from 1000 to 1000000")
         require(10 <= problems <= 10**5, "num_problems", problems, "from 10 to 100000")
         require(self.seed >= 0, "seed", self.seed, "a whole number from 0")
 

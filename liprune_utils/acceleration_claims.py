@@ -178,10 +178,8 @@ def batch_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     points = steps[steps.pruned == "points"]
     most = points.loc[points.growth.idxmax()]
     estimate = Estimate(most.growth, most.growth_low, most.growth_high, int(most.num_runs))
-    if grows["points"] == "does-not-hold" and grows["batches"] == "holds":
-        verdict = "holds-in-part"
-    else:
-        verdict = grows["points"]
+    only_batches = (grows["points"], grows["batches"]) == ("does-not-hold", "holds")
+    verdict = "holds-in-part" if only_batches else grows["points"]
     ends = table[(table.keep_fraction == 0.1) & table.batch_size.isin([1, 100])]
     first, last, _, last_batches = ends.ratio
     note = (

@@ -107,7 +107,7 @@ def two_groups(generator: np.random.Generator) -> Task:
         generator: Source of randomness.
 
     Returns:
-        The task; |x_1| is uniform on [2, 4], |x_2| on [0.5, 1.5].
+        The task; the first feature is uniform in size on [2, 4], the second on [0.5, 1.5].
     """
     first = np.arange(NUM_POINTS) % 2 == 0
     size = np.where(first, 3 + generator.uniform(-1, 1, NUM_POINTS), 0)
@@ -135,7 +135,7 @@ def bent_line(generator: np.random.Generator) -> Task:
 
 
 def outliers(generator: np.random.Generator) -> Task:
-    """Draw the linear model with one point in a hundred at |x| in [5, 6] with its sign wrong.
+    """Draw the linear model with one point in a hundred at 5 to 6 in size, its sign wrong.
 
     Args:
         generator: Source of randomness.

@@ -65,8 +65,8 @@ class SineData(NamedTuple):
     def first(self, keep_fraction: float) -> "SineData":
         """Keep the first points of each data set.
 
-        After `by_constant` this is LiPrune. On data as drawn it is random pruning: independent
-        points come in no order, so that the first ones are a uniform sample.
+        After `SineData.by_constant` this is LiPrune. On data as drawn it is random pruning: the
+        points are independent and in no order, so that the first ones are a uniform sample.
 
         Args:
             keep_fraction: Fraction kept, in (0, 1].

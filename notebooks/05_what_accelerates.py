@@ -35,7 +35,7 @@
 
 # %% tags=["parameters"]
 slope: float = 1.0  # true slope w* of the linear model, which the paper does not state; not 0
-num_runs: int = 10_000  # data sets of the linear model, each with its own SGD runs; from 100
+num_runs: int = 10_000  # data sets of the linear model, each with its own SGD runs; from 1000
 num_problems: int = 100  # data sets of each other convex problem; from 10
 seed: int = 0  # root of all random streams
 results_dir: str = "reruns/05_what_accelerates"  # folder for the tables
@@ -385,6 +385,7 @@ tuned.rename_axis(index=["data set", "kept"], columns="mean test loss").style.fo
 # %% [markdown]
 # Mean test loss after the last step, each method at its own best step size
 # ({download}`all runs <../results/05_what_accelerates/real_runs.csv>`,
+# {download}`curves <../results/05_what_accelerates/real_curves.csv>`,
 # {download}`tuning <../results/05_what_accelerates/real_tuning.csv>`). Two checks by other routes: scikit-learn's solver and the normal
 # equations find the same minima, and a plain loop with automatic gradients makes the same steps, weights $1 / (n p_i)$ included.
 

@@ -35,9 +35,7 @@
 
 # %% tags=["parameters"]
 keep_fraction: float = 0.2  # "your setting": fraction of the points kept, from 0.01 to 1
-learning_rate: float = (
-    0.1  # "your setting": step size of SGD for the loss with the half, in (0, 10]
-)
+learning_rate: float = 0.1  # "your setting": step size of SGD (loss with the half), in (0, 10]
 start: float = 11.0  # "your setting": first weight of SGD, from -20 to 20
 num_draws: int = 10_000  # data sets of 1000 points whose landscapes are measured; from 5000
 num_runs: int = 10_000  # SGD runs of the paper's setting, each on data of its own; from 100
@@ -151,7 +149,7 @@ assert (np.diff(outside) >= -1e-15).all()
 assert (np.diff(population_loss(np.linspace(-40, -12, 2801))) >= -1e-15).all()
 print(f"{np.abs(z).max():.1f} standard errors at most, over {len(z):,} weights")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-data", "caption": "A data set of the sine model (the paper's Figure 10), 1000 points. LiPrune, keeping a tenth, takes the largest |x| and, among equals, labels near 1 and −1."}, "image": {"alt": "Scatter plot of a fast sine wave in x, dense in the middle and thin at both ends. The kept points are all at the two ends, more of them near the tops and bottoms of the wave."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine-data", "caption": "A data set of the sine model (the paper's Figure 10), 1000 points. LiPrune, keeping a tenth, takes the largest |x| and, among equals, labels near 1 and −1."}, "image": {"alt": "Scatter plot of a fast sine wave in x, dense in the middle and thin at both ends. The kept points are all at the two ends, more of them near the tops and bottoms of the wave."}}
 data = draw_sine(np.random.default_rng([seed, 1]), 1, 1000)
 figure = sine_figures.data_figure(data, 0.1)
 
@@ -230,7 +228,7 @@ population[list(columns)].rename(columns=columns).style.hide().format("{:.3g}", 
 # agrees with $2 \pi / \mathbb{E} |x|$. Some of the rivals are the mirror image: near −12 the prediction has the wrong sign, half a period farther the
 # right one again.
 #
-# So the paper is right about the landscape. What it does not say: the minimiser of the expected loss does not move, and no rival ever passes it. The well at
+# So the paper is right about the landscape. What it does not say: the minimiser of the expected loss does not move, and at no fraction of the table does a rival pass it. The well at
 # 12 even becomes *deeper* and more curved. It also becomes narrower. And the curvature grows less than it could, since $1 + |y|$ in $L_i$
 # prefers labels near ±1, where $\cos(12 x)$, and with it the curvature at $w_*$, is small (last two columns).
 #
@@ -431,7 +429,7 @@ shown.pivot(index=["start", "step"], columns="learning_rate", values="cell").add
 # The parameters `keep_fraction`, `learning_rate` and `start` at the top of this page describe one more panel
 # ({download}`its curves <../results/06_sine_model/your_setting.csv>`). [How to rerun this page](../book/rerun.md).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-yours", "caption": "Loss on all training points in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine-yours", "caption": "Loss on all training points in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
 yours = races.Plan((start,), (learning_rate,), (keep_fraction,), tuple(range(101)), ("full",))
 your_curves = races.race_table(races.simulate(yours, num_runs=100, seed=seed))
 records.write_table(folder, "your_setting", your_curves)

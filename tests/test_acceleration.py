@@ -29,7 +29,7 @@ from liprune_utils.parameters import InputError
 from liprune_utils.sgd import Moments, exact_moments
 
 FRACTIONS = st.floats(0.01, 1)
-VALID = {"slope": 1.0, "num_runs": 100, "num_problems": 10, "seed": 0, "results_dir": "x"}
+VALID = {"slope": 1.0, "num_runs": 1000, "num_problems": 10, "seed": 0, "results_dir": "x"}
 
 
 def moments(x):
@@ -172,7 +172,7 @@ def test_best_rates_are_those_of_a_dense_scan():
     ("name", "value", "words"),
     [
         ("slope", 0.0, "expected not 0"),
-        ("num_runs", 99, "expected from 100"),
+        ("num_runs", 999, "expected from 1000"),
         ("num_problems", 9, "expected from 10"),
         ("seed", -1, "expected a whole number from 0"),
     ],

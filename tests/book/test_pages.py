@@ -125,6 +125,18 @@ def test_the_papers_profile_is_the_papers():
     assert given["decay_epochs"] == [80, 120]
 
 
+def test_names_of_figures_and_sections_are_unique():
+    text = "\n".join(page.read_text() for page in PAGES)
+    for pattern in (
+        r'"figure": \{"name": "([^"]+)"',
+        r"^# \(([\w-]+)\)=$",
+        r"^# \$\$ \((eq-[\w-]+)\)$",
+    ):
+        names = re.findall(pattern, text, re.MULTILINE)
+        assert len(names) > 5
+        assert len(names) == len(set(names)), names
+
+
 def test_figures_have_caption_and_alternative_text():
     for page in PAGES:
         for cell in jupytext.read(page).cells:
