@@ -16,11 +16,11 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
+from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
 from liprune_utils.parameters import InputError, require
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean over the batch, a scalar
 Mode = Literal["train", "eval"]
-BatchNorm = nn.modules.batchnorm._BatchNorm  # the base of every batch norm in torch
 PRECISIONS = ("torch.float32", "torch.float64")
 MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
 
@@ -124,7 +124,7 @@ def loss_gradient(
     """
     _check_arguments(model, inputs, batch_norm)
     parameters = _trainable(model)
-    with _undisturbed(model, batch_norm), torch.enable_grad():
+    with _undisturbed(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         loss = loss_fn(functional_call(model, buffers, (inputs,)), targets)
         _check_loss(loss)

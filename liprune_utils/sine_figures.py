@@ -25,7 +25,7 @@ from liprune_utils.sine_results import Wells, find_wells
 
 OFFSET = {"textcoords": "offset points", "fontsize": 9}
 NORMAL_99 = 2.58  # half-width of a 99% interval, in standard errors
-SAMPLE = {"color": "#009E73", "linewidth": 1.0, "label": "one data set"}
+SAMPLE = {"color": "#009E73", "linewidth": 1.2, "linestyle": ":", "label": "one data set"}
 WELLS = {"linestyle": "none", "marker": "v", "markersize": 6, "color": "black"}
 DEPTHS = {  # which wells are counted: column, name, look
     "minima": ("all local minima", {"color": "#CC79A7", "marker": "^", "linestyle": ":"}),
@@ -126,7 +126,7 @@ def plot_pruned(axes: Axes, data: SineData, keep_fraction: float, method: str) -
     one = SineData(kept.x[:1], kept.y[:1])
     axes.plot(WEIGHTS, sampled_losses(one)[0], **SAMPLE)
     axes.plot(WEIGHTS, population, **METHODS[method] | {"linewidth": 1.6})
-    mark_wells(axes, find_wells(population), "wells of the population that count")
+    mark_wells(axes, find_wells(population), "wells that count")
     axes.set(ylim=(-0.1, 2.05), xlim=(-20, 20))
 
 

@@ -34,7 +34,7 @@ class Wells(NamedTuple):
 
     @property
     def deep(self) -> np.ndarray:
-        """Which wells count: those deeper than a tenth of the deepest (register)."""
+        """Tells which wells count, those deeper than a tenth of the deepest (register)."""
         return self.depth > DEEP * self.depth.max()
 
     @property

@@ -82,7 +82,7 @@ began = time.perf_counter()
 # 0.2, batches of 10, 100 steps. The paper does not give the fractions kept; here they are those of its other figures.
 
 # %%
-draws = (num_draws, num_draws // 10, num_draws // 100, num_draws // 2000)
+draws = (num_draws, num_draws // 20, num_draws // 200, num_draws // 2000)
 sizes = dict(zip((1000, 10_000, 100_000, 1_000_000), draws, strict=True))
 measured = {
     points: results.measure(
@@ -153,7 +153,7 @@ print(f"{np.abs(z).max():.1f} standard errors at most, over {len(z):,} weights")
 data = draw_sine(np.random.default_rng([seed, 1]), 1, 1000)
 figure = sine_figures.data_figure(data, 0.1)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-landscape", "caption": "The loss of one data set of 1000 points (the paper's Figure 11), the expected loss, and the band in which 99% of data sets lie at each weight. All wiggles on the plain stay within about the band: they are sampling noise."}, "image": {"alt": "A flat line at one half with a shallow well at 0, a deep well at 12 and a high hill at minus 12. A thin wiggly curve follows it within a grey band."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-landscape", "caption": "The loss of one data set of 1000 points (the paper's Figure 11), the expected loss, and the band in which 99% of data sets lie at each weight. All wiggles on the plain stay within about the band: they are sampling noise."}, "image": {"alt": "A flat line at one half with a shallow well at 0, a deep well at 12 and a high hill at minus 12. A dotted wiggly curve follows it within a grey band."}}
 figure = sine_figures.sample_figure(sampled_losses(data)[0], 1000)
 curves = {"weight": WEIGHTS, "data_set": sampled_losses(data)[0]}
 curves |= {"population": population_loss(WEIGHTS), "se": loss_sd(WEIGHTS) / np.sqrt(1000)}
@@ -167,7 +167,7 @@ records.write_table(folder, "landscape", pd.DataFrame(curves))
 # minima, as it says; a procedure that sees only such data meets them. But they belong to the sample. How rugged the problem is on
 # average is another question, and the answer is: two wells, and wide plains without a slope.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-counts", "caption": "Local minima of the loss between −20 and 20 against the number of points, without pruning: all, those deeper than 1%, and those deeper than 10% of the deepest. Means over data sets with 99% intervals. Minima of any depth remain on the plains, ever shallower."}, "image": {"alt": "Three curves against N on logarithmic axes. All local minima stay around ten; those deeper than one in a hundred fall to two at the largest N; those deeper than a tenth start a little above two and lie on two from ten thousand points on."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-counts", "caption": "Local minima of the loss between −20 and 20 against the number of points, without pruning: all, those deeper than 1%, and those deeper than 10% of the deepest. Means over data sets with 99% intervals. Minima of any depth remain on the plains, ever shallower."}, "image": {"alt": "Three curves against N on logarithmic axes. The count of all local minima stays nearly level; the count of those deeper than a hundredth falls to the horizontal line of the population; the count of those deeper than a tenth starts slightly above this line and soon lies on it."}}
 unpruned = samples[samples.method == "none"]
 figure = sine_figures.count_figure(unpruned)
 
@@ -199,7 +199,7 @@ frames.frame_browser(
 # Given $x$, these are the two tails $|y| > c_r / x^2 - 1$ of a normal density around $\sin(12 x)$, whose probability, mean and mean square are known. What remains is a
 # quadrature over $x$.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pruned", "caption": "The loss on the kept points (the paper's Figure 3) for LiPrune, left, and random pruning, right: infinitely many points (thick) and one data set of 1000 points before pruning (thin). LiPrune's wells are there for any amount of data; those of random pruning are not."}, "image": {"alt": "Six panels, three fractions kept by two methods. At keep 1 both show one deep and one shallow well. With LiPrune the curve oscillates around 12 and minus 12 at keep 0.5, and all along the axis at keep 0.01, with neighbouring wells nearly as deep as that at 12. With random pruning the thick curve stays the same; the thin curve becomes wiggly at keep 0.01."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pruned", "caption": "The loss on the kept points (the paper's Figure 3) for LiPrune, left, and random pruning, right: infinitely many points (solid or dashed) and one data set of 1000 points before pruning (dotted). LiPrune's wells are there for any amount of data; those of random pruning are not."}, "image": {"alt": "Six panels, three fractions kept by two methods. At keep 1 both show one deep and one shallow well. With LiPrune the curve oscillates around 12 and minus 12 at keep 0.5, and all along the axis at keep 0.01, with neighbouring wells nearly as deep as that at 12. With random pruning the dashed curve stays the same; the dotted curve becomes wiggly at keep 0.01."}}
 figure = sine_figures.pruned_figure(data, (1.0, 0.5, 0.01))
 
 # %% tags=["hide-input"]
@@ -272,7 +272,7 @@ for cell, kept in measured[size].items():
     difference = kept.mean - expected.landscape
     assert np.abs(difference).max() < 0.02
     largest_z[cell] = np.abs(difference / kept.se).max()
-assert max(largest_z.values()) < 6, largest_z  # standard errors from a hundred data sets
+assert max(largest_z.values()) < 6, largest_z  # standard errors from few data sets
 for small, big, fraction in ((1000, 10_000, 0.1), (1000, 100_000, 0.01), (10_000, 100_000, 0.1)):
     same = measured[small][results.Cell("none", 1.0)].wells.wells
     pruned = measured[big][results.Cell("random", fraction)].wells.wells
@@ -367,7 +367,7 @@ figure = sine_figures.end_figure(paper, 0.1)
 #
 # Only one from which SGD arrives. The next figure asks which do.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-starts", "caption": "Share of runs within 0.1 of w* after 100 steps against the first weight, for two fractions kept, and for the loss with the half (rate 0.2) and without it (equal to 0.4). Shaded: LiPrune's well at w* in the expected loss. Bars: 99% intervals. LiPrune arrives from inside its well alone, random pruning from farther away."}, "image": {"alt": "Four panels of share against start. Both methods are at zero for starts below 8 and at one around 12. LiPrune's share drops to zero at the edges of the shaded well; that of random pruning does so clearly farther out, on both sides."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-starts", "caption": "Share of runs within 0.1 of w* after 100 steps against the first weight, for two fractions kept, and for the loss with the half (rate 0.2) and without it (equal to 0.4). Shaded: LiPrune's well at w* in the expected loss. Bars: 99% intervals. LiPrune arrives from inside its well alone, random pruning from farther away."}, "image": {"alt": "Four panels of share against start. Both methods are at zero for small starts and at one around w*. LiPrune's share drops to zero at the edges of the shaded well; that of random pruning does so clearly farther out, on both sides."}}
 wide_plan = races.Plan(
     tuple(np.arange(0, 17, 0.5).tolist()), plan.learning_rates, (0.1, 0.5), (100,)
 )

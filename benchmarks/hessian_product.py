@@ -1,0 +1,96 @@
+"""Cost of a Hessian-vector product of a ResNet's batch loss, in gradients of the same batch.
+
+    .venv/bin/python benchmarks/hessian_product.py [--depth 20] [--batch-size 128] [--rounds 9]
+
+Times, in turns within one run: a plain gradient; a product by double backward with torch's own
+batch norm; the same with `liprune_utils.batch_norm`, which the library uses. Prints medians and
+their ratios to the gradient. Stops if the two products differ by more than rounding.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from liprune_utils.batch_norm import fast_batch_norm
+from liprune_utils.models import resnet
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = parse()
+    generator = torch.Generator().manual_seed(0)
+    model = resnet(options.depth, generator).train()
+    images = torch.randn(options.batch_size, 3, 32, 32, generator=generator)
+    labels = torch.randint(10, (options.batch_size,), generator=generator)
+    parameters = list(model.parameters())
+    vector = [torch.randn(p.shape, generator=generator) for p in parameters]
+    print(f"ResNet-{options.depth}, {options.batch_size} images, {torch.get_num_threads()} threads")
+    for layout in (torch.contiguous_format, torch.channels_last):
+        batch = images.contiguous(memory_format=layout)
+        ways = make_ways(model, parameters, batch, labels, vector)
+        compare(ways["product, torch"](), ways["product, fast"]())
+        report(str(layout).removeprefix("torch."), measure(ways, options.rounds))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=9)
+    return parser.parse_args()
+
+
+def make_ways(
+    model: nn.Module, parameters: list[Tensor], images: Tensor, labels: Tensor, vector: list[Tensor]
+) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
+    """The functions to time; the graphs that the products need are made once."""
+
+    def gradient(create_graph: bool = False) -> tuple[Tensor, ...]:
+        loss = functional.cross_entropy(model(images), labels)
+        return torch.autograd.grad(loss, parameters, create_graph=create_graph)
+
+    ways = {"gradient": gradient}
+    for name, context in (("torch", nullcontext()), ("fast", fast_batch_norm(model))):
+        with context:
+            first = gradient(create_graph=True)
+        ways[f"product, {name}"] = lambda first=first: torch.autograd.grad(
+            first, parameters, vector, retain_graph=True
+        )
+    return ways
+
+
+def compare(expected: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> None:
+    """Stop if the products differ by more than float32 rounding."""
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-2, atol=1e-3 * one.abs().max().item())
+
+
+def measure(ways: dict[str, Callable], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of each way in each round; the ways take turns, so that a busy machine is fair."""
+    seconds = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: np.array(values[1:]) for name, values in seconds.items()}  # first: warm-up
+
+
+def report(layout: str, seconds: dict[str, np.ndarray]) -> None:
+    """Print medians and ratios to the gradient of the same round."""
+    for name, values in seconds.items():
+        ratios = values / seconds["gradient"]
+        low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+        words = f"{middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})"
+        print(f"{layout:>17}  {name:<15} {np.median(values):.3f} s  {words}")
+
+
+if __name__ == "__main__":
+    main()
