@@ -34,28 +34,15 @@ from liprune_utils.linear_model import (
 from liprune_utils.problems import LinearData, draw_linear
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import Moments, descend, distinct_batches
+from liprune_utils.streams import StreamFamily
 
 BATCH_SIZES = (1, 10, 20, 100)  # paper, Figures 7, 1, 8, 9
 CONTRACTION = 0.3  # mean share of the error that a step removes, for the noise floors
 LIMIT_SHARES = (0.9, 1.05)  # rates to try, as shares of each method's stability limit
-STREAMS = {"importance": 4, "made": 5, "batch choice": 6, "batch draws": 7}  # see linear_model
+own_stream = StreamFamily({"importance": 4, "made": 5, "batch choice": 6, "batch draws": 7})
 BLOCK = 500  # data sets drawn together
 
 Key = tuple  # what a setting is for: ("batch", B), ("matched", r), ("best", T, method, r), ...
-
-
-def own_stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """Open a random stream apart from those of `liprune_utils.linear_model.stream`.
-
-    Args:
-        seed: Root seed, >= 0.
-        purpose: A key of ``STREAMS``.
-        *keys: Further whole numbers that tell streams apart.
-
-    Returns:
-        The generator.
-    """
-    return np.random.default_rng([seed, STREAMS[purpose], *keys])
 
 
 def plan(slope: float) -> dict[Key, Setting]:

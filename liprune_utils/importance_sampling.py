@@ -30,10 +30,11 @@ from liprune_utils.problems import (
 )
 from liprune_utils.sgd import importance_sgd
 from liprune_utils.stats import Estimate, mean_interval
+from liprune_utils.streams import StreamFamily
 
 NUM_POINTS = 200  # of a drawn problem; the paper's linear model has 1000
 LOGISTIC_RIDGE, LOGISTIC_TARGET, LOGISTIC_RUNS = 0.5, 0.3, 200
-STREAMS = {"theorem": 0, "logistic": 1, "speed": 2, "exponents": 3}
+stream = StreamFamily({"theorem": 0, "logistic": 1, "speed": 2, "exponents": 3})
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,6 @@ class ImportanceParameters(Parameters):
         require(0 < sd <= 10, "noise_sd", sd, "above 0, at most 10")
         require(0 <= spread <= 1.5, "spread", spread, "from 0 to 1.5")
         require(self.seed >= 0, "seed", self.seed, "a whole number from 0")
-
-
-def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """Open a random stream of its own for one purpose.
-
-    Args:
-        seed: Root seed, >= 0.
-        purpose: "theorem", "logistic", "speed" or "exponents".
-        *keys: Further whole numbers that tell streams apart.
-
-    Returns:
-        The generator.
-    """
-    return np.random.default_rng([seed, STREAMS[purpose], *keys])
 
 
 def paper_line(generator: np.random.Generator, noise_sd: float) -> LeastSquares:

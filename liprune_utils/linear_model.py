@@ -16,10 +16,11 @@ from liprune_utils.parameters import Parameters, require
 from liprune_utils.problems import LinearData, draw_linear
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import Moments, descend, distinct_batches, exact_moments
+from liprune_utils.streams import StreamFamily
 
 NUM_POINTS, NUM_TEST, NUM_STEPS, NOISE_SD = 1000, 400, 30, 0.2  # paper, Section 4.1
 NUM_DRAWN = 100  # points drawn a step, so that figures of any batch size share their draws
-STREAMS = {"data": 0, "test": 1, "choice": 2, "batches": 3}
+stream = StreamFamily({"data": 0, "test": 1, "choice": 2, "batches": 3})
 
 
 @dataclass(frozen=True)
@@ -150,20 +151,6 @@ class Points(NamedTuple):
             np.take_along_axis(values, order, axis=1).T.copy() for values in (data.x, data.noise)
         )
         return cls(x, noise, x**2 + 1j * x * (data.slope * x + noise))
-
-
-def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """Open a random stream of its own for one purpose.
-
-    Args:
-        seed: Root seed, >= 0.
-        purpose: "data", "test", "choice" (random pruning) or "batches".
-        *keys: Further whole numbers that tell streams apart.
-
-    Returns:
-        The generator.
-    """
-    return np.random.default_rng([seed, STREAMS[purpose], *keys])
 
 
 class Streams:

@@ -36,10 +36,11 @@ from liprune_utils.moments import SecondMoments
 from liprune_utils.parameters import require
 from liprune_utils.problems import LeastSquares, Logistic
 from liprune_utils.stats import share_interval
+from liprune_utils.streams import StreamFamily
 
 KEEP = (0.1, 0.3, 0.5, 0.7, 0.9)
 TIMES = (10, 100, 1000)
-STREAMS = {"zeta": 10, "touched": 11, "law": 12, "paths": 13, "logistic": 14}
+stream = StreamFamily({"zeta": 10, "touched": 11, "law": 12, "paths": 13, "logistic": 14})
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,6 @@ class StochasticParameters(ImportanceParameters):
         super().check()
         draws = self.num_draws
         require(1000 <= draws <= 10**6, "num_draws", draws, "from 1000 to 1000000")
-
-
-def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """Open a random stream of its own for one purpose.
-
-    Args:
-        seed: Root seed, >= 0.
-        purpose: A key of ``STREAMS``.
-        *keys: Further whole numbers that tell streams apart.
-
-    Returns:
-        The generator.
-    """
-    return np.random.default_rng([seed, STREAMS[purpose], *keys])
 
 
 def exceedance_table(parameters: StochasticParameters) -> pd.DataFrame:

@@ -15,8 +15,10 @@ from torch.nn import functional
 from liprune_utils.data import Dataset
 from liprune_utils.models import resnet
 from liprune_utils.parameters import Parameters, require
+from liprune_utils.streams import StreamFamily
 
-STREAMS = ("subset", "batches", "init", "choice", "order", "augmentation")
+PURPOSES = ("subset", "batches", "init", "choice", "order", "augmentation")
+generator = StreamFamily({purpose: number for number, purpose in enumerate(PURPOSES)})
 PADDING = 4  # pixels, He et al. 2015, arXiv 1512.03385
 EVALUATION_BATCH = 500
 
@@ -90,20 +92,6 @@ class State:
     model: nn.Module
     optimizer: torch.optim.SGD
     test_errors: list[float]
-
-
-def generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """Open a random stream of its own for one purpose.
-
-    Args:
-        seed: The repetition.
-        purpose: A name in ``STREAMS``.
-        *keys: Further whole numbers, such as the epoch.
-
-    Returns:
-        The generator.
-    """
-    return np.random.default_rng([seed, STREAMS.index(purpose), *keys])
 
 
 def make_task(data: Dataset, parameters: CifarParameters, seed: int = 0) -> Task:

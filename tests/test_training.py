@@ -124,7 +124,7 @@ def test_augmentation_depends_on_its_generator_alone():
 
 
 def test_streams_of_different_purposes_differ():
-    keys = [(seed, purpose) for seed in (0, 1) for purpose in training.STREAMS]
+    keys = [(seed, purpose) for seed in (0, 1) for purpose in training.PURPOSES]
     draws = [training.generator(*key).random() for key in keys]
     assert len(set(draws)) == len(keys)
     assert training.generator(0, "order", 2).random() == training.generator(0, "order", 2).random()

@@ -1,0 +1,28 @@
+"""Random streams: one for each purpose, so that methods share some of them and not others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StreamFamily:
+    """The numbered purposes of an experiment; called, they open a stream."""
+
+    purposes: Mapping[str, int]
+
+    def __call__(self, seed: int, purpose: str, *keys: int) -> np.random.Generator:
+        """Open a random stream of its own for one purpose.
+
+        A purpose should always have the same number of keys: to numpy a last key of 0 is none.
+
+        Args:
+            seed: Root seed, >= 0.
+            purpose: A name in ``purposes``.
+            *keys: Further whole numbers that tell streams apart, such as the run.
+
+        Returns:
+            The generator, at its start.
+        """
+        return np.random.default_rng([seed, self.purposes[purpose], *keys])
