@@ -4,7 +4,9 @@
 
 Times, in turns within one run: a plain gradient; a product by double backward with torch's own
 batch norm; the same with `liprune_utils.batch_norm`, which the library uses. Prints medians and
-their ratios to the gradient. Stops if the two products differ by more than rounding.
+their ratios to the gradient. Stops if the two products differ by more than rounding. Then the cost
+of one product for each of 32 examples, the Lanczos step included, against 32 examples' share of the
+batch's gradient.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from torch.nn import functional
 
 from liprune_utils.batch_norm import fast_batch_norm
 from liprune_utils.models import resnet
+from liprune_utils.per_example import example_hessian_norms
 
 
 def main() -> None:
@@ -36,6 +39,7 @@ def main() -> None:
         ways = make_ways(model, parameters, batch, labels, vector)
         compare(ways["product, torch"](), ways["product, fast"]())
         report(str(layout).removeprefix("torch."), measure(ways, options.rounds))
+    report_examples(model, images, labels, ways["gradient"], options.rounds)
 
 
 def parse() -> argparse.Namespace:
@@ -90,6 +94,22 @@ def report(layout: str, seconds: dict[str, np.ndarray]) -> None:
         low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
         words = f"{middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})"
         print(f"{layout:>17}  {name:<15} {np.median(values):.3f} s  {words}")
+
+
+def report_examples(
+    model: nn.Module, images: Tensor, labels: Tensor, gradient: Callable, rounds: int
+) -> None:
+    """Print the cost of a product for each example, from ten products more than three."""
+    count = min(32, len(images))
+    data = functional.cross_entropy, images[:count], labels[:count]
+    ways = {"gradient": gradient}
+    for products in (3, 13):
+        options = {"tolerance": 1e-12, "max_products": products}
+        ways[str(products)] = lambda options=options: example_hessian_norms(model, *data, **options)
+    seconds = measure(ways, rounds)
+    share = seconds["gradient"] * count / len(images)
+    low, middle, high = np.quantile((seconds["13"] - seconds["3"]) / 10 / share, (0.25, 0.5, 0.75))
+    print(f"product an example: {middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

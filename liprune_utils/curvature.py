@@ -3,11 +3,9 @@ r"""The Hessian norm of one function: the largest :math:`|\lambda|` of a batch's
 Lanczos' method on exact Hessian-vector products (paper, Section 3, "Using the Hessian").
 """
 
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,39 +15,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
 from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
+from liprune_utils.lanczos import DominantEigenvalue, lanczos
 from liprune_utils.parameters import InputError, require
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean over the batch, a scalar
 Mode = Literal["train", "eval"]
 PRECISIONS = ("torch.float32", "torch.float64")
-MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
-
-
-@dataclass(frozen=True)
-class HessianNorm:
-    r"""The eigenvalue of largest absolute value, and how well it is known.
-
-    Some eigenvalue of :math:`H` is within ``residual`` of ``eigenvalue``, up to rounding. That none
-    is larger in absolute value is likely, since the start vector is random, but not certified.
-
-    Attributes:
-        eigenvalue: The Ritz value :math:`\lambda`, with its sign.
-        residual: :math:`\|H v - \lambda v\|`, >= 0.
-        num_products: Hessian-vector products taken, >= 1.
-        converged: Whether the residual is at most ``tolerance`` times the norm.
-        eigenvector: The unit vector :math:`v`, float64, shape ``[num_parameters]``.
-    """
-
-    eigenvalue: float
-    residual: float
-    num_products: int
-    converged: bool
-    eigenvector: Tensor = field(repr=False, compare=False)
-
-    @property
-    def norm(self) -> float:
-        r"""The spectral norm :math:`|\lambda|`."""
-        return abs(self.eigenvalue)
 
 
 def hessian_norm(
@@ -62,13 +33,13 @@ def hessian_norm(
     seed: int = 0,
     tolerance: float = 1e-2,
     max_products: int = 50,
-) -> HessianNorm:
+) -> DominantEigenvalue:
     r"""Compute the norm of the Hessian of a batch's mean loss over the trainable parameters.
 
     .. math:: \Big\| \nabla_w^2 \frac1B \sum_{i=1}^B \ell(f_w(x_i), y_i) \Big\|_2
 
     The model is left as it was: parameters, gradients, buffers, modes; so are torch's generators.
-    What cannot be scored is refused by `loss_gradient` and `lanczos`.
+    What cannot be scored is refused by `loss_gradient` and `liprune_utils.lanczos.lanczos`.
 
     Args:
         model: Any network whose operations can be differentiated twice, float32 or float64.
@@ -122,9 +93,9 @@ def loss_gradient(
         InputError: If the batch, the precision or the loss is not as described, or if the loss does
             not depend on a parameter that requires a gradient.
     """
-    _check_arguments(model, inputs, batch_norm)
+    check_arguments(model, inputs, batch_norm)
     parameters = _trainable(model)
-    with _undisturbed(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
+    with undisturbed(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         loss = loss_fn(functional_call(model, buffers, (inputs,)), targets)
         _check_loss(loss)
@@ -186,70 +157,11 @@ def forward_over_reverse(
         parts = torch.from_numpy(vector.ravel()).split(sizes)
         pairs = zip(parameters.items(), parts, strict=True)
         tangents = {name: part.view_as(p).to(p) for (name, p), part in pairs}
-        with _undisturbed(model, "train"), warnings.catch_warnings():
-            deprecated = r"`torch\.jit\.script` is deprecated"  # by torch, which calls it in jvp
-            warnings.filterwarnings("ignore", deprecated, FutureWarning)
+        with undisturbed(model, "train"):
             _, image = jvp(grad(loss), (parameters,), (tangents,))
         return _flat(list(image.values())).numpy()
 
     return LinearOperator((sum(sizes),) * 2, matvec=product, dtype=np.float64)
-
-
-def lanczos(
-    product: Callable[[Tensor], Tensor], start: Tensor, tolerance: float, max_products: int
-) -> HessianNorm:
-    r"""Find the eigenvalue of largest absolute value of a symmetric operator.
-
-    Full reorthogonalisation keeps :math:`H Q = Q T + \beta\, q\, e^\top` exact up to rounding, so a
-    Ritz pair :math:`T s = \lambda s` has the residual :math:`\beta\, |s_{\mathrm{last}}|`, without
-    another product (Golub and Van Loan, *Matrix Computations*, 4th edition, Section 10.1).
-
-    Args:
-        product: Multiplies a vector by the operator; float64, shape ``[n]``, on both sides.
-        start: Random start vector, float64, shape ``[n]``.
-        tolerance: As in `hessian_norm`.
-        max_products: As in `hessian_norm`; n suffice.
-
-    Returns:
-        The norm.
-
-    Raises:
-        InputError: If an argument is out of range or a product is not finite.
-    """
-    require(0 < tolerance < 1, "tolerance", tolerance, "a number in (0, 1)")
-    require(max_products >= 1, "max_products", max_products, "at least 1")
-    basis, diagonal, beside = [start / start.norm()], [], []
-    while True:
-        image = product(basis[-1])
-        diagonal.append(float(basis[-1] @ image))
-        rest = _orthogonalise(image, basis)
-        beta = float(rest.norm())
-        if not math.isfinite(diagonal[-1] + beta):
-            raise InputError("A Hessian-vector product is not finite; expected a smooth loss.")
-        value, vector = _largest_ritz_pair(diagonal, beside)
-        residual = beta * abs(vector[-1])
-        converged = residual <= tolerance * abs(value)
-        spanned = beta <= np.finfo(float).eps * abs(value)  # nothing new: the subspace is invariant
-        num_products = len(diagonal)
-        if num_products == max_products or spanned or (converged and num_products >= MIN_PRODUCTS):
-            break
-        beside.append(beta)
-        basis.append(rest / beta)
-    eigenvector = sum(s * q for s, q in zip(vector, basis, strict=True))
-    return HessianNorm(value, residual, num_products, converged, eigenvector)
-
-
-def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
-    for q in basis * 2:  # twice, since rounding undoes some of the first time
-        vector = vector - (q @ vector) * q
-    return vector
-
-
-def _largest_ritz_pair(diagonal: list[float], beside: list[float]) -> tuple[float, list[float]]:
-    T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
-    values, vectors = np.linalg.eigh(T)
-    largest = np.argmax(abs(values))
-    return values[largest].item(), vectors[:, largest].tolist()
 
 
 def _trainable(model: nn.Module) -> list[Tensor]:
@@ -261,10 +173,21 @@ def _flat(parts: list[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
+def undisturbed(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
+    """Set the modes of a model's modules, and restore them and torch's generators afterwards.
+
+    Args:
+        model: The model.
+        batch_norm: The mode of its batch norms; all other modules are in eval mode.
+
+    Yields:
+        Nothing.
+    """
     modes = [(module, module.training) for module in model.modules()]
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), warnings.catch_warnings():
+        deprecated = r"`torch\.jit\.script` is deprecated"  # by torch, which calls it in jvp
+        warnings.filterwarnings("ignore", deprecated, FutureWarning)
         try:
             for module, _ in modes:
                 module.training = batch_norm == "train" and isinstance(module, BatchNorm)
@@ -274,7 +197,14 @@ def _undisturbed(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
                 module.training = training
 
 
-def _check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
+def check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
+    """Refuse what has no Hessian norm to speak of.
+
+    Args:
+        model: The model.
+        inputs: The batch.
+        batch_norm: The mode of the batch norms.
+    """
     require(batch_norm in ("train", "eval"), "batch_norm", batch_norm, "'train' or 'eval'")
     require(len(inputs) > 0, "The batch's number of examples", 0, "at least 1")
     normalises = batch_norm == "train" and any(isinstance(m, BatchNorm) for m in model.modules())

@@ -17,9 +17,9 @@ from liprune_utils.curvature import (
     forward_over_reverse,
     hessian_norm,
     hessian_product,
-    lanczos,
     loss_gradient,
 )
+from liprune_utils.lanczos import lanczos
 from liprune_utils.models import resnet
 from liprune_utils.parameters import InputError
 
