@@ -117,27 +117,37 @@ def lanczos_many(
         InputError: If an argument is out of range or a product is not finite.
     """
     _check_limits(tolerance, max_products)
-    basis, count = [start / start.norm(dim=1, keepdim=True)], len(start)
+    count, size = start.shape
+    basis = start.new_empty(count, max_products + 1, size)
+    basis[:, 0] = start / start.norm(dim=1, keepdim=True)
     tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
     found, unsettled = np.empty((count, 3)), np.ones(count, dtype=bool)
     for k in range(1, max_products + 1):
-        image = product(basis[-1])
-        if not image.isfinite().all():
+        image = product(basis[:, k - 1])
+        alpha = torch.bmm(basis[:, k - 1 : k], image[:, :, None])[:, 0, 0]
+        rest = _orthogonalise_rows(image, basis[:, :k])
+        beta = rest.norm(dim=1)
+        if not (alpha + beta).isfinite().all():
             raise InputError(NOT_FINITE)
-        tridiagonal[:, k - 1, k - 1] = (basis[-1] * image).sum(dim=1, dtype=torch.float64).cpu()
-        for q in basis * 2:  # twice, since rounding undoes some of the first time
-            image = image - (q * image).sum(dim=1, keepdim=True) * q
-        beta = image.norm(dim=1, keepdim=True)
+        tridiagonal[:, k - 1, k - 1] = alpha.cpu()
         value, last = _largest_ritz_pairs(tridiagonal[:, :k, :k])
-        residual = beta[:, 0].double().cpu().numpy() * np.abs(last)
+        residual = beta.double().cpu().numpy() * np.abs(last)
         found[unsettled] = np.column_stack([value, residual, np.full(count, k)])[unsettled]
         if k >= MIN_PRODUCTS:
             unsettled &= residual > tolerance * np.abs(value)
         if not unsettled.any():
             break
-        tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta[:, 0].double().cpu()
-        basis.append(image / beta.clamp(min=torch.finfo(image.dtype).tiny))
+        tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
+        torch.div(rest, beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None], out=basis[:, k])
     return found
+
+
+# First against the two latest vectors, which is all that exact arithmetic needs; then against all.
+def _orthogonalise_rows(image: Tensor, basis: Tensor) -> Tensor:
+    for part in (basis[:, -2:], basis):  # [count, k, n]
+        inner = torch.bmm(image[:, None], part.mT)  # [count, 1, k]
+        image = torch.baddbmm(image[:, None], inner, part, alpha=-1)[:, 0]
+    return image
 
 
 # The Ritz value of largest size, and the last entry of its vector, of each matrix.

@@ -1,8 +1,8 @@
 r"""Scores of single examples, many at once by vmap: Hessian, Gauss-Newton and gradient norms.
 
 The paper holds that the Hessian norm "cannot be performed for each example" (Section 3). Here each
-example has a vector of its own in one vectorised Hessian product. Batch norm is in eval mode: an
-example's loss then depends on no other example.
+example has weights and a vector of its own, and one vectorised Hessian product serves all. Batch
+norm is in eval mode: an example's loss then depends on no other example.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
+from torch.func import functional_call, grad, hessian, jacrev, vmap
 from tqdm import tqdm
 
 from liprune_utils.curvature import Loss, check_arguments, undisturbed
@@ -53,14 +53,21 @@ def example_hessian_norms(
     """
 
     def score(loss: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
-        def product(vector: Tensor, x: Tensor, y: Tensor) -> Tensor:
-            return jvp(lambda w: grad(loss)(w, x, y), (weights,), (vector,))[1]
+        stacked = weights.expand(len(x), -1).contiguous().requires_grad_()
+        with torch.enable_grad():
+            losses = vmap(loss)(stacked, x, y)
+            (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
+
+        def product(vectors: Tensor) -> Tensor:
+            if not gradients.requires_grad:  # the losses are linear in the weights
+                return torch.zeros_like(vectors)
+            return torch.autograd.grad(
+                gradients, stacked, vectors, retain_graph=True, materialize_grads=True
+            )[0]
 
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(len(weights), generator=generator, dtype=torch.float64).to(weights)
-        many = vmap(product)
-        starts = start.expand(len(x), -1)
-        return lanczos_many(lambda v: many(v, x, y), starts, tolerance, max_products)
+        return lanczos_many(product, start.expand(len(x), -1), tolerance, max_products)
 
     columns = ["eigenvalue", "residual", "num_products"]
     table = pd.DataFrame(_in_chunks(score, model, loss_fn, inputs, targets, chunk_size))
