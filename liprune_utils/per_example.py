@@ -38,7 +38,7 @@ def example_hessian_norms(
     has converged. Memory: about ``chunk_size * num_parameters * (max_products + 10)`` numbers.
 
     Args:
-        model: Any network that `torch.func.vmap` can vectorise, float32 or float64.
+        model: Any network that ``torch.func.vmap`` can vectorise, float32 or float64.
         loss_fn: Mean loss, (outputs, targets) -> scalar.
         inputs: Examples, shape ``[n, ...]``, on the model's device.
         targets: Their targets, shape ``[n, ...]``.

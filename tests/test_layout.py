@@ -2,12 +2,14 @@
 
 import ast
 import re
+from functools import cache
 
 from liprune_utils.records import PROJECT
 
 API = re.findall(r"automodule:: ([\w.]+)", (PROJECT / "book" / "api.md").read_text())
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """The parsed public modules by name; those of a folder count as the folder."""
     found = {}
@@ -41,3 +43,27 @@ def test_modules_import_only_those_before_them():
         own = ".".join(name.split(".")[:2])
         before = {*order[: order.index(own)], own}
         assert imported(tree) & set(order) <= before, name
+
+
+def objects() -> set[str]:
+    """The full names of the public modules, classes, functions and methods on the library page."""
+    names = {"liprune_utils", *API}
+    for module in API:
+        body = modules()[module].body
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.add(f"{module}.{node.name}")
+                inner = [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef)]
+                names |= {f"{module}.{node.name}.{method.name}" for method in inner}
+    return names
+
+
+def test_names_in_docstrings_resolve_as_sphinx_resolves_them():
+    known = objects()
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            text = (isinstance(node, documented) and ast.get_docstring(node)) or ""
+            plain = re.sub(r":\w+:`[^`]*`|``.*?``", "", text, flags=re.DOTALL)
+            for target in re.findall(r"`([^`]+)`", plain):
+                assert any(f".{full}".endswith(f".{target}") for full in known), (name, target)
