@@ -60,12 +60,14 @@ def rate_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     whole = [True if row.low >= 1 else False if row.high < 1 else None for row in rows.itertuples()]
     worst = rows.loc[rows.share.idxmin()]
     estimate = Estimate(worst.share, worst.low, worst.high, int(worst.num_runs))
+    keep = rows.keep_fraction
     note = (
-        f"LiPrune contracts faster at rates below {rows.crossing.min():.3f} (keep 0.1) to "
-        f"{rows.crossing.max():.3f} (keep 0.7): {worst.share:.0%} to {rows.share.max():.0%} of "
-        f"the rates at which random pruning converges. It diverges from {rows.liprune.min():.3f} "
-        f"(keep 0.1) or {rows.liprune.max():.3f} (keep 0.7) on, random pruning from "
-        f"{rows.random.mean():.3f} on."
+        f"LiPrune contracts faster at rates below {rows.crossing.min():.3f} (keep "
+        f"{keep[rows.crossing.idxmin()]:g}) to {rows.crossing.max():.3f} (keep "
+        f"{keep[rows.crossing.idxmax()]:g}): {worst.share:.0%} to {rows.share.max():.0%} of the "
+        f"rates at which random pruning converges. It diverges from {rows.liprune.min():.3f} (keep "
+        f"{keep[rows.liprune.idxmin()]:g}) or {rows.liprune.max():.3f} (keep "
+        f"{keep[rows.liprune.idxmax()]:g}) on, random pruning from {rows.random.mean():.3f} on."
     )
     verdict = decide(small + whole, in_part=True)
     return claim("large-x-faster", estimate, verdict, cost=cost, note=note)

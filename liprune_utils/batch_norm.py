@@ -7,10 +7,10 @@ pixels), the derivatives of :math:`y = w h + b` are, for a gradient g of y,
 .. math:: \nabla_x = w s P(g), \qquad \nabla_w = \sum g h, \qquad \nabla_b = \sum g .
 
 P is what torch's backward kernel computes. Differentiating these once more needs P again, of the
-new gradient, and means; torch composes the same from some forty elementwise operations.
+new gradient, and means; torch composes the same from dozens of elementwise operations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -48,7 +48,7 @@ def fast_batch_norm(model: nn.Module) -> Iterator[None]:
 
 
 # Bound to its module, since a loop's variable would be the last one for all.
-def _forward_of(module: BatchNorm):
+def _forward_of(module: BatchNorm) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         module._check_input_dim(x)
         channels = x.shape[1]

@@ -111,7 +111,7 @@ HTML(tables.claims_html(table, pages=[]))
 # $$ w_t \;\overset{\text{law}}{=}\; \text{SGD with step size } \eta/r \text{ after } \chi_t \sim \mathrm{Bin}(t, r) \text{ steps.} $$ (eq-law)
 #
 # Nothing is pruned: the points are those of importance sampling, each with a positive chance at every step, and the gradients computed are those of SGD.
-# What is saved at time $t$ was never run. Two checks: the exact one-step operators of the second moments, and ten thousand runs
+# What is saved at time $t$ was never run. Two checks: the exact one-step operators of the second moments, and many runs
 # of either side.
 
 # %%

@@ -50,8 +50,8 @@ def test_mechanism_needs_half_of_the_gap(centres, verdict):
 
 def limits(*centres):
     rows = [{"share": c, "low": c - 0.01, "high": min(c + 0.01, 1)} for c in centres]
-    facts = {"batch_size": 10, "num_runs": 9, "crossing": 0.1, "liprune": 0.1, "random": 0.2}
-    return pd.DataFrame(rows).assign(**facts)
+    facts = {"batch_size": 10, "num_runs": 9, "crossing": [0.3, 0.1], "liprune": [0.1, 0.4]}
+    return pd.DataFrame(rows).assign(**facts, random=0.2, keep_fraction=[0.15, 0.6])
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,8 @@ def limits(*centres):
 def test_large_x_must_be_faster_at_every_rate(centres, verdict):
     claim = rate_claim(limits(*centres), cost=1)
     assert (claim.verdict, claim.estimate) == (verdict, min(centres))
+    assert "below 0.100 (keep 0.6) to 0.300 (keep 0.15)" in claim.note
+    assert "diverges from 0.100 (keep 0.15) or 0.400 (keep 0.6) on" in claim.note
 
 
 def batches(points, pruned):
