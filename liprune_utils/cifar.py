@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from liprune_utils.batch_scores import batch_hessian_norms, best_estimates
 from liprune_utils.pruning import keep_highest
-from liprune_utils.scores import batch_hessian_norms
 from liprune_utils.training import (
     CifarParameters,
     Task,
@@ -26,7 +26,7 @@ def choices(
     """List the subsets to train on: each method at each fraction, and all batches.
 
     Args:
-        scores: One row a batch, with its ``norm``.
+        scores: One row a batch, from `batch_hessian_norms`.
         parameters: The fractions.
         seed: The repetition.
 
@@ -35,7 +35,7 @@ def choices(
     """
     yield "none", 1.0, np.arange(len(scores))
     by_method = {
-        "liprune": scores.norm.to_numpy(),
+        "liprune": best_estimates(scores),
         "random": generator(seed, "choice").random(len(scores)),
     }
     for fraction, (method, values) in product(parameters.keep_fractions, by_method.items()):

@@ -19,18 +19,24 @@ class DominantEigenvalue:
     r"""The eigenvalue of largest absolute value, and how well it is known.
 
     Some eigenvalue of :math:`H` is within ``residual`` of ``eigenvalue``, up to rounding. That none
-    is larger in absolute value is likely, since the start vector is random, but not certified.
+    is larger in absolute value is likely, since the start vector is random, but not certified. The
+    ``error`` is an estimate, of second order: with the distance ``gap`` to the other eigenvalues, a
+    residual :math:`\rho` lets the eigenvalue be off by at most :math:`\rho^2 / \mathrm{gap}`
+    (Parlett, *The Symmetric Eigenvalue Problem*, Theorem 11.7.1), and the other Ritz values stand
+    for the eigenvalues.
 
     Attributes:
-        eigenvalue: The Ritz value :math:`\lambda`, with its sign.
-        residual: :math:`\|H v - \lambda v\|`, >= 0.
+        eigenvalue: The Ritz value :math:`\lambda`, with its sign; its size never exceeds the norm.
+        residual: :math:`\rho = \|H v - \lambda v\|`, >= 0.
+        error: :math:`\min(\rho, \rho^2 / \mathrm{gap})`, >= 0.
         num_products: Hessian-vector products taken, >= 1.
-        converged: Whether the residual is at most ``tolerance`` times the norm.
+        converged: Whether the error is at most ``tolerance`` times the norm.
         eigenvector: The unit vector :math:`v`, float64, shape ``[num_parameters]``.
     """
 
     eigenvalue: float
     residual: float
+    error: float
     num_products: int
     converged: bool
     eigenvector: Tensor = field(repr=False, compare=False)
@@ -52,8 +58,8 @@ def lanczos(
 
     Args:
         product: Multiplies a vector by the operator; float64, shape ``[n]``, on both sides.
-        start: Random start vector, float64, shape ``[n]``.
-        tolerance: Stop when the residual is at most this fraction of the eigenvalue, in (0, 1).
+        start: Start vector, float64, shape ``[n]``: random, or a guess at the eigenvector.
+        tolerance: Stop when the error is at most this fraction of the eigenvalue, in (0, 1).
         max_products: Stop at the latest after so many products, >= 1; n suffice.
 
     Returns:
@@ -71,30 +77,24 @@ def lanczos(
         beta = float(rest.norm())
         if not math.isfinite(diagonal[-1] + beta):
             raise InputError(NOT_FINITE)
-        value, vector = _largest_ritz_pair(diagonal, beside)
-        residual = beta * abs(vector[-1])
-        converged = residual <= tolerance * abs(value)
+        T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
+        value, vector, residual, error = (found[0] for found in _ritz(T[None], np.array([beta])))
+        converged = bool(error <= tolerance * abs(value))
         spanned = beta <= np.finfo(float).eps * abs(value)  # nothing new: the subspace is invariant
-        num_products = len(diagonal)
-        if num_products == max_products or spanned or (converged and num_products >= MIN_PRODUCTS):
+        count = len(diagonal)
+        if count == max_products or spanned or (converged and count >= MIN_PRODUCTS):
             break
         beside.append(beta)
         basis.append(rest / beta)
-    eigenvector = sum(s * q for s, q in zip(vector, basis, strict=True))
-    return DominantEigenvalue(value, residual, num_products, converged, eigenvector)
+    eigenvector = sum(s * q for s, q in zip(vector.tolist(), basis, strict=True))
+    numbers = (number.item() for number in (value, residual, error))
+    return DominantEigenvalue(*numbers, count, converged, eigenvector)
 
 
 def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
     for q in basis * 2:  # twice, since rounding undoes some of the first time
         vector = vector - (q @ vector) * q
     return vector
-
-
-def _largest_ritz_pair(diagonal: list[float], beside: list[float]) -> tuple[float, list[float]]:
-    T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
-    values, vectors = np.linalg.eigh(T)
-    largest = np.argmax(abs(values))
-    return values[largest].item(), vectors[:, largest].tolist()
 
 
 def lanczos_many(
@@ -110,8 +110,8 @@ def lanczos_many(
         max_products: As in `lanczos`.
 
     Returns:
-        Array of shape ``[count, 3]``: eigenvalue, residual and products of each, as of the product
-        at which it converged. The others are multiplied on.
+        Array of shape ``[count, 4]``: eigenvalue, residual, error and products of each, as of the
+        product at which it converged. The others are multiplied on.
 
     Raises:
         InputError: If an argument is out of range or a product is not finite.
@@ -121,7 +121,7 @@ def lanczos_many(
     basis = start.new_empty(count, max_products + 1, size)
     basis[:, 0] = start / start.norm(dim=1, keepdim=True)
     tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
-    found, unsettled = np.empty((count, 3)), np.ones(count, dtype=bool)
+    found, unsettled = np.empty((count, 4)), np.ones(count, dtype=bool)
     for k in range(1, max_products + 1):
         image = product(basis[:, k - 1])
         alpha = torch.bmm(basis[:, k - 1 : k], image[:, :, None])[:, 0, 0]
@@ -130,11 +130,11 @@ def lanczos_many(
         if not (alpha + beta).isfinite().all():
             raise InputError(NOT_FINITE)
         tridiagonal[:, k - 1, k - 1] = alpha.cpu()
-        value, last = _largest_ritz_pairs(tridiagonal[:, :k, :k])
-        residual = beta.double().cpu().numpy() * np.abs(last)
-        found[unsettled] = np.column_stack([value, residual, np.full(count, k)])[unsettled]
+        value, _, residual, error = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
+        now = np.column_stack([value, residual, error, np.full(count, k)])
+        found[unsettled] = now[unsettled]
         if k >= MIN_PRODUCTS:
-            unsettled &= residual > tolerance * np.abs(value)
+            unsettled &= error > tolerance * np.abs(value)
         if not unsettled.any():
             break
         tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
@@ -150,12 +150,18 @@ def _orthogonalise_rows(image: Tensor, basis: Tensor) -> Tensor:
     return image
 
 
-# The Ritz value of largest size, and the last entry of its vector, of each matrix.
-def _largest_ritz_pairs(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+# The Ritz value of largest size of each matrix, its vector, residual and estimated error, where the
+# next off-diagonal entry would be beta.
+def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, ...]:
     values, vectors = np.linalg.eigh(matrices)
-    largest = np.abs(values).argmax(axis=1)
-    rows = np.arange(len(values))
-    return values[rows, largest], vectors[rows, -1, largest]
+    rows, largest = np.arange(len(values)), np.abs(values).argmax(axis=1)
+    value, vector = values[rows, largest], vectors[rows, :, largest]
+    residual = beta * np.abs(vector[:, -1])
+    gaps = np.abs(values - value[:, None])
+    gaps[rows, largest] = np.inf
+    gap = gaps.min(axis=1) if values.shape[1] > 1 else np.zeros_like(value)
+    error = residual * (residual / np.maximum(np.maximum(gap, residual), np.finfo(float).tiny))
+    return value, vector, residual, error
 
 
 def _check_limits(tolerance: float, max_products: int) -> None:

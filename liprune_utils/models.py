@@ -1,5 +1,6 @@
 """Residual networks for CIFAR-10 (He et al. 2015, arXiv 1512.03385, Section 4.2)."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -8,14 +9,18 @@ from torch.nn import functional
 
 from liprune_utils.parameters import InputError
 
+Activation = Callable[[Tensor], Tensor]
 WIDTHS = (16, 32, 64)  # channels of the three stages, at full, half and quarter resolution
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut without parameters (option A)."""
 
-    def __init__(self, in_channels: int, channels: int):
+    def __init__(
+        self, in_channels: int, channels: int, activation: Activation = functional.relu
+    ):
         super().__init__()
+        self.activation = activation
         self.stride = channels // in_channels  # halves the resolution where the channels double
         self.missing = channels - in_channels
         self.conv1 = nn.Conv2d(in_channels, channels, 3, self.stride, padding=1, bias=False)
@@ -32,20 +37,22 @@ class ResidualBlock(nn.Module):
         Returns:
             Features of shape ``[B, channels, ceil(H / stride), ceil(W / stride)]``.
         """
-        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        y = self.bn2(self.conv2(self.activation(self.bn1(self.conv1(x)))))
         pixels = x[:, :, :: self.stride, :: self.stride]
-        return functional.relu(y + functional.pad(pixels, (0, 0, 0, 0, 0, self.missing)))
+        return self.activation(y + functional.pad(pixels, (0, 0, 0, 0, 0, self.missing)))
 
 
 class ResNet(nn.Module):
     """A convolution, three stages of residual blocks, mean pooling and a linear classifier."""
 
-    def __init__(self, num_blocks: int, num_classes: int):
+    def __init__(self, num_blocks: int, num_classes: int, activation: Activation):
         super().__init__()
+        self.activation = activation
         channels = [WIDTHS[0], *(width for width in WIDTHS for _ in range(num_blocks))]
         self.conv = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(WIDTHS[0])
-        self.blocks = nn.Sequential(*(ResidualBlock(*pair) for pair in pairwise(channels)))
+        blocks = (ResidualBlock(*pair, activation) for pair in pairwise(channels))
+        self.blocks = nn.Sequential(*blocks)
         self.classifier = nn.Linear(WIDTHS[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,11 +64,16 @@ class ResNet(nn.Module):
         Returns:
             Logits of shape ``[B, num_classes]``.
         """
-        features = self.blocks(functional.relu(self.bn(self.conv(images))))  # [B, 64, H / 4, W / 4]
+        features = self.blocks(self.activation(self.bn(self.conv(images))))  # [B, 64, H / 4, W / 4]
         return self.classifier(features.mean(dim=(2, 3)))
 
 
-def resnet(depth: int, generator: torch.Generator, num_classes: int = 10) -> ResNet:
+def resnet(
+    depth: int,
+    generator: torch.Generator,
+    num_classes: int = 10,
+    activation: Activation = functional.relu,
+) -> ResNet:
     r"""Build a CIFAR ResNet, its weights drawn from ``generator`` alone.
 
     Convolutions and the classifier are Kaiming-normal: standard deviation
@@ -73,6 +85,7 @@ def resnet(depth: int, generator: torch.Generator, num_classes: int = 10) -> Res
             has 269,722.
         generator: Source of every weight; the model is on its device.
         num_classes: Logits of the classifier, >= 1.
+        activation: Of every layer; He et al. have ReLU.
 
     Returns:
         The network, float32, in train mode.
@@ -83,7 +96,7 @@ def resnet(depth: int, generator: torch.Generator, num_classes: int = 10) -> Res
     if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
         raise InputError(f"depth is {depth!r}; expected 6n + 2 with n >= 1, such as 14 or 20.")
     with torch.device("meta"):  # torch's own initialisation would draw from the global generator
-        model = ResNet((depth - 2) // 6, num_classes)
+        model = ResNet((depth - 2) // 6, num_classes, activation)
     model.to_empty(device=generator.device)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -5,7 +5,8 @@ example has weights and a vector of its own, and one vectorised Hessian product 
 norm is in eval mode: an example's loss then depends on no other example.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -44,12 +45,14 @@ def example_hessian_norms(
         targets: Their targets, shape ``[n, ...]``.
         chunk_size: Examples at once, >= 1.
         seed: Seed of the start vector, the same for all examples.
-        tolerance: An example has converged when its residual is at most this fraction of its norm.
+        tolerance: An example has converged when its estimated error is at most this fraction of
+            its norm.
         max_products: Stop at the latest after so many products for each example.
 
     Returns:
         One row an example, in their order: ``eigenvalue`` (signed), ``norm``, ``residual``,
-        ``num_products`` and ``converged``, as in `liprune_utils.lanczos.DominantEigenvalue`.
+        ``error``, ``num_products`` and ``converged``, as in
+        `liprune_utils.lanczos.DominantEigenvalue`.
     """
 
     def score(loss: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
@@ -69,11 +72,11 @@ def example_hessian_norms(
         start = torch.randn(len(weights), generator=generator, dtype=torch.float64).to(weights)
         return lanczos_many(product, start.expand(len(x), -1), tolerance, max_products)
 
-    columns = ["eigenvalue", "residual", "num_products"]
+    columns = ["eigenvalue", "residual", "error", "num_products"]
     table = pd.DataFrame(_in_chunks(score, model, loss_fn, inputs, targets, chunk_size))
     table = table.set_axis(columns, axis=1).astype({"num_products": int})
     table.insert(1, "norm", table.eigenvalue.abs())
-    return table.assign(converged=table.residual <= tolerance * table.norm)
+    return table.assign(converged=table.error <= tolerance * table.norm)
 
 
 def example_gauss_newton_norms(
@@ -137,6 +140,31 @@ def example_gradient_norms(
     return _in_chunks(score, model, loss_fn, inputs, targets, chunk_size)
 
 
+@contextmanager
+def memory_advice(chunk_size: int) -> Iterator[None]:
+    """Say in one sentence that memory ran out, on the CPU or a GPU, and what to try.
+
+    Args:
+        chunk_size: Examples at once, >= 1.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: If memory runs out meanwhile.
+        RuntimeError: If torch raises it for another reason.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        on_cpu = "can't allocate memory" in str(error)
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
+        smaller = f"; try chunk_size={chunk_size // 2}"
+        advice = smaller if chunk_size > 1 else ": one example does not fit"
+        raise InputError(f"Out of memory with chunk_size {chunk_size}{advice}.") from error
+
+
 # The outputs of one example as a function of the trainable weights, one after the other.
 def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -170,7 +198,9 @@ def _in_chunks(
     trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
     weights, found = torch.cat(trainable), []
     chunks = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True)
-    with undisturbed(model, "eval"), tqdm(total=len(inputs), desc="Examples", disable=None) as bar:
+    advice = memory_advice(min(chunk_size, len(inputs)))
+    bar = tqdm(total=len(inputs), desc="Examples", disable=None)
+    with undisturbed(model, "eval"), advice, bar:
         for number, (x, y) in enumerate(chunks):
             losses = vmap(loss, in_dims=(None, 0, 0))(weights, x, y)
             _check_losses(losses, first=number * chunk_size)

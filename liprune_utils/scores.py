@@ -1,74 +1,130 @@
-"""Scores of batches: the Hessian norm of each batch's mean cross-entropy."""
+"""The scores that pruning can keep the largest of: of batches, and of single examples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
-from liprune_utils.curvature import Mode, hessian_norm
+from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, to_indices
+from liprune_utils.output_scores import el2n_scores, forgetting_counts, losses, negative_margins
 from liprune_utils.parameters import InputError, require
+from liprune_utils.per_example import (
+    example_gauss_newton_norms,
+    example_gradient_norms,
+    example_hessian_norms,
+)
 
-FIELDS = ("eigenvalue", "norm", "residual", "num_products", "converged")
+MAX_PRODUCTS = 50  # of each batch or example in `score`
 
 
-def batch_hessian_norms(
+def score(
+    name: str,
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    batches: Sequence[np.ndarray],
     *,
-    batch_norm: Mode = "train",
+    batches: Sequence[np.ndarray] | None = None,
+    correct: np.ndarray | None = None,
     seed: int = 0,
     tolerance: float = 1e-2,
-    max_products: int = 50,
-) -> pd.DataFrame:
-    """Score each batch by the Hessian norm of its mean cross-entropy, leaving the model as it was.
+    chunk_size: int | None = None,
+) -> np.ndarray:
+    """Score every example of a data set by one of the methods of ``SCORES``; larger is kept first.
+
+    The loss is the cross-entropy. ``"hessian-batch"`` (each batch's Hessian norm, the paper's
+    score) has batch norm in train mode; the scores of single examples have it in eval mode, with
+    the model's running statistics (see
+    `liprune_utils.batch_statistics.with_population_statistics`):
+    ``"hessian"``, ``"gauss-newton"``, ``"grand"`` (gradient norm), ``"el2n"``, ``"loss"`` and
+    ``"margin"`` (negative). ``"forgetting"`` and ``"random"`` (uniform in [0, 1)) use no network. A
+    Hessian norm that 50 products have not settled is a lower bound.
 
     Args:
-        model: A classifier, as in `hessian_norm`.
+        name: A name in ``SCORES``.
+        model: A classifier, as in `liprune_utils.output_scores.losses`.
         images: Its inputs, shape ``[n, ...]``, on its device.
         labels: Their classes, int64, shape ``[n]``, on its device.
-        batches: One array of indices below n for each batch; the lengths may differ.
-        batch_norm: As in `hessian_norm`.
-        seed: Seed of the start vector, the same for all, so that equal batches score equal.
-        tolerance: As in `hessian_norm`.
-        max_products: As in `hessian_norm`, for each batch.
+        batches: For ``"hessian-batch"``: arrays of indices that partition the data set.
+        correct: For ``"forgetting"``: as in `forgetting_counts`, shape ``[num_epochs, n]``.
+        seed: Seed of the start vectors of the Hessian norms, or of ``"random"``.
+        tolerance: As in `liprune_utils.curvature.hessian_norm`, for the Hessian norms.
+        chunk_size: Examples at once, for the scores of single examples; by default theirs.
 
     Returns:
-        One row a batch, in their order; columns ``batch`` (from 0), ``eigenvalue`` (signed),
-        ``norm`` (the score), ``residual``, ``num_products`` and ``converged``.
+        Float64 array of shape ``[n]``, in the data set's order.
 
     Raises:
-        InputError: If a batch cannot be scored; the sentence names it.
+        InputError: If the name is unknown, or something that the score needs is not as described.
     """
-    require(len(labels) == len(images), "The number of labels", len(labels), f"{len(images)}")
-    options = {
-        "batch_norm": batch_norm,
-        "seed": seed,
-        "tolerance": tolerance,
-        "max_products": max_products,
-    }
-    rows = []
-    for number, batch in enumerate(tqdm(batches, "Scoring", unit=" batches", disable=None)):
-        try:
-            chosen = _to_indices(batch, len(images)).to(images.device)
-            pair = images[chosen], labels[chosen]
-            result = hessian_norm(model, functional.cross_entropy, *pair, **options)
-        except InputError as error:
-            raise InputError(f"Batch {number}: {error}") from error
-        rows.append((number, *(getattr(result, name) for name in FIELDS)))
-    return pd.DataFrame(rows, columns=["batch", *FIELDS])
+    require(name in SCORES, "The score", name, f"one of {', '.join(SCORES)}")
+    chunks = {} if chunk_size is None else {"chunk_size": chunk_size}
+    limits = {"seed": seed, "tolerance": tolerance, "max_products": MAX_PRODUCTS}
+    task = _Task((model, images, labels), batches, correct, limits, chunks)
+    return np.asarray(SCORES[name](task), dtype=np.float64)
 
 
-def _to_indices(batch: np.ndarray, num_examples: int) -> Tensor:
-    batch = np.asarray(batch)
-    whole = batch.ndim == 1 and (batch.size == 0 or batch.dtype.kind in "iu")
-    kind = f"{batch.dtype} of shape {list(batch.shape)}"
-    require(whole, "The array of indices", kind, "integers in one dimension")
-    outside = batch[(batch < 0) | (batch >= num_examples)]
-    require(not len(outside), "The index", outside[:1].tolist(), f"0 to {num_examples - 1}")
-    return torch.from_numpy(batch.astype(np.int64))
+# What a score may need.
+@dataclass(frozen=True)
+class _Task:
+    classified: tuple[nn.Module, Tensor, Tensor]  # model, images, labels
+    batches: Sequence[np.ndarray] | None
+    correct: np.ndarray | None
+    limits: dict[str, float]  # of Lanczos' method
+    chunks: dict[str, int]  # the chunk size, where one is wished
+
+    @property
+    def problem(self) -> tuple:
+        model, *pair = self.classified
+        return model, functional.cross_entropy, *pair
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.classified[1])
+
+
+def _score_by_batch(task: _Task) -> np.ndarray:
+    expected = "arrays of indices that partition the data set"
+    require(task.batches is not None, "batches", task.batches, expected)
+    batches = [to_indices(batch, task.num_examples).numpy() for batch in task.batches]
+    _check_partition(batches, task.num_examples)
+    scores = np.empty(task.num_examples)
+    table = batch_hessian_norms(*task.classified, batches, **task.limits)
+    for batch, norm in zip(batches, best_estimates(table), strict=True):
+        scores[batch] = norm
+    return scores
+
+
+def _check_partition(batches: list[np.ndarray], num_examples: int) -> None:
+    counts = np.zeros(num_examples, dtype=int)
+    for batch in batches:
+        np.add.at(counts, batch, 1)
+    wrong = np.flatnonzero(counts != 1)
+    if len(wrong):
+        found = f"The batches hold index {wrong[0]} {counts[wrong[0]]} times"
+        raise InputError(f"{found}; expected once, since they partition the data set.")
+
+
+def _score_by_history(task: _Task) -> np.ndarray:
+    expected = "whether each example was right at each epoch"
+    require(task.correct is not None, "correct", task.correct, expected)
+    counts = forgetting_counts(task.correct)
+    name = "The number of examples in correct"
+    require(len(counts) == task.num_examples, name, len(counts), f"{task.num_examples}")
+    return counts
+
+
+SCORES: Mapping[str, Callable[[_Task], np.ndarray]] = {
+    "hessian-batch": _score_by_batch,
+    "hessian": lambda task: example_hessian_norms(
+        *task.problem, **task.limits, **task.chunks
+    ).norm.to_numpy(),
+    "gauss-newton": lambda task: example_gauss_newton_norms(*task.problem, **task.chunks),
+    "grand": lambda task: example_gradient_norms(*task.problem, **task.chunks),
+    "el2n": lambda task: el2n_scores(*task.classified, **task.chunks),
+    "loss": lambda task: losses(*task.classified, **task.chunks),
+    "margin": lambda task: negative_margins(*task.classified, **task.chunks),
+    "forgetting": _score_by_history,
+    "random": lambda task: np.random.default_rng(task.limits["seed"]).random(task.num_examples),
+}

@@ -116,7 +116,7 @@ def make_task(data: Dataset, parameters: CifarParameters, seed: int = 0) -> Task
 
     def tensor(images: np.ndarray) -> Tensor:
         scaled = (images - mean) / np.maximum(deviation, 1e-6)
-        return torch.from_numpy(scaled).permute(0, 3, 1, 2).float().contiguous()  # [n, 3, 32, 32]
+        return torch.from_numpy(scaled).float().permute(0, 3, 1, 2)  # [n, 3, 32, 32], channels last
 
     labels, test_labels = map(torch.from_numpy, (data.train_labels[train], data.test_labels[test]))
     test_pixels = data.test_images[test] / np.float32(255)
@@ -157,7 +157,7 @@ def augment(images: Tensor, draw: np.random.Generator) -> Tensor:
     column = torch.where(flip[:, None], column.flip(1), column)[:, None]  # [B, 1, 32]
     index = torch.arange(count)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[index, row, column]  # [B, 32, 32, 3]
-    return moved.permute(0, 3, 1, 2).contiguous()
+    return moved.permute(0, 3, 1, 2)
 
 
 def start(parameters: CifarParameters, depth: int, rate: float, seed: int) -> State:

@@ -152,7 +152,7 @@ def test_products_and_norm_are_those_of_the_dense_hessian(name, mode):
     assert result.converged
     assert result.eigenvalue == pytest.approx(largest(H), rel=1e-9)
     v = result.eigenvector
-    torch.testing.assert_close(H @ v, result.eigenvalue * v, rtol=0, atol=1e-8 * result.norm)
+    torch.testing.assert_close(H @ v, result.eigenvalue * v, rtol=0, atol=1e-4 * result.norm)
 
 
 def test_the_two_modes_of_batch_norm_differ():
@@ -492,7 +492,7 @@ def test_both_routes_agree_on_a_resnet():
     hessian = forward_over_reverse(*batch)
     start = draw(hessian.shape[0], seed=3).numpy()
     value = eigsh(hessian, k=1, which="LM", v0=start, tol=1e-6, return_eigenvectors=False)
-    assert hessian_norm(*batch, tolerance=1e-4).eigenvalue == pytest.approx(value[0], rel=1e-6)
+    assert hessian_norm(*batch, tolerance=1e-8).eigenvalue == pytest.approx(value[0], rel=1e-6)
 
 
 FRESH = """

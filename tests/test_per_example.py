@@ -123,7 +123,7 @@ def test_a_loose_tolerance_takes_fewer_products_and_its_bound_holds():
     assert (loose.num_products >= 3).all()
     assert loose.num_products.mean() < 6
     assert (loose.norm <= exact * (1 + 1e-9)).all()  # a Rayleigh quotient
-    assert (loose.residual <= 0.3 * loose.norm).all()
+    assert (loose.error <= 0.3 * loose.norm).all()
 
 
 def test_too_few_products_are_admitted():
