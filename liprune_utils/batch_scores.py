@@ -1,8 +1,8 @@
 r"""Scores of batches: the Hessian norm of each batch's mean cross-entropy, and which to keep.
 
-Batches of one data set have similar Hessians, so each search starts from the eigenvector found for
-the batch before. A selection needs no more accuracy than it takes to tell the kept from the
-dropped: `select_batches` refines only the batches near the threshold.
+Batches of one data set have similar Hessians, so each search starts from the leading eigenvectors
+found for the batch before. A selection needs no more accuracy than it takes to tell the kept from
+the dropped: `select_batches` refines only the batches near the threshold.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ from liprune_utils.parameters import InputError, require
 from liprune_utils.pruning import keep_highest
 
 FIELDS = ("eigenvalue", "norm", "residual", "error", "num_products", "converged")
-SAFETY = 2.0  # how many estimated errors the norm may lie above the Ritz value
 REFINEMENT = 10.0  # how much finer the next look at an undecided batch is
 
 
@@ -63,7 +62,7 @@ def batch_hessian_norms(
         batches: One array of indices below n for each batch; the lengths may differ.
         batch_norm: As in `hessian_norm`.
         seed: Seed of the first start vector.
-        warm_start: Whether each batch starts from the eigenvector of the one before; otherwise all
+        warm_start: Whether each batch starts from what was found for the one before; otherwise all
             have the same random start, and equal batches score equal.
         tolerance: As in `hessian_norm`.
         max_products: As in `hessian_norm`, for each batch.
@@ -82,15 +81,15 @@ def batch_hessian_norms(
     rows, start = [], None
     for number, batch in enumerate(tqdm(batches, "Scoring", unit=" batches", disable=None)):
         found = _score(number, model, images, labels, batch, start=start, **options)
-        start = found.eigenvector if warm_start else None
+        start = found.guess if warm_start else None
         rows.append((number, *(getattr(found, name) for name in FIELDS)))
     return pd.DataFrame(rows, columns=["batch", *FIELDS])
 
 
 def best_estimates(scores: pd.DataFrame) -> np.ndarray:
-    r"""Estimate each norm as the middle of its interval, :math:`|\lambda| + \mathrm{error}`.
+    r"""Estimate each norm as the middle of :math:`[|\lambda|, |\lambda| + \mathrm{error}]`.
 
-    A Ritz value lies below the norm by about the estimated error, so their sum is nearer.
+    A Ritz value lies below the norm, and the error is an upper estimate of how far.
 
     Args:
         scores: The table of `batch_hessian_norms`.
@@ -98,7 +97,7 @@ def best_estimates(scores: pd.DataFrame) -> np.ndarray:
     Returns:
         Array of shape ``[num_batches]``, the scores to rank by.
     """
-    return (scores.norm + scores.error).to_numpy()
+    return (scores.norm + scores.error / 2).to_numpy()
 
 
 def select_batches(
@@ -116,7 +115,7 @@ def select_batches(
 ) -> Selection:
     r"""Keep the batches with the largest Hessian norms, no more exact than that takes.
 
-    Every batch is scored roughly; then those whose interval :math:`[|\lambda|, |\lambda| + 2\,
+    Every batch is scored roughly; then those whose interval :math:`[|\lambda|, |\lambda| +
     \mathrm{error}]` reaches across the threshold are scored again, ten times finer, until none does
     or the finest tolerance is reached.
 
@@ -163,7 +162,7 @@ def split(scores: pd.DataFrame, keep_fraction: float) -> tuple[np.ndarray, np.nd
         Sorted numbers of the kept batches and of the undecided ones.
     """
     lower = scores.norm.to_numpy()
-    upper = lower + SAFETY * scores.error.to_numpy()
+    upper = lower + scores.error.to_numpy()
     kept = keep_highest(best_estimates(scores), keep_fraction)
     is_kept = np.isin(np.arange(len(scores)), kept)
     weakest, strongest = lower[is_kept].min(), upper[~is_kept].max(initial=0.0)

@@ -61,7 +61,7 @@ class Point:
     epoch: int  # at its start
     batch_norm: str = "train"
     batch_size: int = 128
-    num_batches: int = 40  # the first so many of the fixed batches
+    num_batches: int = 32  # the first so many of the fixed batches
 
     @property
     def name(self) -> str:
@@ -74,7 +74,7 @@ def points() -> Iterator[Point]:
     """List what the study scores.
 
     Yields:
-        All batches at the start of epochs 1 and 5; forty with other seeds, epochs and modes of
+        All batches at the start of epochs 1 and 5; thirty-two with other seeds, epochs and modes of
         batch norm; and batches of other sizes.
     """
     first, last = EPOCHS[0], EPOCHS[-1]
@@ -83,7 +83,7 @@ def points() -> Iterator[Point]:
     yield from (Point(seed, epoch) for seed, epoch in product(SEEDS[1:], (first, last)))
     yield from (Point(0, epoch, batch_norm="eval") for epoch in (first, last))
     for epoch, size in product((first, last), (16, 32, 64, 256)):
-        yield Point(0, epoch, batch_size=size, num_batches=24)
+        yield Point(0, epoch, batch_size=size, num_batches=20)
 
 
 def main() -> None:
@@ -107,6 +107,22 @@ def main() -> None:
         "threads": torch.get_num_threads(),
     }
     write_json(folder / "provenance.json", provenance(**facts))
+
+
+def recorded_network(epoch: int) -> nn.Module:
+    """Return the study's network of seed 0, as recorded.
+
+    Args:
+        epoch: At its start: 1, the initialisation, or the last of ``EPOCHS``.
+
+    Returns:
+        The network.
+    """
+    model = start(PARAMETERS, DEPTH, RATE, seed=0).model
+    if epoch > 1:
+        path = PROJECT / RECORDED / "resnet14_seed0_epoch5.pt"
+        model.load_state_dict(torch.load(path, weights_only=True))
+    return model
 
 
 def run_point(task: Task, point: Point, work: Path) -> pd.DataFrame:

@@ -20,10 +20,10 @@ class DominantEigenvalue:
 
     Some eigenvalue of :math:`H` is within ``residual`` of ``eigenvalue``, up to rounding. That none
     is larger in absolute value is likely, since the start vector is random, but not certified. The
-    ``error`` is an estimate, of second order: with the distance ``gap`` to the other eigenvalues, a
-    residual :math:`\rho` lets the eigenvalue be off by at most :math:`\rho^2 / \mathrm{gap}`
-    (Parlett, *The Symmetric Eigenvalue Problem*, Theorem 11.7.1), and the other Ritz values stand
-    for the eigenvalues.
+    ``error`` is of second order: if the other eigenvalues keep a distance ``gap``, a residual
+    :math:`\rho` lets the eigenvalue be off by at most :math:`\rho^2 / \mathrm{gap}` (Parlett, *The
+    Symmetric Eigenvalue Problem*, Theorem 11.7.1). The nearest other Ritz value, moved nearer by
+    its own residual, stands for them.
 
     Attributes:
         eigenvalue: The Ritz value :math:`\lambda`, with its sign; its size never exceeds the norm.
@@ -32,6 +32,8 @@ class DominantEigenvalue:
         num_products: Hessian-vector products taken, >= 1.
         converged: Whether the error is at most ``tolerance`` times the norm.
         eigenvector: The unit vector :math:`v`, float64, shape ``[num_parameters]``.
+        guess: A start vector for a similar operator: the Ritz vectors, weighted by the squares of
+            their values, since the order of the largest may be another there.
     """
 
     eigenvalue: float
@@ -40,6 +42,7 @@ class DominantEigenvalue:
     num_products: int
     converged: bool
     eigenvector: Tensor = field(repr=False, compare=False)
+    guess: Tensor = field(repr=False, compare=False)
 
     @property
     def norm(self) -> float:
@@ -78,17 +81,23 @@ def lanczos(
         if not math.isfinite(diagonal[-1] + beta):
             raise InputError(NOT_FINITE)
         T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
-        value, vector, residual, error = (found[0] for found in _ritz(T[None], np.array([beta])))
-        converged = bool(error <= tolerance * abs(value))
+        values, vectors, residuals = (found[0] for found in _ritz(T[None], np.array([beta])))
+        value, residual = values[0].item(), residuals[0].item()
+        error = _error(values[None], residuals[None]).item()
+        converged = error <= tolerance * abs(value)
         spanned = beta <= np.finfo(float).eps * abs(value)  # nothing new: the subspace is invariant
         count = len(diagonal)
         if count == max_products or spanned or (converged and count >= MIN_PRODUCTS):
             break
         beside.append(beta)
         basis.append(rest / beta)
-    eigenvector = sum(s * q for s, q in zip(vector.tolist(), basis, strict=True))
-    numbers = (number.item() for number in (value, residual, error))
-    return DominantEigenvalue(*numbers, count, converged, eigenvector)
+    eigenvector = _combine(vectors[:, 0], basis)
+    guess = _combine(vectors @ np.square(values / (value or 1.0)), basis)
+    return DominantEigenvalue(value, residual, error, count, converged, eigenvector, guess)
+
+
+def _combine(weights: np.ndarray, basis: list[Tensor]) -> Tensor:
+    return sum(weight * q for weight, q in zip(weights.tolist(), basis, strict=True))
 
 
 def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
@@ -130,8 +139,9 @@ def lanczos_many(
         if not (alpha + beta).isfinite().all():
             raise InputError(NOT_FINITE)
         tridiagonal[:, k - 1, k - 1] = alpha.cpu()
-        value, _, residual, error = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
-        now = np.column_stack([value, residual, error, np.full(count, k)])
+        values, _, residuals = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
+        value, error = values[:, 0], _error(values, residuals)
+        now = np.column_stack([value, residuals[:, 0], error, np.full(count, k)])
         found[unsettled] = now[unsettled]
         if k >= MIN_PRODUCTS:
             unsettled &= error > tolerance * np.abs(value)
@@ -150,18 +160,22 @@ def _orthogonalise_rows(image: Tensor, basis: Tensor) -> Tensor:
     return image
 
 
-# The Ritz value of largest size of each matrix, its vector, residual and estimated error, where the
-# next off-diagonal entry would be beta.
-def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, ...]:
+# Ritz values of each matrix, the largest in size first, their vectors and residuals, where the next
+# off-diagonal entry would be beta.
+def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values, vectors = np.linalg.eigh(matrices)
-    rows, largest = np.arange(len(values)), np.abs(values).argmax(axis=1)
-    value, vector = values[rows, largest], vectors[rows, :, largest]
-    residual = beta * np.abs(vector[:, -1])
-    gaps = np.abs(values - value[:, None])
-    gaps[rows, largest] = np.inf
-    gap = gaps.min(axis=1) if values.shape[1] > 1 else np.zeros_like(value)
-    error = residual * (residual / np.maximum(np.maximum(gap, residual), np.finfo(float).tiny))
-    return value, vector, residual, error
+    order = np.abs(values).argsort(axis=1)[:, ::-1]
+    values = np.take_along_axis(values, order, axis=1)
+    vectors = np.take_along_axis(vectors, order[:, None], axis=2)
+    return values, vectors, beta[:, None] * np.abs(vectors[:, -1])
+
+
+# The estimated error of each first Ritz value. The residual of a lone one is all that is known.
+def _error(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    gaps = np.abs(values[:, 1:] - values[:, :1]) - residuals[:, 1:]
+    gap = gaps.min(axis=1, initial=np.inf) if values.shape[1] > 1 else 0.0
+    residual = residuals[:, 0]
+    return residual * (residual / np.maximum(np.maximum(gap, residual), np.finfo(float).tiny))
 
 
 def _check_limits(tolerance: float, max_products: int) -> None:

@@ -16,9 +16,7 @@ WIDTHS = (16, 32, 64)  # channels of the three stages, at full, half and quarter
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut without parameters (option A)."""
 
-    def __init__(
-        self, in_channels: int, channels: int, activation: Activation = functional.relu
-    ):
+    def __init__(self, in_channels: int, channels: int, activation: Activation = functional.relu):
         super().__init__()
         self.activation = activation
         self.stride = channels // in_channels  # halves the resolution where the channels double

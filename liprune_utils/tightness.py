@@ -7,15 +7,24 @@ at a point sees none of the jumps.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
-from liprune_utils.curvature import Loss, Mode, hessian_norm, hessian_product, loss_gradient
+from liprune_utils.curvature import (
+    Loss,
+    Mode,
+    hessian_norm,
+    hessian_product,
+    loss_gradient,
+    undisturbed,
+)
 from liprune_utils.parameters import InputError
 
 
@@ -67,7 +76,7 @@ def secants(
 
     Returns:
         One row a direction and distance: ``direction``, ``distance``, ``secant`` and ``tangent``,
-        the two quantities above in this order.
+        the two quantities above in this order, and ``num_switched`` of `activation_signs`.
 
     Raises:
         InputError: If the model is not float64, where rounding would drown small distances.
@@ -79,14 +88,49 @@ def secants(
     moved = copy.deepcopy(model)
     weights = parameters_to_vector(model.parameters()).detach()
     gradient = loss_gradient(model, *data, batch_norm=batch_norm, differentiable=True)
-    rows = []
+    signs, rows = activation_signs(model, inputs, batch_norm), []
     for name, direction in tqdm(directions.items(), "Secants", disable=None):
         tangent = hessian_product(model, gradient, direction).norm().item()
         for distance in distances:
             vector_to_parameters(weights + distance * direction, moved.parameters())
             change = loss_gradient(moved, *data, batch_norm=batch_norm) - gradient.detach()
-            rows.append((name, distance, change.norm().item() / distance, tangent))
-    return pd.DataFrame(rows, columns=["direction", "distance", "secant", "tangent"])
+            switched = (activation_signs(moved, inputs, batch_norm) != signs).sum().item()
+            rows.append((name, distance, change.norm().item() / distance, tangent, switched))
+    columns = ["direction", "distance", "secant", "tangent", "num_switched"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def activation_signs(model: nn.Module, inputs: Tensor, batch_norm: Mode = "train") -> Tensor:
+    """Tell which units are on, over all examples: where a ReLU network is linear and where not.
+
+    Args:
+        model: A network whose modules hold their activations as `liprune_utils.models.ResNet` does,
+            left as it was.
+        inputs: The batch, shape ``[B, ...]``.
+        batch_norm: As in `secants`.
+
+    Returns:
+        For each activation's input whether it is positive, bool, in one dimension.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with undisturbed(model, batch_norm), torch.no_grad(), _recorded_signs(model) as signs:
+        functional_call(model, buffers, (inputs,))
+    return torch.cat(signs) if signs else torch.empty(0, dtype=torch.bool)
+
+
+# Let the activations note the signs of what they are given.
+@contextmanager
+def _recorded_signs(model: nn.Module) -> Iterator[list[Tensor]]:
+    signs, own = [], [(m, m.activation) for m in model.modules() if hasattr(m, "activation")]
+    try:
+        for module, activation in own:
+            module.activation = lambda x, activation=activation: (
+                signs.append((x > 0).flatten()) or activation(x)
+            )
+        yield signs
+    finally:
+        for module, activation in own:
+            module.activation = activation
 
 
 def tightness(
@@ -114,7 +158,7 @@ def tightness(
         The table of `secants` with ``norm``, the Hessian norm :math:`\|\nabla^2 f(w)\|`, and
         ``ratio``, the secant in units of it. The paper's inequality says that no ratio exceeds 1.
     """
-    top = hessian_norm(model, loss_fn, inputs, targets, tolerance=1e-6, max_products=200)
+    top = hessian_norm(model, loss_fn, inputs, targets, tolerance=1e-4, max_products=200)
     gradient = loss_gradient(model, loss_fn, inputs, targets)
     directions = directions_to_probe(top.eigenvector, gradient, generator, num_random)
     table = secants(model, loss_fn, inputs, targets, directions, distances)

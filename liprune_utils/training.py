@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from liprune_utils.data import Dataset
-from liprune_utils.models import resnet
+from liprune_utils.models import Activation, resnet
 from liprune_utils.parameters import Parameters, require
 from liprune_utils.streams import StreamFamily
 
@@ -108,19 +108,31 @@ def make_task(data: Dataset, parameters: CifarParameters, seed: int = 0) -> Task
     draw = generator(seed, "subset")
     train = draw.permutation(len(data.train_labels))[: parameters.num_images]
     test = draw.permutation(len(data.test_labels))[: parameters.num_test_images]
-    pixels = data.train_images[train] / np.float32(255)
-    mean = pixels.mean(
-        axis=(0, 1, 2), dtype=np.float64
-    )  # float32 sums lose digits at 50,000 images
-    deviation = pixels.std(axis=(0, 1, 2), dtype=np.float64)
+    levels = standardised_levels(data.train_images[train])
 
     def tensor(images: np.ndarray) -> Tensor:
-        scaled = (images - mean) / np.maximum(deviation, 1e-6)
-        return torch.from_numpy(scaled).float().permute(0, 3, 1, 2)  # [n, 3, 32, 32], channels last
+        scaled = np.stack([levels[images[..., c], c] for c in range(3)], axis=-1)
+        return torch.from_numpy(scaled).permute(0, 3, 1, 2)  # [n, 3, 32, 32], channels last
 
     labels, test_labels = map(torch.from_numpy, (data.train_labels[train], data.test_labels[test]))
-    test_pixels = data.test_images[test] / np.float32(255)
-    return Task(tensor(pixels), labels, tensor(test_pixels), test_labels)
+    images, test_images = tensor(data.train_images[train]), tensor(data.test_images[test])
+    return Task(images, labels, test_images, test_labels)
+
+
+def standardised_levels(images: np.ndarray) -> np.ndarray:
+    """Standardise the 256 levels of each channel by its mean and deviation over all pixels.
+
+    Args:
+        images: uint8, shape ``[n, 32, 32, 3]``.
+
+    Returns:
+        What each level becomes, float32, shape ``[256, 3]``.
+    """
+    counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)], 1)
+    shares, values = counts / counts.sum(axis=0), np.arange(256.0)[:, None]
+    mean = (values * shares).sum(axis=0)
+    deviation = np.sqrt(((values - mean) ** 2 * shares).sum(axis=0))
+    return ((values - mean) / np.maximum(deviation, 1e-4)).astype(np.float32)
 
 
 def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarray]:
@@ -160,7 +172,13 @@ def augment(images: Tensor, draw: np.random.Generator) -> Tensor:
     return moved.permute(0, 3, 1, 2)
 
 
-def start(parameters: CifarParameters, depth: int, rate: float, seed: int) -> State:
+def start(
+    parameters: CifarParameters,
+    depth: int,
+    rate: float,
+    seed: int,
+    activation: Activation = functional.relu,
+) -> State:
     """Initialise a network and its optimiser.
 
     Args:
@@ -168,12 +186,13 @@ def start(parameters: CifarParameters, depth: int, rate: float, seed: int) -> St
         depth: ResNet depth.
         rate: Learning rate.
         seed: The repetition.
+        activation: As in `resnet`.
 
     Returns:
         The state before the first epoch.
     """
     weights = torch.Generator().manual_seed(int(generator(seed, "init").integers(2**62)))
-    model = resnet(depth, weights)
+    model = resnet(depth, weights, activation=activation)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=rate,

@@ -141,7 +141,7 @@ def test_a_tie_at_the_threshold_is_named():
 )
 def test_a_decided_set_is_right_where_the_bounds_hold(batches, keep_fraction):
     norms, fractions, errors = np.array(batches).T
-    scores = pd.DataFrame({"norm": norms - 2 * fractions * errors, "error": errors})
+    scores = pd.DataFrame({"norm": norms - fractions * errors, "error": errors})
     kept, undecided = split(scores, keep_fraction)
     threshold = norms[kept].min()
     surely_kept = np.setdiff1d(kept, undecided)

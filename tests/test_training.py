@@ -191,7 +191,9 @@ def test_tables_say_what_was_run(cell):
 def test_liprune_keeps_the_largest_norms_and_random_ignores_them():
     parameters = replace(PARAMETERS, keep_fractions=[0.25, 0.5])
     norms = seeded(5).random((2, 40))
-    found = [list(cifar.choices(pd.DataFrame({"norm": n, "error": 0.0}), parameters, 0)) for n in norms]
+    found = [
+        list(cifar.choices(pd.DataFrame({"norm": n, "error": 0.0}), parameters, 0)) for n in norms
+    ]
     for norm, subsets in zip(norms, found, strict=True):
         assert [subset[:2] for subset in subsets] == [
             ("none", 1.0), ("liprune", 0.25), ("random", 0.25), ("liprune", 0.5), ("random", 0.5),

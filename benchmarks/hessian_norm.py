@@ -1,0 +1,208 @@
+"""Hessian norms of CIFAR-10 batches: this library against its peers, in accuracy and time.
+
+    .venv/bin/pip install -r benchmarks/requirements.txt
+    .venv/bin/python benchmarks/hessian_norm.py            # about 40 minutes on two cores
+
+One process, batch after batch: every method scores a batch before the next batch comes, so that a
+busy machine is fair to all. ResNet-20 on batches of 128, train-mode batch norm, before training and
+after two epochs. All methods score four batches; this library and a float64 reference score 30.
+Prints seconds a batch, errors and ratios, and writes ``benchmark.csv`` and its provenance to
+``book/results/07_hessian_norm/``. The peers' settings: PyHessian's defaults; scipy's ``eigsh`` on a
+curvlinops operator and power iteration, each to a relative 1e-3; hessian-eigenthings' Lanczos with
+12 steps, since its default of 2 finds nothing.
+"""
+
+import argparse
+import copy
+import resource
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from curvlinops import HessianLinearOperator
+from hessian_eigenthings import HessianOperator, lanczos
+from pyhessian import hessian as pyhessian
+from scipy.sparse.linalg import eigsh
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from liprune_utils import data, records
+from liprune_utils.curvature import hessian_norm
+from liprune_utils.hessian_results import summarise_benchmark, times_faster
+from liprune_utils.hessian_study import PARAMETERS, RATE, RECORDED
+from liprune_utils.training import fixed_batches, make_task, start, train_until
+
+ACCURATE, RANKING = 1e-3, 3e-2  # tolerances of this library's two modes
+loss_fn = functional.cross_entropy
+
+
+@dataclass
+class WarmEngine:
+    """This library, each batch warm-started from the one before."""
+
+    tolerance: float
+    guess: Tensor | None = None
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+        """Score a batch: the best estimate of the signed eigenvalue, and the products taken."""
+        found = hessian_norm(model, loss_fn, x, y, start=self.guess, tolerance=self.tolerance)
+        self.guess = found.guess
+        estimate = float(np.copysign(found.norm + found.error / 2, found.eigenvalue))
+        return estimate, found.num_products
+
+
+def reference(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """A cold start in float64, to an estimated error of 1e-6."""
+    found = hessian_norm(model, loss_fn, x, y, tolerance=1e-6, max_products=100)
+    assert found.converged
+    return found.eigenvalue, found.num_products
+
+
+def by_pyhessian(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """PyHessian with its defaults."""
+    values, _ = pyhessian(model, loss_fn, data=(x, y), cuda=False).eigenvalues()
+    model.zero_grad(set_to_none=True)  # its graph would stay alive
+    return values[0], 0
+
+
+def by_curvlinops(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """ARPACK on curvlinops' operator."""
+    loss = nn.CrossEntropyLoss()
+    parameters = list(model.parameters())
+    operator = HessianLinearOperator(
+        model, loss, parameters, [(x, y)], num_data=len(x), check_deterministic=False
+    )
+    first = np.random.default_rng(0).standard_normal(operator.shape[0]).astype(np.float32)
+    values = eigsh(operator.to_scipy(), k=1, v0=first, tol=ACCURATE, return_eigenvectors=False)
+    return float(values[0]), 0
+
+
+def by_eigenthings(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """hessian-eigenthings' Lanczos."""
+    operator = HessianOperator(
+        model, [(x, y)], lambda model, pair: loss_fn(model(pair[0]), pair[1])
+    )
+    found = lanczos(operator, k=1, max_iter=12, seed=0)
+    return float(found.eigenvalues[0]), 12
+
+
+def by_power_iteration(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """Plain power iteration by double backward, with PyHessian's stopping rule."""
+    parameters = list(model.parameters())
+    sizes = [p.numel() for p in parameters]
+    gradient = torch.autograd.grad(loss_fn(model(x), y), parameters, create_graph=True)
+    vector = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0))
+    values = []
+    while len(values) < 2 or abs(values[-1] - values[-2]) > 1e-3 * abs(values[-1]):
+        parts = zip((vector / vector.norm()).split(sizes), parameters, strict=True)
+        shaped = [part.view_as(p) for part, p in parts]
+        image = torch.autograd.grad(gradient, parameters, shaped, retain_graph=True)
+        values.append(sum((a * b).sum() for a, b in zip(image, shaped, strict=True)).item())
+        vector = torch.cat([part.reshape(-1) for part in image])
+        if len(values) == 100:
+            break
+    return values[-1], len(values)
+
+
+PEERS = {
+    "PyHessian": by_pyhessian,
+    "curvlinops": by_curvlinops,
+    "hessian-eigenthings": by_eigenthings,
+    "power iteration": by_power_iteration,
+}
+
+
+def main() -> None:
+    """Run the benchmark, print it and write it."""
+    options = parse()
+    warnings.simplefilter("ignore")
+    dataset = data.load()
+    task = make_task(dataset, PARAMETERS)
+    batches = fixed_batches(len(task.labels), PARAMETERS.batch_size, seed=0)
+    state, rows = start(PARAMETERS, 20, RATE, seed=0), []
+    for epochs in (0, options.epochs):
+        train_until(state, task, batches, PARAMETERS, epochs, seed=0)
+        chosen = [torch.from_numpy(batch) for batch in batches[: options.batches]]
+        pairs = [(task.images[batch], task.labels[batch]) for batch in chosen]
+        rows += [{"epochs": epochs} | row for row in score(state.model.train(), pairs, options)]
+    table = with_errors(pd.DataFrame(rows))
+    report(table)
+    if not options.dry_run:
+        folder = records.results_folder(RECORDED)
+        records.write_table(folder, "benchmark", table)
+        facts = {"command": "python benchmarks/hessian_norm.py", "data_source": dataset.source}
+        facts |= {"pixel_sha256": dataset.sha256, "threads": torch.get_num_threads()}
+        records.write_json(folder / "benchmark.json", records.provenance(**facts))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batches", type=int, default=30, help="for this library")
+    parser.add_argument("--peer-batches", type=int, default=4, help="for the peers")
+    parser.add_argument("--epochs", type=int, default=2, help="of training before the second round")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    return parser.parse_args()
+
+
+def score(model: nn.Module, pairs: list, options: argparse.Namespace) -> list[dict]:
+    """Let every method score every batch that is meant for it, in turn."""
+    engines = {"accurate": WarmEngine(ACCURATE), "ranking": WarmEngine(RANKING)}
+    stateless, rows = without_running_statistics(model), []
+    for number, (x, y) in enumerate(tqdm(pairs, "Batches")):
+        ways = engines | (PEERS if number < options.peer_batches else {})
+        for name, way in ways.items():
+            network = stateless if name in PEERS else model
+            rows.append({"method": name, "batch": number} | measured(way, network, x, y))
+        double = measured(reference, model.double(), x.double(), y)
+        rows.append({"method": "reference", "batch": number} | double)
+        model.float()
+    return rows
+
+
+def without_running_statistics(model: nn.Module) -> nn.Module:
+    """Copy a model so that batch norm uses the batch's own statistics whatever a peer does.
+
+    PyHessian switches to eval mode, and curvlinops cannot let batch norm update its buffers.
+    """
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return model
+
+
+def measured(way: Callable, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
+    """Time one way on one batch."""
+    began = time.perf_counter()
+    eigenvalue, products = way(model, x, y)
+    seconds = time.perf_counter() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"eigenvalue": eigenvalue, "num_products": products, "seconds": seconds,
+            "peak_memory_mib": memory}  # fmt: skip
+
+
+def with_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Add each row's relative error against the reference for the same batch."""
+    keys = ["epochs", "batch"]
+    exact = table[table.method == "reference"].set_index(keys).eigenvalue
+    expected = table.set_index(keys).index.map(exact)
+    return table.assign(relative_error=np.abs(table.eigenvalue / expected - 1))
+
+
+def report(table: pd.DataFrame) -> None:
+    """Print what page 07 shows."""
+    print(summarise_benchmark(table).to_string(index=False, float_format="{:.3g}".format))
+    for mode in ("accurate", "ranking"):
+        print(f"times faster, {mode}:")
+        print(times_faster(table, mode).to_string(index=False, float_format="{:.3g}".format))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""The live runs of page 07: secants against Hessians, and what scoring every example costs."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional
+
+from liprune_utils.batch_scores import batch_hessian_norms
+from liprune_utils.batch_statistics import with_population_statistics
+from liprune_utils.curvature import loss_gradient
+from liprune_utils.hessian_results import DISTANCES
+from liprune_utils.hessian_study import EPOCHS, PARAMETERS, TOLERANCE, recorded_network
+from liprune_utils.parameters import Parameters, require
+from liprune_utils.per_example import example_hessian_norms
+from liprune_utils.tightness import tightness
+from liprune_utils.training import Task, fixed_batches, start, train_until
+
+ACTIVATIONS = {"relu": functional.relu, "softplus": functional.softplus}
+
+
+@dataclass(frozen=True)
+class HessianParameters(Parameters):
+    """Parameters of page 07's live runs."""
+
+    depth: int  # ResNet depth, 6n + 2, of the networks whose secants are measured
+    num_images: int  # training images for them
+    num_epochs: int  # of their training
+    learning_rate: float  # of their training, in (0, 1]
+    probe_size: int  # images in the batch whose gradients are compared
+    num_random: int  # random directions
+    num_checked: int  # recorded batches that are scored again
+    num_chunks: int  # samples of examples that are scored, at each stage of training
+    chunk_size: int  # examples in each
+    tolerance: float  # relative accuracy of an example's norm, in (0, 1)
+    seed: int  # of networks and directions
+
+    def check(self) -> None:
+        """Check the ranges."""
+        super().check()
+        known = self.depth > 2 and self.depth % 6 == 2
+        require(known, "depth", self.depth, "6n + 2, such as 8, 14 or 20")
+        images, size = self.num_images, PARAMETERS.batch_size
+        require(size <= images <= 50_000, "num_images", images, f"from {size} to 50000")
+        require(images % size != 1, "num_images", images, "one that leaves no batch of one image")
+        require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
+        rate = self.learning_rate
+        require(0 < rate <= 1, "learning_rate", rate, "a step size in (0, 1]")
+        probe = self.probe_size
+        require(2 <= probe <= size, "probe_size", probe, f"from 2 to the batch size, {size}")
+        require(self.num_random >= 1, "num_random", self.num_random, "at least 1")
+        require(1 <= self.num_checked <= 391, "num_checked", self.num_checked, "from 1 to 391")
+        require(self.num_chunks >= 2, "num_chunks", self.num_chunks, "at least 2, for an interval")
+        require(1 <= self.chunk_size <= 1000, "chunk_size", self.chunk_size, "from 1 to 1000")
+        require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
+        require(self.seed >= 0, "seed", self.seed, "at least 0")
+
+
+def probe_networks(task: Task, parameters: HessianParameters) -> pd.DataFrame:
+    """Measure `tightness` for a ReLU and a smooth network, before and after training.
+
+    Args:
+        task: The data.
+        parameters: The networks, their training and the directions.
+
+    Returns:
+        The tables of `tightness`, with ``activation`` and ``epochs``, of training before.
+    """
+    few = Task(task.images[: parameters.num_images], task.labels[: parameters.num_images],
+               task.test_images[:500], task.test_labels[:500])  # fmt: skip
+    batches = fixed_batches(len(few.labels), PARAMETERS.batch_size, parameters.seed)
+    chosen = torch.from_numpy(batches[0][: parameters.probe_size])
+    tables = []
+    for name, activation in ACTIVATIONS.items():
+        options = parameters.depth, parameters.learning_rate, parameters.seed, activation
+        state = start(PARAMETERS, *options)
+        for epochs in (0, parameters.num_epochs):
+            train_until(state, few, batches, PARAMETERS, epochs, parameters.seed)
+            table = tightness(
+                copy.deepcopy(state.model).double(), functional.cross_entropy,
+                few.images[chosen].double(), few.labels[chosen], DISTANCES,
+                generator=torch.Generator().manual_seed(parameters.seed),
+                num_random=parameters.num_random,
+            )  # fmt: skip
+            tables.append(table.assign(activation=name, epochs=epochs))
+    return pd.concat(tables, ignore_index=True)
+
+
+def example_costs(model: nn.Module, task: Task, parameters: HessianParameters) -> pd.DataFrame:
+    """Time the scores of some examples against gradients of a training batch, in turns.
+
+    Args:
+        model: The network, left as it was; examples are scored with its population statistics,
+            from the first 5,000 images.
+        task: The data.
+        parameters: How many chunks of how many examples, and the accuracy.
+
+    Returns:
+        One row a chunk: ``gradients``, the time of one score in units of one example's share of a
+        batch gradient, ``num_products`` and ``norm``, their means over the chunk.
+    """
+    size = PARAMETERS.batch_size
+    scored, rows = with_population_statistics(model, task.images[:5000]), []
+    draw = np.random.default_rng(parameters.seed)
+    for _ in range(parameters.num_chunks):
+        chosen = torch.from_numpy(draw.permutation(len(task.labels)))
+        batch, examples = (
+            (task.images[chosen[:count]], task.labels[chosen[:count]])
+            for count in (size, parameters.chunk_size)
+        )
+        gradient = median_seconds(partial(loss_gradient, model, functional.cross_entropy, *batch))
+        began = time.perf_counter()
+        table = example_hessian_norms(
+            scored, functional.cross_entropy, *examples,
+            chunk_size=parameters.chunk_size, tolerance=parameters.tolerance,
+        )  # fmt: skip
+        share = (time.perf_counter() - began) / len(table) / (gradient / size)
+        rows.append((share, table.num_products.mean(), table.norm.mean()))
+    return pd.DataFrame(rows, columns=["gradients", "num_products", "norm"])
+
+
+def recheck(task: Task, recorded: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Score the first recorded batches again: cold, in ten times the accuracy.
+
+    Args:
+        task: The whole data set.
+        recorded: The study's rows of seed 0, all batches, train mode.
+        count: Number of batches, at each stage.
+
+    Returns:
+        One row a stage and batch: ``recorded`` and ``again`` (norms), ``error`` (as recorded), and
+        whether the two agree within it or a thousandth.
+    """
+    batches, tables = fixed_batches(len(task.labels), PARAMETERS.batch_size, seed=0), []
+    for epoch in (EPOCHS[0], EPOCHS[-1]):
+        table = batch_hessian_norms(
+            recorded_network(epoch), task.images, task.labels, batches[:count],
+            warm_start=False, tolerance=TOLERANCE / 10,
+        )  # fmt: skip
+        rows = recorded[recorded.epoch == epoch].set_index("batch").loc[table.batch]
+        pair = {"recorded": rows.norm.to_numpy(), "again": table.norm}
+        tables.append(pd.DataFrame({"epoch": epoch, **pair, "error": rows.error.to_numpy()}))
+    found = pd.concat(tables, ignore_index=True)
+    allowed = found.error + 1e-3 * found.again
+    return found.assign(agrees=(found.again - found.recorded).abs() <= allowed)
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 3) -> float:
+    """Time something a few times.
+
+    Args:
+        run: What to time.
+        repeats: How often.
+
+    Returns:
+        The median, in seconds.
+    """
+    found = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - began)
+    return float(np.median(found))

@@ -1,0 +1,211 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Is the Hessian norm the Lipschitz constant, and what does it cost?
+#
+# ## Overview
+#
+# **Claims** (Section 3 of {cite:t}`ayed2022`): "locally, we have that $\|\nabla_w f_i(w') - \nabla_w f_i(w)\| \leq \|\nabla^2 f_i(w)\| \|w' - w\|$, and the constant
+# $\|\nabla^2 f_i(w)\|$ is tight"; and of the norm, "This cannot be performed for each example $(x_i, y_i)$ in the dataset."
+#
+# **Answer.** {glue:text}`answer`
+#
+# **Cost.** {glue:text}`cost`
+#
+# On networks, LiPrune stands on one number for each batch: the largest $|\lambda|$ of the Hessian of its mean loss. This page asks whether that number is
+# what LiPrune takes it for, how much it differs between batches, how stable their ranking is, and what it costs. The secants and the cost of single
+# examples are measured live; the norms of all batches of CIFAR-10 and the comparison with other libraries were recorded.
+
+# %% tags=["parameters"]
+depth: int = 8  # ResNet depth, 6n + 2, of the networks whose secants are measured
+num_images: int = 1280  # training images for them
+num_epochs: int = 4  # of their training
+learning_rate: float = 0.1  # of their training
+probe_size: int = 32  # images in the batch whose gradients are compared
+num_random: int = 2  # random directions
+num_checked: int = 3  # recorded batches that are scored again
+num_chunks: int = 3  # samples of examples that are scored, at each stage of training
+chunk_size: int = 32  # examples in each
+tolerance: float = 0.01  # relative accuracy of an example's norm
+seed: int = 0  # of networks and directions
+results_dir: str = "reruns/07_hessian_norm"  # folder for the tables
+
+# %%
+from liprune_utils.hessian_runs import HessianParameters
+
+parameters = HessianParameters.from_notebook(globals())
+
+# %% tags=["hide-input"]
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import HTML
+from myst_nb import glue
+
+from liprune_utils import data, figures, hessian_figures, hessian_results, records, tables
+from liprune_utils.hessian_runs import example_costs, probe_networks, recheck
+from liprune_utils.hessian_study import PARAMETERS, RECORDED, recorded_network
+from liprune_utils.training import make_task
+
+figures.use_style()
+folder = records.results_folder(results_dir)
+dataset = data.load()
+records.write_json(
+    folder / "provenance.json",
+    records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
+)
+HTML(data.banner(dataset))
+
+# %% [markdown]
+# ## Is the constant tight?
+#
+# Where $f$ is smooth, the gradient's change over a short distance $\epsilon$ along a unit vector $v$ is $\epsilon \|\nabla^2 f(w)\, v\|$ and a little more. So
+#
+# $$\frac{\|\nabla f(w + \epsilon v) - \nabla f(w)\|}{\epsilon\, \|\nabla^2 f(w)\|} \tag{secant}$$
+#
+# should stay below 1 for every direction, and reach it along the top eigenvector. We measure it in double precision on one batch, for a network with the
+# ReLU of the paper's ResNets and for the same network with a smooth activation, softplus.
+
+# %%
+began = time.perf_counter()
+task = make_task(dataset, PARAMETERS)
+secants = probe_networks(task, parameters)
+records.write_table(folder, "secants", secants)
+tight = hessian_results.tight_claim(secants, cost=time.perf_counter() - began)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-secants", "caption": "Change of the gradient over a distance, in units of distance times Hessian norm, for a ResNet with ReLU (above) and with softplus (below). With softplus the top eigenvector reaches 1 and nothing exceeds it by more than rounding or curvature of higher order. With ReLU the ratio grows as the distance shrinks, as its inverse square root, until no unit switches any more."}, "image": {"alt": "Four panels of secant over Hessian norm against distance, both logarithmic. In the two softplus panels all lines are flat at short distances, the eigenvector's at one. In the two ReLU panels the lines rise towards shorter distances, far above one, and fall back at the shortest."}}
+figure = hessian_figures.secants_figure(secants)
+
+# %% [markdown]
+# ReLU's gradient is not Lipschitz at all. Each unit that switches on or off between $w$ and $w'$ makes the gradient jump by an amount that does not shrink
+# with the distance. The number of switching units is proportional to the distance, their jumps have no common direction and add up as a random walk does,
+# so the gradient's change falls only as $\sqrt{\epsilon}$, and the secant grows as $1/\sqrt{\epsilon}$. Once no unit switches, the secant drops to the
+# Hessian's value. The Hessian at a point sees the smooth part alone.
+
+# %%
+switches = secants[(secants.activation == "relu") & (secants.direction == "eigenvector")]
+switches = switches[["epochs", "distance", "num_switched", "secant", "tangent", "ratio"]]
+switches.style.hide().format("{:.3g}")
+
+# %%
+exponent = hessian_results.switching_exponent(secants)
+glue("exponent", f"{tables.number(exponent.value)} [{tables.number(exponent.low)}, {tables.number(exponent.high)}], n = {exponent.num_runs} lines", display=False)
+
+# %% [markdown]
+# Where at least ten units switch, the ReLU secants fall as distance to the power {glue:text}`exponent` (99% interval; a random walk of jumps gives one half, with
+# a minus sign). For LiPrune this means: on a ReLU network no constant bounds the gradient's change, the theory of Section 2 does not apply, and
+# the Hessian norm is a local curvature of the smooth part, blind to the kinks that a step of SGD crosses.
+#
+# ## How much do batches differ?
+#
+# LiPrune can act only on differences. The recorded study scores all batches of CIFAR-10 with a ResNet-14 before training and at the start of the fifth epoch.
+
+# %%
+recorded = pd.read_csv(records.PROJECT / RECORDED / "batch_norms.csv")
+whole = recorded[recorded.batch_size == PARAMETERS.batch_size]
+everything = whole[(whole.seed == 0) & (whole.batch_norm == "train")]
+by_epoch = hessian_results.spreads(everything, ["epoch"])
+records.write_table(folder, "spread_by_epoch", by_epoch)
+by_epoch.style.hide().format("{:.3g}")
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-all-norms", "caption": "Dominant Hessian eigenvalue of each of the 391 batches of CIFAR-10, sorted, before training (left) and at the start of the fifth epoch (right), recorded. The scales differ: training shrinks the norm, and turns the dominant eigenvalue from negative to positive."}, "image": {"alt": "Two panels with the sorted dominant eigenvalues of all batches. Before training they are negative; at the start of epoch five they are positive and much smaller."}}
+figure = hessian_figures.eigenvalues_figure(everything[everything.epoch.isin([1, 5])])
+
+# %% [markdown]
+# Averaging over a batch takes differences away. If the norm were a mean over independent images, its spread would fall as $1/\sqrt{B}$.
+
+# %%
+sizes = recorded[(recorded.seed == 0) & (recorded.batch_norm == "train") & recorded.epoch.isin([1, 5])]
+by_size = hessian_results.spreads(sizes, ["epoch", "batch_size"])
+records.write_table(folder, "spread_by_size", by_size)
+exponents = {epoch: hessian_results.spread_exponent(rows) for epoch, rows in sizes.groupby("epoch")}
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-norm-spread", "caption": "Standard deviation of the batches' Hessian norms in units of their mean, against batch size, recorded; bars are 99% bootstrap intervals. The dotted lines fall as one over the square root of the batch size from the leftmost point."}, "image": {"alt": "Relative spread of Hessian norms against batch size on logarithmic axes, a line for each of two stages of training, both falling, with dotted reference lines."}}
+figure = hessian_figures.spread_figure(by_size)
+
+# %% [markdown]
+# {glue:text}`spread-words`
+#
+# ## How stable is the ranking?
+#
+# LiPrune prunes once, at a chosen epoch, with one network. If another initialisation, another epoch or another mode of batch norm ranks the batches otherwise,
+# the score says little about the batch itself.
+
+# %%
+first_forty = whole[whole.batch < 40]
+agreements = hessian_results.agreements(first_forty, (1, 5))
+records.write_table(folder, "agreements", agreements)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-agreement", "caption": "Rank correlation between two rankings of the same forty batches by their Hessian norm: with networks of other seeds, at earlier epochs of one training, and between the two modes of batch norm; recorded, bars are 99% bootstrap intervals."}, "image": {"alt": "Rank correlations with intervals, one row a comparison, in three groups: seeds, training, batch norm."}}
+figure = hessian_figures.agreement_figure(agreements)
+
+# %% tags=["hide-input"]
+columns = ["comparison", "num_batches", "correlation", "low", "high", "overlap", "chance"]
+agreements[columns].style.hide().format("{:.2f}", subset=columns[2:])
+
+# %% [markdown]
+# ## What does it cost?
+#
+# ### A batch
+#
+# {numref}`fig-peers` compares this book's engine with other libraries on the same batches (`benchmarks/hessian_norm.py`, recorded). Its products cost little more than two gradients
+# because batch norm's second derivative is written out; each search starts from what was found for the batch before; and it stops when the error's estimate is small enough.
+
+# %%
+benchmark = pd.read_csv(records.PROJECT / RECORDED / "benchmark.csv")
+summary = hessian_results.summarise_benchmark(benchmark)
+records.write_table(folder, "benchmark_summary", summary)
+summary.style.hide().format(precision=3)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-peers", "caption": "Worst relative error over the scored batches against the median time of one, for a ResNet-20 and batches of 128, two cores, recorded; lower left is better. Accurate and ranking are this book's engine at two tolerances; the reference is double precision and not drawn."}, "image": {"alt": "Two panels, before and after training, with one point a method: error against seconds, both logarithmic. The book's two modes lie left of the other libraries."}}
+figure = hessian_figures.peers_figure(summary[summary.method != "reference"])
+
+# %% [markdown]
+# {glue:text}`peers-words`
+#
+# ### Every example
+#
+# The paper restricts itself to batches because of the cost. Here each example has weights and a vector of its own in one vectorised product. We score random samples
+# with the recorded ResNet-14 and time them against gradients of a training batch, in turns. One gradient of every example is an epoch of training, so the ratio is the cost in epochs.
+
+# %%
+stages = {0: recorded_network(1), 4: recorded_network(5)}
+costs = [example_costs(m, task, parameters).assign(epochs=e) for e, m in stages.items()]
+costs = pd.concat(costs, ignore_index=True)
+records.write_table(folder, "example_costs", costs)
+costs.style.hide().format("{:.3g}")
+
+# %%
+outcome = hessian_results.cost_claim(costs, is_cifar10=dataset.is_cifar10, cost=time.perf_counter() - began)
+claims = [tight, outcome]
+records.write_claims(folder, claims)
+table = records.verdict_table(folder.parent)
+table = table[table.id.isin([claim.id for claim in claims])]
+HTML(tables.claims_html(table, pages=[]))
+
+# %% [markdown]
+# ## Check: the recorded norms, again
+#
+# The first batches of the recorded study are scored once more with the recorded network, from a random start instead of a warm one and ten times as exactly.
+# Where the data are those of the record, the two must agree within the recorded error.
+
+# %%
+again = recheck(task, everything, num_checked)
+same_data = dataset.sha256 == records.read_provenance(records.PROJECT / "book" / "results", "07_hessian_norm")["pixel_sha256"]
+assert not same_data or again.agrees.all(), again
+again.style.hide().format(precision=4)
