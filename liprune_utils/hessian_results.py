@@ -11,6 +11,7 @@ from liprune_utils.records import Claim, claim
 from liprune_utils.stats import Estimate, mean_interval
 
 FRACTIONS = np.arange(1, 10) / 10  # kept, over which overlaps are averaged
+GAIN_FRACTION = 0.2  # the paper's smaller fraction
 LEVEL = 0.99
 TRAINING_EPOCHS = 164  # of the paper, the register's limit for the cost of scoring
 NEAR = 1e-3  # the register's largest distance for the inequality
@@ -70,13 +71,16 @@ def spreads(scores: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         by: The grouping columns.
 
     Returns:
-        For each group the number of batches, mean norm, relative standard deviation with its 99%
-        interval (``low``, ``high``), and how many dominant eigenvalues are negative.
+        For each group the number of batches, their mean norm, ``gain``: the mean norm of the fifth
+        with the largest in units of that, the relative standard deviation with its 99% interval
+        (``low``, ``high``), and how many dominant eigenvalues are negative.
     """
     rows = []
     for key, group in scores.groupby(by):
-        spread = resampled(relative_sd, group.norm.to_numpy())
-        found = {"num_batches": len(group), "mean_norm": group.norm.mean()}
+        norms = group.norm.to_numpy()
+        spread = resampled(relative_sd, norms)
+        gain = norms[keep_highest(norms, GAIN_FRACTION)].mean() / norms.mean()
+        found = {"num_batches": len(group), "mean_norm": norms.mean(), "gain": gain}
         found |= {"relative_sd": spread.value, "low": spread.low, "high": spread.high}
         found |= {"num_negative": int((group.eigenvalue < 0).sum())}
         rows.append(dict(zip(by, key, strict=True)) | found)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from liprune_utils.stats import Estimate
+
 
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number for a reader, or a dash where there is none.
@@ -20,6 +22,20 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or np.isnan(value):
         return "–"
     return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def estimated(estimate: Estimate, unit: str) -> str:
+    """Write an estimate with its interval and what it rests on.
+
+    Args:
+        estimate: The estimate.
+        unit: What is counted, such as "runs".
+
+    Returns:
+        Words such as "0.5 [0.4, 0.6], n = 20 runs".
+    """
+    value, low, high = map(number, estimate[:3])
+    return f"{value} [{low}, {high}], n = {estimate.num_runs:,} {unit}"
 
 
 def badge(verdict: str) -> str:

@@ -1,5 +1,7 @@
 """Scores of batches: in order, each equal to the norm of it alone; and the selection."""
 
+import gc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,6 +168,18 @@ def test_a_selection_that_makes_no_sense_is_refused(options, message):
 
 def test_no_batches_give_an_empty_table():
     assert batch_hessian_norms(*problem(), []).empty
+
+
+def test_memory_does_not_grow_with_the_number_of_batches():
+    model, images, labels = problem()
+    alive = []
+    hook = model.register_forward_hook(
+        lambda *_: alive.append(sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects()))
+    )
+    batch_hessian_norms(model, images, labels, [np.arange(6)] * 8)
+    hook.remove()
+    assert len(alive) == 8
+    assert max(alive[2:]) <= alive[1]
 
 
 def test_model_is_left_as_it_was():

@@ -226,11 +226,11 @@ def test_recorded_norms_are_checked_within_their_error_or_a_thousandth(monkeypat
 
 def test_the_study_lists_each_point_once():
     listed = [*points()]
-    others = {(s, e, "train", 128, 40) for s, e in [(0, 2), (0, 3), (0, 4)]}
-    others |= {(s, e, "train", 128, 40) for s in (1, 2) for e in (1, 5)}
-    expected = others | {(0, e, "eval", 128, 40) for e in (1, 5)}
+    others = {(s, e, "train", 128, 32) for s, e in [(0, 2), (0, 3), (0, 4)]}
+    others |= {(s, e, "train", 128, 32) for s in (1, 2) for e in (1, 5)}
+    expected = others | {(0, e, "eval", 128, 32) for e in (1, 5)}
     expected |= {(0, e, "train", 128, 391) for e in (1, 5)}
-    expected |= {(0, e, "train", size, 24) for e in (1, 5) for size in (16, 32, 64, 256)}
+    expected |= {(0, e, "train", size, 20) for e in (1, 5) for size in (16, 32, 64, 256)}
     assert {astuple(point) for point in listed} == expected
     assert len(listed) == len({point.name for point in listed}) == len(expected)
 

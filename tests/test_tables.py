@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from liprune_utils.records import UNDECIDED, VERDICTS
-from liprune_utils.tables import badge, claims_html, measured, number
+from liprune_utils.stats import Estimate
+from liprune_utils.tables import badge, claims_html, estimated, measured, number
 
 ROW = {
     "quote": 'E||w|| <= eps & "<b>so on</b>"', "place": "Section 2 <a>", "estimate": -0.012345,
@@ -81,3 +82,8 @@ def test_every_claim_has_a_row_and_nothing_is_cut():
     assert page.count("<tr") == 1 + 3
     assert page.count(long) == 2
     assert 'class="dataframe claims"' in page
+
+
+def test_an_estimate_is_written_with_its_interval_and_number():
+    words = estimated(Estimate(-0.51234, -0.6, 1.0, 12_000), "runs")
+    assert words == "−0.512 [−0.6, 1], n = 12,000 runs"

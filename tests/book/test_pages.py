@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from liprune_utils.acceleration import AccelerationParameters
+from liprune_utils.hessian_runs import HessianParameters
 from liprune_utils.importance_sampling import ImportanceParameters
 from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.liprune import LipruneParameters
@@ -29,6 +30,7 @@ PARAMETERS = {
     "04_linear_model": LinearModelParameters,
     "05_what_accelerates": AccelerationParameters,
     "06_sine_model": SineParameters,
+    "07_hessian_norm": HessianParameters,
     "08_cifar10": CifarParameters,
     "11_verdict": VerdictParameters,
 }
@@ -176,6 +178,8 @@ def test_a_rerun_by_hand_leaves_the_book_alone(tmp_path):
         ("04_linear_model", "keep_fraction 1.5", "keep_fraction is 1.5; expected a fraction in"),
         ("04_linear_model", "keep_fraction NaN", "keep_fraction is nan; expected a fraction in"),
         ("04_linear_model", "batch_size 201", "from 1 to the 200 points that keep_fraction 0.2"),
+        ("07_hessian_norm", "num_chunks 1", "num_chunks is 1; expected at least 2"),
+        ("07_hessian_norm", "depth 9", "depth is 9; expected 6n + 2"),
         ("08_cifar10", "num_seeds 1", "num_seeds is 1; expected at least 2"),
         ("11_verdict", "records_dir nowhere", "records_dir is 'nowhere'; expected a folder"),
         ("04_linear_model", "results_dir README.md/x", "expected a folder that can be written"),

@@ -1,0 +1,154 @@
+"""Lanczos' method on planted spectra: the norm, the bounds, the start for the next operator."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from liprune_utils.lanczos import lanczos, lanczos_many
+
+
+def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def diagonal_norm(values, seed: int = 0, tolerance: float = 1e-9, max_products: int = 50):
+    values = torch.tensor(values, dtype=torch.float64)
+    return lanczos(lambda v: values * v, draw(len(values), seed=seed), tolerance, max_products)
+
+
+@pytest.mark.parametrize(
+    ("values", "norm", "num_distinct"),
+    [
+        ([4.0], 4, 1),
+        ([-2.0] * 6, 2, 1),
+        ([5.0, 5.0, 5.0, 1.0], 5, 2),
+        ([5.0, -5.0, 1.0, 1.0, 0.0], 5, 4),
+        ([0.0] * 30 + [7.0], 7, 2),
+        ([1e-140, 3e-140], 3e-140, 2),
+        ([1e140, 3e140], 3e140, 2),
+    ],
+)
+def test_repeated_eigenvalues_end_the_krylov_space(values, norm, num_distinct):
+    result = diagonal_norm(values)
+    assert result.norm == pytest.approx(norm, rel=1e-12)
+    assert result.converged
+    assert num_distinct <= result.num_products <= max(3, num_distinct)
+
+
+def test_outlier_amid_equal_eigenvalues_is_not_missed():
+    values = [1.0] * 100_000 + [100.0]  # the start vector leaves a residual of 0.3 about 1.1
+    assert diagonal_norm(values, tolerance=0.5).norm == pytest.approx(100)
+
+
+def test_no_more_products_than_dimensions_despite_rounding():
+    H = draw(5, 5, dtype=torch.float32)
+    H = H + H.T
+    result = lanczos(lambda v: (H @ v.float()).double(), draw(5, seed=1), 1e-15, 50)
+    assert result.num_products == 5
+    assert result.norm == pytest.approx(
+        torch.linalg.eigvalsh(H.double()).abs().max().item(), rel=1e-5
+    )
+
+
+def test_unfinished_run_says_so_and_keeps_its_bound():
+    values = np.linspace(1, 2, 40)
+    result = diagonal_norm(list(values), tolerance=1e-6, max_products=5)
+    assert (result.num_products, result.converged) == (5, False)
+    assert np.abs(values - result.eigenvalue).min() <= result.residual < 0.5
+
+
+VALUES = st.floats(-10, 10).map(lambda value: round(value, 12)) | st.integers(-2, 2)
+SPECTRA = st.lists(VALUES, min_size=1, max_size=12)  # the integers repeat eigenvalues
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    values=SPECTRA,
+    log_tolerance=st.integers(-9, -1),
+    seed=st.integers(0, 99),
+)
+def test_some_eigenvalue_lies_within_the_residual(values, log_tolerance, seed):
+    n = len(values)
+    Q = torch.linalg.qr(draw(n, n, seed=seed + 1)).Q
+    H = Q @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ Q.T
+    tolerance = 10.0**log_tolerance
+    result = lanczos(lambda v: H @ v, draw(n, seed=seed), tolerance, 50)
+    rounding = 1e-13 * np.abs(values).max()
+    v = result.eigenvector
+    assert result.converged
+    assert 1 <= result.num_products <= n
+    assert v.norm().item() == pytest.approx(1)
+    error = (H @ v - result.eigenvalue * v).norm().item()
+    assert error == pytest.approx(result.residual, abs=rounding)
+    assert np.abs(values - np.float64(result.eigenvalue)).min() <= result.residual + rounding
+    assert result.norm <= np.abs(values).max() + rounding
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    values=SPECTRA,
+    seed=st.integers(0, 99),
+)
+def test_norm_is_the_spectral_norm(values, seed):
+    expected = np.abs(values).max()
+    assert diagonal_norm(values, seed).norm == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-2, 0.1])
+def test_near_equal_top_eigenvalues_are_told_apart_where_the_tolerance_asks(gap):
+    values = [3.0, 3.0 - gap, -2.0, *np.linspace(-1, 1, 60)]
+    result = diagonal_norm(values, tolerance=1e-9, max_products=63)
+    assert result.norm == pytest.approx(3, rel=1e-8)
+    assert result.eigenvector[0].abs() > 0.999
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(values=SPECTRA, count=st.integers(1, 6), seed=st.integers(0, 99))
+def test_the_error_is_of_second_order_and_never_above_the_residual(values, count, seed):
+    result = diagonal_norm(values, seed, tolerance=1e-15, max_products=count)
+    assert 0 <= result.error <= result.residual
+    if result.num_products == len(set(values)):  # the whole spectrum is known
+        assert result.error <= 1e-9 * max(1.0, result.norm)
+
+
+def test_the_error_bounds_the_distance_once_the_next_eigenvalue_is_known():
+    values = np.array([10.0, 6.0, *np.linspace(-1, 1, 200)])
+    for seed in range(20):
+        for count in range(6, 10):
+            result = diagonal_norm(list(values), seed, tolerance=1e-15, max_products=count)
+            assert 10 - result.norm <= result.error + 1e-12
+            assert result.error <= result.residual**2 / 2 + 1e-12  # the gap is 4, less a bit
+
+
+def test_the_guess_weighs_ritz_vectors_by_their_squared_values():
+    values = torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64)
+    result = lanczos(lambda v: values * v, draw(3), 1e-15, 3)
+    np.testing.assert_allclose(result.guess.abs(), (values / 3) ** 2, atol=1e-9)
+
+
+def test_a_guess_from_a_similar_operator_saves_products():
+    Q = torch.linalg.qr(draw(300, 300)).Q
+    spectrum = torch.cat([torch.tensor([9.0, 8.5, -7.0]).double(), torch.linspace(-1, 1, 297)])
+    H = Q @ torch.diag(spectrum.double()) @ Q.T
+    E = 0.02 * draw(300, 300, seed=2)
+    similar = H + E + E.T
+    cold = lanczos(lambda v: similar @ v, draw(300, seed=3), 1e-6, 50)
+    guess = lanczos(lambda v: H @ v, draw(300, seed=3), 1e-6, 50).guess
+    warm = lanczos(lambda v: similar @ v, guess, 1e-6, 50)
+    assert warm.norm == pytest.approx(cold.norm, rel=1e-5)
+    assert warm.num_products < cold.num_products
+
+
+def test_many_operators_in_step_are_as_one_after_the_other():
+    matrices = draw(4, 12, 12, seed=5)
+    matrices = matrices + matrices.mT
+    start = draw(4, 12, seed=6)
+    found = lanczos_many(lambda V: (matrices @ V[:, :, None])[:, :, 0], start, 1e-6, 12)
+    for matrix, first, row in zip(matrices, start, found, strict=True):
+        alone = lanczos(lambda v, matrix=matrix: matrix @ v, first, 1e-6, 12)
+        assert row[0] == pytest.approx(alone.eigenvalue, rel=1e-9)
+        assert row[1:3] == pytest.approx([alone.residual, alone.error], abs=1e-7)
+        assert row[3] == alone.num_products
