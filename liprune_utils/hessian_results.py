@@ -285,7 +285,7 @@ def cost_claim(costs: pd.DataFrame, *, is_cifar10: bool, cost: float) -> Claim:
         The claim; its estimate is the dearest stage of training.
     """
     stages = [mean_interval(group.gradients, LEVEL) for _, group in costs.groupby("epochs")]
-    worst = max(stages, key=lambda stage: stage.value)
+    worst = max(stages, key=lambda stage: stage.high)
     below = worst.below(TRAINING_EPOCHS)
     verdict = {True: "does-not-hold", False: "holds", None: "inconclusive"}[below]
     if not is_cifar10:

@@ -126,7 +126,7 @@ def example_costs(model: nn.Module, task: Task, parameters: HessianParameters) -
 
 
 def recheck(task: Task, recorded: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Score the first recorded batches again: cold, in ten times the accuracy.
+    """Score the first recorded batches again: cold, a hundred times as exactly.
 
     Args:
         task: The whole data set.
@@ -141,7 +141,7 @@ def recheck(task: Task, recorded: pd.DataFrame, count: int) -> pd.DataFrame:
     for epoch in (EPOCHS[0], EPOCHS[-1]):
         table = batch_hessian_norms(
             recorded_network(epoch), task.images, task.labels, batches[:count],
-            warm_start=False, tolerance=TOLERANCE / 10,
+            warm_start=False, tolerance=TOLERANCE / 100,
         )  # fmt: skip
         rows = recorded[recorded.epoch == epoch].set_index("batch").loc[table.batch]
         pair = {"recorded": rows.norm.to_numpy(), "again": table.norm}

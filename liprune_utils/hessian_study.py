@@ -20,6 +20,7 @@ from torch import nn
 from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.files import write_atomically
+from liprune_utils.parameters import require
 from liprune_utils.records import PROJECT, provenance, results_folder, write_json, write_table
 from liprune_utils.training import (
     CifarParameters,
@@ -118,6 +119,7 @@ def recorded_network(epoch: int) -> nn.Module:
     Returns:
         The network.
     """
+    require(epoch in (1, EPOCHS[-1]), "epoch", epoch, f"1 or {EPOCHS[-1]}, which are recorded")
     model = start(PARAMETERS, DEPTH, RATE, seed=0).model
     if epoch > 1:
         path = PROJECT / RECORDED / "resnet14_seed0_epoch5.pt"

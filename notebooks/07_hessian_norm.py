@@ -221,7 +221,7 @@ HTML(tables.claims_html(table, pages=[]))
 # %% [markdown]
 # ## Check: the recorded norms, again
 #
-# The first batches of the record are scored once more, with the recorded network, from a random start instead of a warm one and ten times as exactly.
+# The first batches of the record are scored once more, with the recorded network, from a random start instead of a warm one and a hundred times as exactly.
 # Where the data are those of the record, the two must agree within the recorded error or a thousandth. (Page 08 checks the engine against ARPACK on
 # products by another route of differentiation.)
 
