@@ -57,8 +57,8 @@ class WarmEngine:
 
 
 def reference(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
-    """A cold start in float64, to an estimated error of 1e-6."""
-    found = hessian_norm(model, loss_fn, x, y, tolerance=1e-6, max_products=100)
+    """A cold start in float64, to an estimated error of 1e-4."""
+    found = hessian_norm(model, loss_fn, x, y, tolerance=1e-4, max_products=100)
     assert found.converged
     return found.eigenvalue, found.num_products
 

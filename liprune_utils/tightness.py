@@ -86,13 +86,14 @@ def secants(
         raise InputError(f"The parameters' precision is {dtype}; expected torch.float64.")
     data = loss_fn, inputs, targets
     moved = copy.deepcopy(model)
-    weights = parameters_to_vector(model.parameters()).detach()
+    own, others = ([p for p in m.parameters() if p.requires_grad] for m in (model, moved))
+    weights = parameters_to_vector(own).detach()
     gradient = loss_gradient(model, *data, batch_norm=batch_norm, differentiable=True)
     signs, rows = activation_signs(model, inputs, batch_norm), []
     for name, direction in tqdm(directions.items(), "Secants", disable=None):
         tangent = hessian_product(model, gradient, direction).norm().item()
         for distance in distances:
-            vector_to_parameters(weights + distance * direction, moved.parameters())
+            vector_to_parameters(weights + distance * direction, others)
             change = loss_gradient(moved, *data, batch_norm=batch_norm) - gradient.detach()
             switched = (activation_signs(moved, inputs, batch_norm) != signs).sum().item()
             rows.append((name, distance, change.norm().item() / distance, tangent, switched))

@@ -27,7 +27,7 @@
 #
 # On networks, LiPrune stands on one number for each batch: the largest $|\lambda|$ of the Hessian of its mean loss. This page asks whether that number is
 # what LiPrune takes it for, how much it differs between batches, how stable their ranking is, and what it costs. The secants and the cost of single
-# examples are measured live; the norms of all batches of CIFAR-10 and the comparison with other libraries were recorded.
+# examples are measured live; the norms of all batches of CIFAR-10 were recorded.
 
 # %% tags=["parameters"]
 depth: int = 8  # ResNet depth, 6n + 2, of the networks whose secants are measured
@@ -171,30 +171,13 @@ agreements[columns].style.hide().format("{:.2f}", subset=columns[2:])
 #
 # ### A batch
 #
-# {numref}`fig-peers` compares this book's engine with other libraries on the same batches (`benchmarks/hessian_norm.py`, recorded). Its products cost little more than two gradients
-# because batch norm's second derivative is written out; each search starts from what was found for the batch before; and it stops when the error's estimate is small enough.
+# This book's engine takes few products, and each costs little more than two gradients (`benchmarks/hessian_product.py`): batch norm's second derivative is written
+# out, each search starts from what was found for the batch before, and it stops when the estimated error is small enough. In the record:
 
 # %%
-benchmark = pd.read_csv(records.PROJECT / RECORDED / "benchmark.csv")
-summary = hessian_results.summarise_benchmark(benchmark)
-records.write_table(folder, "benchmark_summary", summary)
-faster = pd.concat(
-    [
-        hessian_results.times_faster(benchmark, mode).assign(mode=mode)
-        for mode in ("accurate", "ranking")
-    ]
-)
-records.write_table(folder, "benchmark_ratios", faster)
-summary.style.hide().format(precision=3)
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-peers", "caption": "Worst relative error over the scored batches against the median time of one, for a ResNet-20 and batches of 128, two cores, recorded; lower left is better. Accurate and ranking are this book's engine at two tolerances; the reference is double precision and not drawn."}, "image": {"alt": "Two panels, before and after training, with one point a method: error against seconds, both logarithmic. The book's two modes lie left of the other libraries."}}
-figure = hessian_figures.peers_figure(summary[summary.method != "reference"])
-
-# %% [markdown]
-# Times faster than each library on the same batch, the median and range over the batches that all have scored:
-
-# %%
-faster.style.hide().format("{:.1f}", subset=["median", "min", "max"])
+products = whole[(whole.batch > 0) & whole.epoch.isin([1, 5])].groupby(["epoch", "batch_norm"])
+products = products.num_products.agg(["count", "mean", "max"]).reset_index()
+products.style.hide().format({"mean": "{:.2f}"})
 
 # %% [markdown]
 # ### Every example
@@ -252,8 +235,8 @@ glue(
 # %% [markdown]
 # {download}`Secants <../results/07_hessian_norm/secants.csv>`, {download}`spread by epoch <../results/07_hessian_norm/spread_by_epoch.csv>` and
 # {download}`by batch size <../results/07_hessian_norm/spread_by_size.csv>`, {download}`agreement of rankings <../results/07_hessian_norm/agreements.csv>`,
-# {download}`benchmark <../results/07_hessian_norm/benchmark_summary.csv>` and its {download}`ratios <../results/07_hessian_norm/benchmark_ratios.csv>`,
-# {download}`cost of single examples <../results/07_hessian_norm/example_costs.csv>`.
+# {download}`cost of single examples <../results/07_hessian_norm/example_costs.csv>`. Recorded: {download}`all norms <../book/results/07_hessian_norm/batch_norms.csv>`
+# with their {download}`provenance <../book/results/07_hessian_norm/provenance.json>`, {download}`the network at epoch 5 <../book/results/07_hessian_norm/resnet14_seed0_epoch5.pt>`.
 #
 # ## What differs from the paper
 #
@@ -262,8 +245,8 @@ glue(
 # - It gives no spread, no sign and no cost. Before training the dominant eigenvalue is negative: LiPrune then ranks by the most negative curvature.
 # - The live networks are small and trained briefly; the recorded one is a ResNet-14 trained for four epochs of all images. Longer training, ResNet-20 and other
 #   rates are not covered.
-# - Recorded norms rest on the source of data that their provenance names, and the benchmark on one machine.
+# - Recorded norms rest on the source of data that their provenance names.
 #
 # ## Next
 #
-# [CIFAR-10](08_cifar10.ipynb) uses these norms to prune. The scripts behind the records are `python -m liprune_utils.hessian_study` and `benchmarks/hessian_norm.py`.
+# [CIFAR-10](08_cifar10.ipynb) uses these norms to prune. The script behind the record is `python -m liprune_utils.hessian_study`; `benchmarks/hessian_norm.py` compares with other libraries.
