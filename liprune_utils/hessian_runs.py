@@ -63,14 +63,15 @@ class HessianParameters(Parameters):
 
 
 def probe_networks(task: Task, parameters: HessianParameters) -> pd.DataFrame:
-    """Measure `tightness` for a ReLU and a smooth network, before and after training.
+    """Measure tightness for a ReLU and a smooth network, before and after training.
 
     Args:
         task: The data.
         parameters: The networks, their training and the directions.
 
     Returns:
-        The tables of `tightness`, with ``activation`` and ``epochs``, of training before.
+        The tables of `liprune_utils.tightness.tightness`, with ``activation`` and ``epochs``, of
+        training before.
     """
     few = Task(task.images[: parameters.num_images], task.labels[: parameters.num_images],
                task.test_images[:500], task.test_labels[:500])  # fmt: skip
