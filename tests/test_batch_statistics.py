@@ -8,13 +8,7 @@ from torch import Tensor, nn
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.parameters import InputError
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors are tiny: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

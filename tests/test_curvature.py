@@ -20,13 +20,7 @@ from liprune_utils.curvature import (
 from liprune_utils.models import resnet
 from liprune_utils.parameters import InputError
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors are tiny: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -23,12 +23,7 @@ SCORES = (losses, el2n_scores, negative_margins, correct_predictions)
 COUNT = 5
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors are tiny: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

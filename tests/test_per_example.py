@@ -21,12 +21,7 @@ from liprune_utils.per_example import (
 SCORES = (example_hessian_norms, example_gauss_newton_norms, example_gradient_norms)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors are tiny: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed: int = 0) -> torch.Generator:

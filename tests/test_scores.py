@@ -14,12 +14,7 @@ NUM_EXAMPLES = 12
 OF_EXAMPLES = ("hessian", "gauss-newton", "grand", "el2n", "loss", "margin")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors are tiny: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -19,12 +19,7 @@ from liprune_utils.tightness import activation_signs, directions_to_probe, secan
 DISTANCES = (10.0, 0.1, 1e-3, 1e-6)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors are tiny: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
