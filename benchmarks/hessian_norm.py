@@ -147,7 +147,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peer-batches", type=int, default=4, help="for the peers")
     parser.add_argument("--epochs", type=int, default=2, help="of training before the second round")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.epochs < 1:
+        parser.error(f"--epochs is {options.epochs}; expected at least 1, to be another stage")
+    return options
 
 
 def score(model: nn.Module, pairs: list, options: argparse.Namespace) -> list[dict]:
