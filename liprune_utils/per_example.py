@@ -199,7 +199,7 @@ def _in_chunks(
     weights, found = torch.cat(trainable), []
     chunks = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True)
     advice = memory_advice(min(chunk_size, len(inputs)))
-    bar = tqdm(total=len(inputs), desc="Examples", disable=None)
+    bar = tqdm(total=len(inputs), desc="Examples", disable=None, leave=None)
     with undisturbed(model, "eval"), advice, bar:
         for number, (x, y) in enumerate(chunks):
             losses = vmap(loss, in_dims=(None, 0, 0))(weights, x, y)

@@ -221,7 +221,10 @@ def provenance(**facts: object) -> dict[str, object]:
         The machine, the versions, and ``facts``.
     """
     packages = {name: version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
-    machine = {"python": platform.python_version(), "platform": platform.platform()}
+    machine = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
     return {**machine, "cpus": os.cpu_count(), "versions": packages, **facts}
 
 

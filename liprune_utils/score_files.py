@@ -140,7 +140,6 @@ def resumable_scores(
     manifest: ScoreManifest,
     score_part: Callable[[int, int], np.ndarray],
     part_size: int,
-    num_examples: int,
 ) -> np.ndarray:
     """Score part after part; if killed at any moment, go on from there when called again.
 
@@ -152,17 +151,14 @@ def resumable_scores(
         manifest: What the scores are of.
         score_part: Scores examples ``start`` to ``stop - 1``: (start, stop) -> ``[stop - start]``.
         part_size: Examples in each part but the last, >= 1; at most so many are scored twice.
-        num_examples: Number of examples n, as in the manifest.
 
     Returns:
-        Float64 array of shape ``[n]``.
+        Float64 array of shape ``[num_examples]``, as in the manifest.
 
     Raises:
         InputError: If the folder holds scores or parts of another kind, or a score is not finite.
     """
     require(part_size >= 1, "part_size", part_size, "at least 1")
-    known = f"{manifest.num_examples}, as in the manifest"
-    require(num_examples == manifest.num_examples, "num_examples", num_examples, known)
     path = _path(folder, manifest)
     partial = path.with_suffix(".partial.npy")
     if not path.with_suffix(".json").exists():

@@ -7,8 +7,9 @@ at a point sees none of the jumps.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import pandas as pd
 import torch
@@ -123,11 +124,14 @@ def activation_signs(model: nn.Module, inputs: Tensor, batch_norm: Mode = "train
 @contextmanager
 def _recorded_signs(model: nn.Module) -> Iterator[list[Tensor]]:
     signs, own = [], [(m, m.activation) for m in model.modules() if hasattr(m, "activation")]
+
+    def noting(activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        signs.append((x > 0).flatten())
+        return activation(x)
+
     try:
         for module, activation in own:
-            module.activation = lambda x, activation=activation: (
-                signs.append((x > 0).flatten()) or activation(x)
-            )
+            module.activation = partial(noting, activation)
         yield signs
     finally:
         for module, activation in own:

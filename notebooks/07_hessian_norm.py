@@ -78,7 +78,7 @@ HTML(data.banner(dataset))
 # $$\frac{\|\nabla f(w + \epsilon v) - \nabla f(w)\|}{\epsilon\, \|\nabla^2 f(w)\|} \tag{secant}$$
 #
 # should stay below 1 for every direction, and reach it along the top eigenvector. We measure it in double precision on one batch, for a network with the
-# ReLU of the paper's ResNets and for the same network with a smooth activation, softplus.
+# ReLU of the paper's ResNets and for the same architecture with a smooth activation, softplus.
 
 # %%
 began = time.perf_counter()
@@ -87,7 +87,7 @@ secants = probe_networks(task, parameters)
 records.write_table(folder, "secants", secants)
 tight = hessian_results.tight_claim(secants, cost=time.perf_counter() - began)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-secants", "caption": "Change of the gradient over a distance, in units of distance times Hessian norm, for a ResNet with ReLU (above) and with softplus (below). With softplus the top eigenvector reaches 1 and nothing exceeds it by more than rounding or curvature of higher order. With ReLU the ratio grows as the distance shrinks, as its inverse square root, until no unit switches any more."}, "image": {"alt": "Four panels of secant over Hessian norm against distance, both logarithmic. In the two softplus panels all lines are flat at short distances, the eigenvector's at one. In the two ReLU panels the lines rise towards shorter distances, far above one, and fall back at the shortest."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-secants", "caption": "Change of the gradient over a distance, in units of distance times Hessian norm, for a ResNet with ReLU (above) and with softplus (below). With softplus the top eigenvector reaches 1 and nothing exceeds it by more than rounding or curvature of higher order. With ReLU the ratio grows as the distance shrinks, roughly as its inverse square root, until no unit switches any more."}, "image": {"alt": "Four panels of secant over Hessian norm against distance, both logarithmic. In the two softplus panels all lines are flat at short distances, the eigenvector's at one. In the two ReLU panels the lines rise towards shorter distances, far above one, and fall back at the shortest."}}
 figure = hessian_figures.secants_figure(secants)
 
 # %% [markdown]
@@ -106,8 +106,9 @@ exponent = hessian_results.switching_exponent(secants)
 glue("exponent", tables.estimated(exponent, "lines"), display=False)
 
 # %% [markdown]
-# Where at least ten units switch, the ReLU secants go as the distance to the power {glue:text}`exponent`; a random walk of jumps gives minus one half. For LiPrune this means: on a ReLU network no constant bounds the gradient's change, the theory of Section 2 does not apply, and
-# the Hessian norm is a local curvature of the smooth part, blind to the kinks that a step of SGD crosses.
+# Where at least ten units switch, the ReLU secants go as the distance to the power {glue:text}`exponent` (99% interval over the lines of two networks); a
+# random walk of jumps gives minus one half. For LiPrune this means: on a ReLU network no constant bounds the gradient's change, the theory of Section 2 does
+# not apply, and the Hessian norm is the curvature of the smooth part, blind to the kinks that a step of SGD crosses.
 #
 # ## How much do batches differ?
 #
@@ -119,7 +120,7 @@ whole = recorded[recorded.batch_size == PARAMETERS.batch_size]
 everything = whole[(whole.seed == 0) & (whole.batch_norm == "train")]
 by_epoch = hessian_results.spreads(everything, ["epoch"])
 records.write_table(folder, "spread_by_epoch", by_epoch)
-by_epoch.style.hide().format("{:.3g}")
+by_epoch.drop(columns="gain").style.hide().format("{:.3g}")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-all-norms", "caption": "Dominant Hessian eigenvalue of each of the 391 batches of CIFAR-10, sorted, before training (left) and at the start of the fifth epoch (right), recorded. The scales differ: training shrinks the norm, and turns the dominant eigenvalue from negative to positive."}, "image": {"alt": "Two panels with the sorted dominant eigenvalues of all batches. Before training they are negative; at the start of epoch five they are positive and much smaller."}}
 figure = hessian_figures.eigenvalues_figure(everything[everything.epoch.isin([1, 5])])
@@ -172,7 +173,7 @@ agreements[columns].style.hide().format("{:.2f}", subset=columns[2:])
 # ### A batch
 #
 # This book's engine takes few products, and each costs little more than two gradients (`benchmarks/hessian_product.py`): batch norm's second derivative is written
-# out, each search starts from what was found for the batch before, and it stops when the estimated error is small enough. In the record:
+# out, each search starts from what was found for the batch before, and it stops when the estimated error is small enough. In the record, over all seeds, without the first batch of each search, which starts cold:
 
 # %%
 products = whole[(whole.batch > 0) & whole.epoch.isin([1, 5])].groupby(["epoch", "batch_norm"])
@@ -219,10 +220,10 @@ worst = hessian_results.worst_ratios(secants).set_index("activation").highest
 seeds = agreements[agreements.kind == "seeds"].correlation
 glue(
     "answer",
-    f"The constant is tight for a smooth activation and not for ReLU ({tables.words(tight.verdict)}): up to a distance of 0.001 the gradient of a softplus network changes at most "
+    f"The constant is tight for a smooth activation and not for ReLU ({tables.words(tight.verdict)}): up to a distance of {hessian_results.NEAR:g} the gradient of a softplus network changes at most "
     f"{worst['softplus'].max():.3f} times as fast as the Hessian norm says, that of a ReLU network {tables.number(worst['relu'].min())} to {tables.number(worst['relu'].max())} times. "
     f"Batches of {PARAMETERS.batch_size} differ by {before.relative_sd:.1%} before training and {after.relative_sd:.1%} at epoch 5 (standard deviation, n = {before.num_batches:.0f} each), and networks of "
-    f"different seeds rank them with a correlation of {tables.number(seeds.min(), 2)} to {tables.number(seeds.max(), 2)}. Scoring every single example costs {tables.number(outcome.estimate)} epochs of training "
+    f"different seeds rank them with a correlation of {tables.number(seeds.min(), 2)} to {tables.number(seeds.max(), 2)} (n = {agreements.num_batches.iloc[0]} batches each). Scoring every single example costs {tables.number(outcome.estimate)} epochs of training "
     f"[{tables.number(outcome.low)}, {tables.number(outcome.high)}], n = {outcome.num_runs} samples of {chunk_size}: the second claim {tables.words(outcome.verdict)}.",
     display=False,
 )
@@ -242,7 +243,8 @@ glue(
 #
 # - The paper states the inequality for $w'$ near $w$ and a loss with a second derivative. Its ResNets have ReLU, and their loss has none where a unit switches.
 # - It scores batches and does not say in which mode of batch norm; here it is train mode, as in training, and {numref}`fig-agreement` says what eval mode would change.
-# - It gives no spread, no sign and no cost. Before training the dominant eigenvalue is negative: LiPrune then ranks by the most negative curvature.
+# - It gives no spread, no sign and no cost. Before training, in train mode, the dominant eigenvalue is negative ({numref}`fig-all-norms`): LiPrune then ranks by
+#   the most negative curvature.
 # - The live networks are small and trained briefly; the recorded one is a ResNet-14 trained for four epochs of all images. Longer training, ResNet-20 and other
 #   rates are not covered.
 # - Recorded norms rest on the source of data that their provenance names.
