@@ -21,10 +21,10 @@ class DominantEigenvalue:
     Some eigenvalue of :math:`H` is within ``residual`` of ``eigenvalue``, up to rounding. That none
     is larger in absolute value is likely, but not certified: a start vector may have little of its
     eigenvector, and where the largest two lie close, a loose tolerance may settle on the second.
-    The ``error``, with the same reservation, is of second order: if the other eigenvalues keep a distance ``gap``, a residual
-    :math:`\rho` lets the eigenvalue be off by at most :math:`\rho^2 / \mathrm{gap}` (Parlett, *The
-    Symmetric Eigenvalue Problem*, Theorem 11.7.1). The nearest other Ritz value, moved nearer by
-    its own residual, stands for them.
+    The ``error``, with the same reservation, is of second order: if the other eigenvalues keep a
+    distance ``gap``, a residual :math:`\rho` lets the eigenvalue be off by at most
+    :math:`\rho^2 / \mathrm{gap}` (Parlett, *The Symmetric Eigenvalue Problem*, Theorem 11.7.1). The
+    nearest other Ritz value, moved nearer by its own residual, stands for them.
 
     Attributes:
         eigenvalue: The Ritz value :math:`\lambda`, with its sign; its size never exceeds the norm.
