@@ -18,7 +18,7 @@
 #
 # ## Overview
 #
-# **Claims** (Section 3 of {cite:t}`ayed2022`): "locally, we have that $\|\nabla_w f_i(w') - \nabla_w f_i(w)\| \leq \|\nabla^2 f_i(w)\| \|w' - w\|$, and the constant
+# **Claims** (Section 3 of {cite:t}`ayed2022`): "locally, we have that $\|\nabla_w f_i(w') - \nabla_w f_i(w)\|$ $\leq \|\nabla^2 f_i(w)\| \|w' - w\|$, and the constant
 # $\|\nabla^2 f_i(w)\|$ is tight"; and of the norm, "This cannot be performed for each example $(x_i, y_i)$ in the dataset."
 #
 # **Answer.** {glue:text}`answer`
