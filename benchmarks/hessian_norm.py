@@ -34,10 +34,13 @@ from tqdm import tqdm
 from liprune_utils import data, records
 from liprune_utils.curvature import hessian_norm
 from liprune_utils.hessian_results import summarise_benchmark, times_faster
-from liprune_utils.hessian_study import PARAMETERS, RATE, RECORDED
-from liprune_utils.training import fixed_batches, make_task, start, train_until
+from liprune_utils.hessian_study import RECORDED
+from liprune_utils.images import fixed_batches, make_task
+from liprune_utils.recipes import Recipe
+from liprune_utils.training import start, train_until
 
 ACCURATE, RANKING = 1e-3, 3e-2  # tolerances of this library's two modes
+RECIPE = Recipe(depth=20, learning_rate=0.01)
 loss_fn = functional.cross_entropy
 
 
@@ -122,11 +125,11 @@ def main() -> None:
     options = parse()
     warnings.simplefilter("ignore")
     dataset = data.load()
-    task = make_task(dataset, PARAMETERS)
-    batches = fixed_batches(len(task.labels), PARAMETERS.batch_size, seed=0)
-    state, rows = start(PARAMETERS, 20, RATE, seed=0), []
+    task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
+    batches = fixed_batches(len(task.labels), RECIPE.batch_size, seed=0)
+    state, rows = start(RECIPE, task), []
     for epochs in (0, options.epochs):
-        train_until(state, task, batches, PARAMETERS, epochs, seed=0)
+        train_until(state, task, batches, RECIPE, epochs)
         chosen = [torch.from_numpy(batch) for batch in batches[: options.batches]]
         pairs = [(task.images[batch], task.labels[batch]) for batch in chosen]
         rows += [{"epochs": epochs} | row for row in score(state.model.train(), pairs, options)]

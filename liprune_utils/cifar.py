@@ -1,101 +1,110 @@
-"""Batch pruning on CIFAR-10 ResNets: LiPrune against random pruning (paper, Section 4.2)."""
+"""Page 08's live runs: the paper's grid on CIFAR-10, small (Section 4.2)."""
 
-import copy
-from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import product
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from liprune_utils.batch_scores import batch_hessian_norms, best_estimates
-from liprune_utils.pruning import keep_highest
-from liprune_utils.training import (
-    CifarParameters,
-    Task,
-    fixed_batches,
-    generator,
-    start,
-    train_until,
-)
+from liprune_utils.batch_scores import batch_hessian_norms
+from liprune_utils.experiment import Laboratory, before_pruning, run_point
+from liprune_utils.grids import IDENTITY
+from liprune_utils.images import fixed_batches
+from liprune_utils.parameters import Parameters, require
+from liprune_utils.points import Point
 
 
-def choices(
-    scores: pd.DataFrame, parameters: CifarParameters, seed: int
-) -> Iterator[tuple[str, float, np.ndarray]]:
-    """List the subsets to train on: each method at each fraction, and all batches.
+@dataclass(frozen=True)
+class CifarParameters(Parameters):
+    """Parameters of page 08: the grid of cells, and what every run shares."""
+
+    depths: list[int]  # ResNet depths, 6n + 2
+    keep_fractions: list[float]  # fractions of the batches kept, in (0, 1]
+    prune_epochs: list[int]  # prune at the start of this epoch; 1 is initialisation
+    learning_rates: list[float]  # SGD step sizes
+    decay_epochs: list[int]  # the rate is divided by 10 at the start of each
+    num_epochs: int  # passes over the kept batches
+    num_images: int  # training images
+    num_test_images: int  # test images
+    batch_size: int  # images in each fixed batch
+    momentum: float  # of SGD, in [0, 1)
+    weight_decay: float  # of SGD, >= 0
+    augment: bool  # whether to crop and flip in training
+    precision: str  # "float32" or "bfloat16"
+    num_seeds: int  # paired repetitions
+    tolerance: float  # relative accuracy of a batch's Hessian norm, in (0, 1)
+
+    def check(self) -> None:
+        """Check that each list has entries, and every point."""
+        super().check()
+        for name in ("depths", "keep_fractions", "prune_epochs", "learning_rates"):
+            require(bool(getattr(self, name)), name, [], "at least one entry")
+        require(self.num_seeds >= 2, "num_seeds", self.num_seeds, "at least 2, for an interval")
+        require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
+        self.points()
+
+    def points(self) -> list[Point]:
+        """List the runs: for each cell and seed LiPrune, random pruning and none.
+
+        Returns:
+            The points, each once.
+        """
+        shared = {
+            name: getattr(self, name)
+            for name in ("decay_epochs", "num_epochs", "num_images", "num_test_images",
+                         "batch_size", "momentum", "weight_decay", "augment", "precision")
+        }  # fmt: skip
+        cells = product(self.depths, self.learning_rates, range(self.num_seeds))
+        found = []
+        for depth, rate, seed in cells:
+            cell = shared | {"depth": depth, "learning_rate": rate, "seed": seed}
+            found.append(Point(**cell))
+            for epoch, fraction in product(self.prune_epochs, self.keep_fractions):
+                pruned = cell | {"prune_epoch": epoch, "keep_fraction": fraction}
+                found.append(Point(**pruned, method="random"))
+                found.append(Point(**pruned, method="liprune", tolerance=self.tolerance))
+        return list(dict.fromkeys(found))
+
+
+def run_points(points: list[Point], laboratory: Laboratory) -> pd.DataFrame:
+    """Do runs one after another.
 
     Args:
-        scores: One row a batch, from `batch_hessian_norms`.
-        parameters: The fractions.
-        seed: The repetition.
-
-    Yields:
-        Method, fraction kept, and the sorted numbers of the kept batches.
-    """
-    yield "none", 1.0, np.arange(len(scores))
-    by_method = {
-        "liprune": best_estimates(scores),
-        "random": generator(seed, "choice").random(len(scores)),
-    }
-    for fraction, (method, values) in product(parameters.keep_fractions, by_method.items()):
-        yield method, fraction, keep_highest(values, fraction)
-
-
-def run_cell(
-    task: Task, parameters: CifarParameters, *, depth: int, rate: float, prune_epoch: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train up to the pruning, score the batches, and go on from there with every subset.
-
-    Args:
-        task: The data.
-        parameters: What every run shares.
-        depth: ResNet depth.
-        rate: Learning rate.
-        prune_epoch: Epoch at whose start the batches are pruned.
-        seed: The repetition.
+        points: The runs.
+        laboratory: Data, device and folders.
 
     Returns:
-        Test error by method, fraction kept and epoch; and the scores of the batches.
+        One row a run and epoch: what tells the points apart, and `liprune_utils.experiment.curve`.
     """
-    batches = fixed_batches(len(task.labels), parameters.batch_size, seed)
-    before = start(parameters, depth, rate, seed)
-    train_until(before, task, batches, parameters, prune_epoch - 1, seed)
-    images, tolerance = (task.images, task.labels), parameters.tolerance
-    scores = batch_hessian_norms(before.model, *images, batches, seed=seed, tolerance=tolerance)
-    cell = {"depth": depth, "learning_rate": rate, "prune_epoch": prune_epoch, "seed": seed}
     tables = []
-    for method, fraction, kept in choices(scores, parameters, seed):
-        state = copy.deepcopy(before)
-        chosen = [batches[number] for number in kept]
-        train_until(state, task, chosen, parameters, parameters.num_epochs, seed)
-        columns = {**cell, "method": method, "keep_fraction": fraction, "num_batches": len(kept)}
-        columns |= {"epoch": np.arange(1, parameters.num_epochs + 1)}
-        tables.append(pd.DataFrame(columns | {"test_error": state.test_errors}))
-    return pd.concat(tables, ignore_index=True), scores.assign(**cell)
+    for point in tqdm(points, "CIFAR-10", unit=" runs", disable=None):
+        table = pd.read_csv(run_point(point, laboratory) / "curve.csv")
+        columns = {name: value for name, value in asdict(point).items() if name in IDENTITY}
+        tables.append(table.assign(**columns))
+    return pd.concat(tables, ignore_index=True)
 
 
-def run_grid(task: Task, parameters: CifarParameters) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run every cell and seed.
+def score_tables(points: list[Point], laboratory: Laboratory) -> pd.DataFrame:
+    """Score the batches of each distinct network that LiPrune meets, signs and all.
 
     Args:
-        task: The data.
-        parameters: The grid.
+        points: The runs; those of LiPrune count.
+        laboratory: Data, device and folders.
 
     Returns:
-        The tables of `run_cell`, joined.
+        The tables of `batch_hessian_norms`, with ``depth``, ``learning_rate``, ``prune_epoch`` and
+        ``seed``.
     """
-    grid = list(
-        product(
-            parameters.depths,
-            parameters.learning_rates,
-            parameters.prune_epochs,
-            range(parameters.num_seeds),
-        )
-    )
-    results = [
-        run_cell(task, parameters, depth=depth, rate=rate, prune_epoch=epoch, seed=seed)
-        for depth, rate, epoch, seed in tqdm(grid, desc="CIFAR-10", unit="cell")
-    ]
-    curves, scores = (pd.concat(tables, ignore_index=True) for tables in zip(*results, strict=True))
-    return curves, scores
+    mine = [point for point in points if point.method == "liprune"]
+    names = ("depth", "learning_rate", "prune_epoch", "seed")
+    networks = {tuple(getattr(point, name) for name in names): point for point in mine}
+    tables = []
+    for key, point in networks.items():
+        task = laboratory.task(point)
+        scores = batch_hessian_norms(
+            before_pruning(point, laboratory).model, task.images, task.labels,
+            fixed_batches(len(task.labels), point.batch_size, point.seed),
+            seed=point.seed, tolerance=point.tolerance,
+        )  # fmt: skip
+        tables.append(scores.assign(**dict(zip(names, key, strict=True))))
+    return pd.concat(tables, ignore_index=True)

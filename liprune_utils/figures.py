@@ -191,8 +191,9 @@ def error_figure(curves: pd.DataFrame) -> Figure:
     cells = list(curves[curves.method != "none"].groupby(keys).groups)
     figure, panels = grid_of_panels(len(cells))
     for axes, (depth, rate, epoch, fraction) in zip(panels, cells, strict=True):
-        here = curves.query("depth == @depth and learning_rate == @rate and prune_epoch == @epoch")
-        plot_errors(axes, here[(here.keep_fraction == fraction) | (here.method == "none")])
+        here = curves.query("depth == @depth and learning_rate == @rate")
+        pruned = (here.prune_epoch == epoch) & (here.keep_fraction == fraction)
+        plot_errors(axes, here[pruned | (here.method == "none")])
         axes.set_title(
             f"depth {depth}, rate {rate:g}, pruned at {epoch}, keep {fraction:g}", size=9
         )

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,11 +16,12 @@ from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.curvature import loss_gradient
 from liprune_utils.hessian_results import DISTANCES
-from liprune_utils.hessian_study import EPOCHS, PARAMETERS, TOLERANCE, recorded_network
+from liprune_utils.hessian_study import EPOCHS, RECIPE, TOLERANCE, recorded_network
+from liprune_utils.images import Task, fixed_batches
 from liprune_utils.parameters import Parameters, require
 from liprune_utils.per_example import example_hessian_norms
 from liprune_utils.tightness import tightness
-from liprune_utils.training import Task, fixed_batches, start, train_until
+from liprune_utils.training import start, train_until
 
 ACTIVATIONS = {"relu": functional.relu, "softplus": functional.softplus}
 
@@ -46,7 +47,7 @@ class HessianParameters(Parameters):
         super().check()
         known = self.depth > 2 and self.depth % 6 == 2
         require(known, "depth", self.depth, "6n + 2, such as 8, 14 or 20")
-        images, size = self.num_images, PARAMETERS.batch_size
+        images, size = self.num_images, RECIPE.batch_size
         require(size <= images <= 50_000, "num_images", images, f"from {size} to 50000")
         require(images % size != 1, "num_images", images, "one that leaves no batch of one image")
         require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
@@ -75,14 +76,15 @@ def probe_networks(task: Task, parameters: HessianParameters) -> pd.DataFrame:
     """
     few = Task(task.images[: parameters.num_images], task.labels[: parameters.num_images],
                task.test_images[:500], task.test_labels[:500])  # fmt: skip
-    batches = fixed_batches(len(few.labels), PARAMETERS.batch_size, parameters.seed)
+    batches = fixed_batches(len(few.labels), RECIPE.batch_size, parameters.seed)
     chosen = torch.from_numpy(batches[0][: parameters.probe_size])
     tables = []
+    depth, rate, seed = parameters.depth, parameters.learning_rate, parameters.seed
+    recipe = replace(RECIPE, depth=depth, learning_rate=rate, seed=seed)
     for name, activation in ACTIVATIONS.items():
-        options = parameters.depth, parameters.learning_rate, parameters.seed, activation
-        state = start(PARAMETERS, *options)
+        state = start(recipe, few, activation)
         for epochs in (0, parameters.num_epochs):
-            train_until(state, few, batches, PARAMETERS, epochs, parameters.seed)
+            train_until(state, few, batches, recipe, epochs)
             table = tightness(
                 copy.deepcopy(state.model).double(), functional.cross_entropy,
                 few.images[chosen].double(), few.labels[chosen], DISTANCES,
@@ -106,7 +108,7 @@ def example_costs(model: nn.Module, task: Task, parameters: HessianParameters) -
         One row a chunk: ``gradients``, the time of one score in units of one example's share of a
         batch gradient, ``num_products`` and ``norm``, their means over the chunk.
     """
-    size = PARAMETERS.batch_size
+    size = RECIPE.batch_size
     scored, rows = with_population_statistics(model, task.images[:5000]), []
     draw = np.random.default_rng(parameters.seed)
     for _ in range(parameters.num_chunks):
@@ -138,7 +140,7 @@ def recheck(task: Task, recorded: pd.DataFrame, count: int) -> pd.DataFrame:
         One row a stage and batch: ``recorded`` and ``again`` (norms), ``error`` (as recorded), and
         whether the two agree within it or a thousandth.
     """
-    batches, tables = fixed_batches(len(task.labels), PARAMETERS.batch_size, seed=0), []
+    batches, tables = fixed_batches(len(task.labels), RECIPE.batch_size, seed=0), []
     for epoch in (EPOCHS[0], EPOCHS[-1]):
         table = batch_hessian_norms(
             recorded_network(epoch), task.images, task.labels, batches[:count],

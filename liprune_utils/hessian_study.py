@@ -9,7 +9,7 @@ in ``reruns/hessian_study/`` and is not computed again.
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,38 +20,17 @@ from torch import nn
 from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.files import write_atomically
+from liprune_utils.images import Task, fixed_batches, make_task
 from liprune_utils.parameters import require
+from liprune_utils.recipes import Recipe
 from liprune_utils.records import PROJECT, provenance, results_folder, write_json, write_table
-from liprune_utils.training import (
-    CifarParameters,
-    State,
-    Task,
-    fixed_batches,
-    make_task,
-    start,
-    train_until,
-)
+from liprune_utils.training import State, initial_network, start, train_until
 
 RECORDED = "book/results/07_hessian_norm"
 DEPTH, RATE, TOLERANCE = 14, 0.01, 1e-2
 EPOCHS = (1, 2, 3, 4, 5)  # at the start of these; 1 is before training
 SEEDS = (0, 1, 2)
-PARAMETERS = CifarParameters(
-    depths=[DEPTH],
-    keep_fractions=[0.2],
-    prune_epochs=list(EPOCHS),
-    learning_rates=[RATE],
-    decay_epochs=[80, 120],
-    num_epochs=164,
-    num_images=50_000,
-    num_test_images=10_000,
-    batch_size=128,
-    momentum=0.9,
-    weight_decay=1e-4,
-    num_seeds=len(SEEDS),
-    tolerance=TOLERANCE,
-    results_dir=RECORDED,
-)
+RECIPE = Recipe(depth=DEPTH, learning_rate=RATE)
 
 
 @dataclass(frozen=True)
@@ -94,13 +73,13 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     dataset = data.load()
-    task = make_task(dataset, PARAMETERS)
+    task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
     tables = [run_point(task, point, options.work) for point in points()]
     folder = results_folder(RECORDED)
     write_table(folder, "batch_norms", pd.concat(tables, ignore_index=True))
     model = network(task, 0, EPOCHS[-1], options.work)
     save_network(model, folder / "resnet14_seed0_epoch5.pt")
-    facts = asdict(PARAMETERS) | {
+    facts = asdict(RECIPE) | {
         "command": "python -m liprune_utils.hessian_study",
         "data_source": dataset.source,
         "pixel_sha256": dataset.sha256,
@@ -120,7 +99,7 @@ def recorded_network(epoch: int) -> nn.Module:
         The network.
     """
     require(epoch in (1, EPOCHS[-1]), "epoch", epoch, f"1 or {EPOCHS[-1]}, which are recorded")
-    model = start(PARAMETERS, DEPTH, RATE, seed=0).model
+    model = initial_network(RECIPE)
     if epoch > 1:
         path = PROJECT / RECORDED / "resnet14_seed0_epoch5.pt"
         model.load_state_dict(torch.load(path, weights_only=True))
@@ -167,7 +146,7 @@ def network(task: Task, seed: int, epoch: int, work: Path) -> nn.Module:
     Returns:
         The network.
     """
-    state = start(PARAMETERS, DEPTH, RATE, seed)
+    state = start(replace(RECIPE, seed=seed), task)
     path = work / f"network-{seed}-{epoch}.pt"
     if epoch > 1 and not path.exists():
         train_and_save(state, task, seed, epoch, work)
@@ -186,9 +165,9 @@ def train_and_save(state: State, task: Task, seed: int, last: int, work: Path) -
         last: Save the network at the start of this epoch, and stop.
         work: Folder of the networks.
     """
-    batches = fixed_batches(len(task.labels), PARAMETERS.batch_size, seed)
+    batches = fixed_batches(len(task.labels), RECIPE.batch_size, seed)
     for epoch in range(1, last):
-        train_until(state, task, batches, PARAMETERS, epoch, seed)
+        train_until(state, task, batches, replace(RECIPE, seed=seed), epoch)
         save_network(state.model, work / f"network-{seed}-{epoch + 1}.pt")
         print(f"seed {seed}, epoch {epoch}: {state.test_errors[-1]:.2f}% test error", flush=True)
 

@@ -36,9 +36,7 @@ class Parameters:
     results_dir: str  # folder for the page's tables; relative to the project
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            require(has_type(value, kind), name, value, f"{describe(kind)}, not {kind_of(value)}")
+        check_types(self)
         self.check()
 
     def check(self) -> None:
@@ -106,18 +104,32 @@ def refuse_unknown(names: set[str], known: list[str], page: str) -> None:
         raise InputError(f"{page} has no parameter {name!r}: {hint}")
 
 
+def check_types(record: object) -> None:
+    """Refuse a dataclass that has a value of another type than its field says.
+
+    Args:
+        record: The dataclass.
+
+    Raises:
+        InputError: If a value has a wrong type; the sentence names it.
+    """
+    for name, kind in get_type_hints(type(record)).items():
+        value = getattr(record, name)
+        require(has_type(value, kind), name, value, f"{describe(kind)}, not {kind_of(value)}")
+
+
 def has_type(value: object, kind: Any) -> bool:
     """Tell whether a value fits a type; an int fits float, a bool only bool.
 
     Args:
         value: The value.
-        kind: bool, int, float, str, or a list of one of them.
+        kind: bool, int, float, str, or a list or tuple of one of them.
 
     Returns:
         Whether it fits.
     """
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(has_type(v, get_args(kind)[0]) for v in value)
+    if (sequence := get_origin(kind)) in (list, tuple):
+        return isinstance(value, sequence) and all(has_type(v, get_args(kind)[0]) for v in value)
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
@@ -127,12 +139,12 @@ def describe(kind: Any) -> str:
     """Name a type as a sentence would.
 
     Args:
-        kind: bool, int, float, str, or a list of one of them.
+        kind: bool, int, float, str, or a list or tuple of one of them.
 
     Returns:
         Words such as "a whole number".
     """
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         return f"a list, each {describe(get_args(kind)[0])}"
     return {
         int: "a whole number", float: "a number", str: "a text", bool: "True or False"

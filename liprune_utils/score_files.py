@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_type_hints
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from liprune_utils.files import write_atomically
-from liprune_utils.parameters import InputError, describe, has_type, kind_of, require
+from liprune_utils.parameters import InputError, check_types, require
 from liprune_utils.records import provenance, write_json
 
 
@@ -47,9 +46,7 @@ class ScoreManifest:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            require(has_type(value, kind), name, value, f"{describe(kind)}, not {kind_of(value)}")
+        check_types(self)
         plain = self.score.replace("-", "").isalnum()
         require(plain, "score", self.score, "letters, digits and hyphens, for a file's name")
         require(self.epoch >= 0, "epoch", self.epoch, "at least 0")

@@ -58,8 +58,8 @@ from myst_nb import glue
 
 from liprune_utils import data, figures, hessian_figures, hessian_results, records, tables
 from liprune_utils.hessian_runs import example_costs, probe_networks, recheck
-from liprune_utils.hessian_study import PARAMETERS, RECORDED, recorded_network
-from liprune_utils.training import make_task
+from liprune_utils.hessian_study import RECIPE, RECORDED, recorded_network
+from liprune_utils.images import make_task
 
 figures.use_style()
 folder = records.results_folder(results_dir)
@@ -82,7 +82,7 @@ HTML(data.banner(dataset))
 
 # %%
 began = time.perf_counter()
-task = make_task(dataset, PARAMETERS)
+task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
 secants = probe_networks(task, parameters)
 records.write_table(folder, "secants", secants)
 tight = hessian_results.tight_claim(secants, cost=time.perf_counter() - began)
@@ -116,7 +116,7 @@ glue("exponent", tables.estimated(exponent, "lines"), display=False)
 
 # %%
 recorded = pd.read_csv(records.PROJECT / RECORDED / "batch_norms.csv")
-whole = recorded[recorded.batch_size == PARAMETERS.batch_size]
+whole = recorded[recorded.batch_size == RECIPE.batch_size]
 everything = whole[(whole.seed == 0) & (whole.batch_norm == "train")]
 by_epoch = hessian_results.spreads(everything, ["epoch"])
 records.write_table(folder, "spread_by_epoch", by_epoch)
@@ -139,7 +139,7 @@ before, after = by_epoch[by_epoch.epoch.isin([1, 5])].itertuples()
 glue(
     "spread-words",
     f"The exponent is {tables.estimated(exponents[1], 'batches')} before training and {tables.estimated(exponents[5], 'batches')} at the start of epoch 5. "
-    f"At the paper's {PARAMETERS.batch_size} images a batch the norms still differ, by {before.relative_sd:.1%} and {after.relative_sd:.1%} in standard deviation; but the "
+    f"At the paper's {RECIPE.batch_size} images a batch the norms still differ, by {before.relative_sd:.1%} and {after.relative_sd:.1%} in standard deviation; but the "
     f"mean norm of the fifth that LiPrune would keep is only {tables.number(before.gain)} and {tables.number(after.gain)} times that of all.",
     display=False,
 )
@@ -222,7 +222,7 @@ glue(
     "answer",
     f"The constant is tight for a smooth activation and not for ReLU ({tables.words(tight.verdict)}): up to a distance of {hessian_results.NEAR:g} the gradient of a softplus network changes at most "
     f"{worst['softplus'].max():.3f} times as fast as the Hessian norm says, that of a ReLU network {tables.number(worst['relu'].min())} to {tables.number(worst['relu'].max())} times. "
-    f"Batches of {PARAMETERS.batch_size} differ by {before.relative_sd:.1%} before training and {after.relative_sd:.1%} at epoch 5 (standard deviation, n = {before.num_batches:.0f} each), and networks of "
+    f"Batches of {RECIPE.batch_size} differ by {before.relative_sd:.1%} before training and {after.relative_sd:.1%} at epoch 5 (standard deviation, n = {before.num_batches:.0f} each), and networks of "
     f"different seeds rank them with a correlation of {tables.number(seeds.min(), 2)} to {tables.number(seeds.max(), 2)} (n = {agreements.num_batches.iloc[0]} batches each). Scoring every single example costs {tables.number(outcome.estimate)} epochs of training "
     f"[{tables.number(outcome.low)}, {tables.number(outcome.high)}], n = {outcome.num_runs} samples of {chunk_size}: the second claim {tables.words(outcome.verdict)}.",
     display=False,

@@ -42,17 +42,21 @@ num_test_images: int = 500  # test images; the paper: 10,000
 batch_size: int = 128  # images in each fixed batch
 momentum: float = 0.9  # of SGD; the paper does not say
 weight_decay: float = 1e-4  # of SGD; the paper does not say
+augment: bool = True  # crop and flip in training; the paper does not say
+precision: str = "float32"  # or "bfloat16", automatic mixed precision
 num_seeds: int = 2  # paired repetitions; the paper shows one curve
 tolerance: float = 0.1  # relative accuracy of a batch's Hessian norm
 results_dir: str = "reruns/08_cifar10"  # folder for the tables
 
 # %%
-from liprune_utils.training import CifarParameters
+from liprune_utils.cifar import CifarParameters
 
 parameters = CifarParameters.from_notebook(globals())
 
 # %% tags=["hide-input"]
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from IPython.display import HTML
@@ -61,10 +65,12 @@ from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
 from liprune_utils import data, figures, records, tables
-from liprune_utils.cifar import run_grid
+from liprune_utils.cifar import run_points, score_tables
 from liprune_utils.cifar_results import acceleration_claim, control_difference, method_difference
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
-from liprune_utils.training import fixed_batches, make_task, start
+from liprune_utils.experiment import Laboratory
+from liprune_utils.images import fixed_batches
+from liprune_utils.training import initial_network
 
 figures.use_style()
 folder = records.results_folder(results_dir)
@@ -83,8 +89,11 @@ HTML(data.banner(dataset))
 # kept list are visited. They differ in which batches stand there. After pruning, an epoch is one pass over the kept batches.
 
 # %%
-task = make_task(dataset, parameters)
-curves, scores = run_grid(task, parameters)
+points = parameters.points()
+with TemporaryDirectory() as runs:  # a page runs from the beginning; a sweep keeps its folders
+    laboratory = Laboratory(dataset, Path(runs))
+    curves = run_points(points, laboratory)
+    scores = score_tables(points, laboratory)
 records.write_table(folder, "curves", curves)
 records.write_table(folder, "scores", scores)
 outcome = acceleration_claim(
@@ -137,9 +146,10 @@ spread.reset_index().style.hide().format("{:.3g}")
 # double precision, the dominant eigenvalue must agree with ARPACK's, fed with products by forward-over-reverse differentiation.
 
 # %%
+task = laboratory.task(points[0])
 batch = torch.from_numpy(fixed_batches(len(task.labels), batch_size, seed=0)[0][:16])
 images, labels = task.images[batch].double(), task.labels[batch]
-model = start(parameters, depths[0], learning_rates[0], seed=0).model.double()
+model = initial_network(points[0]).double()
 ours = hessian_norm(model, functional.cross_entropy, images, labels, tolerance=1e-3)
 hessian = forward_over_reverse(model, functional.cross_entropy, images, labels)
 theirs = eigsh(hessian, k=1, tol=1e-3, return_eigenvectors=False)

@@ -1,0 +1,78 @@
+"""What the runs of a grid have come to: how far each is, and their table when all are done."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from liprune_utils.experiment import Laboratory
+from liprune_utils.grids import Grid
+from liprune_utils.points import Point
+from liprune_utils.records import provenance, results_folder, write_json, write_table
+
+
+def progress(point: Point, lab: Laboratory) -> str:
+    """Say how far a run is, without disturbing it.
+
+    Args:
+        point: The run.
+        lab: Where it lies.
+
+    Returns:
+        "done", "epoch 3 of 20" (the one under way at its latest checkpoint) or "not begun".
+    """
+    folder = lab.folder(point)
+    if (folder / "done.json").exists():
+        return "done"
+    found = sorted(folder.glob("checkpoint-*.pt"))
+    epoch = int(found[-1].name.split("-")[1]) if found else 0
+    return f"epoch {min(epoch, point.num_epochs)} of {point.num_epochs}" if found else "not begun"
+
+
+def show_status(points: Sequence[Point], lab: Laboratory) -> None:
+    """Print how far each run is, and how many are done.
+
+    Args:
+        points: The points of a grid.
+        lab: Where their runs lie.
+    """
+    found = {point: progress(point, lab) for point in points}
+    for point, words in found.items():
+        print(f"{lab.folder(point).name}: {words}")
+    print(f"{list(found.values()).count('done')} of {len(found)} runs are done.")
+
+
+def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
+    """Join the runs of a grid, all done, into its recorded table.
+
+    Args:
+        grid: The grid.
+        lab: Where its runs lie.
+        command: What the provenance should say was typed.
+
+    Returns:
+        The folder of the tables.
+    """
+    curves, rows = [], []
+    for point in grid.points:
+        folder, fields = lab.folder(point), asdict(point)
+        columns = {name: fields[name] for name in grid.columns()}
+        curve = pd.read_csv(folder / "curve.csv")
+        done = json.loads((folder / "done.json").read_text())
+        curves.append(curve.assign(**columns)[[*columns, *curve.columns]])
+        last = curve.iloc[-1][["test_error", "train_loss", "num_updates"]].to_dict()
+        measured = {name: done[name] for name in ("seconds", "peak_memory_mib")}
+        rows.append(columns | last | measured)
+    folder, table = results_folder(grid.folder), pd.DataFrame(rows)
+    write_table(folder, f"{grid.name}_curves", pd.concat(curves, ignore_index=True))
+    write_table(folder, f"{grid.name}_runs", table)
+    shared = {k: v for k, v in asdict(grid.points[0]).items() if k not in grid.columns()}
+    facts = {name: done[name] for name in ("device", "threads")} | {
+        "command": command, "data_source": lab.dataset.source, "pixel_sha256": lab.dataset.sha256,
+        "num_runs": len(table), "seconds": round(table.seconds.sum(), 1),
+        "peak_memory_mib": int(table.peak_memory_mib.max()),
+    }  # fmt: skip
+    write_json(folder / f"{grid.name}_provenance.json", provenance(**facts, **shared))
+    return folder

@@ -1,0 +1,95 @@
+"""Grid files: the points of a recorded table, written down before they are run.
+
+A grid file has ``folder`` and ``name`` (where the table goes, and its prefix), ``common`` (fields
+of `Point` that all share) and ``blocks``: in each, every combination of the listed values is a
+point. What two blocks share is run once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from itertools import product
+from pathlib import Path
+
+import yaml
+
+from liprune_utils.parameters import InputError, refuse_unknown, require
+from liprune_utils.points import Point
+
+KEYS = ["folder", "name", "common", "blocks"]
+IDENTITY = ("method", "depth", "keep_fraction", "prune_epoch", "learning_rate", "seed")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The points of a recorded table.
+
+    Attributes:
+        folder: Where the table goes, relative to the project.
+        name: What its files' names begin with.
+        points: The points, each once.
+    """
+
+    folder: str
+    name: str
+    points: tuple[Point, ...]
+
+    def columns(self) -> list[str]:
+        """List the fields that tell the points apart.
+
+        Returns:
+            The usual ones, and whatever else differs.
+        """
+        rows = [asdict(point) for point in self.points]
+        differ = [name for name in rows[0] if len({row[name] for row in rows}) > 1]
+        return [*IDENTITY, *(name for name in differ if name not in IDENTITY)]
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Read and check a grid file.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        The grid.
+
+    Raises:
+        InputError: If the file or one of its points is not as described; the sentence names it.
+    """
+    path = Path(path)
+    try:
+        found = yaml.safe_load(path.read_text())
+        require(isinstance(found, dict), "The content", type(found).__name__, f"a mapping: {KEYS}")
+        refuse_unknown(set(found), KEYS, "A grid file")
+        missing = [key for key in KEYS if key not in found]
+        require(not missing, "The list of missing keys", missing, "none")
+        points = [point for block in found["blocks"] for point in expand(found["common"], block)]
+        require(bool(points), "blocks", found["blocks"], "at least one block with a point")
+        return Grid(found["folder"], found["name"], tuple(dict.fromkeys(points)))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"The grid file {path} cannot be read: {error}.") from None
+    except InputError as error:
+        raise InputError(f"Grid file {path}: {error}") from None
+
+
+def expand(common: Mapping[str, object], block: Mapping[str, list]) -> list[Point]:
+    """Cross the values of a block.
+
+    Args:
+        common: Fields that all points share.
+        block: For each further field its values.
+
+    Returns:
+        One point a combination, the last field varying fastest.
+
+    Raises:
+        InputError: If a field is unknown, or has no list of values, or a point is impossible.
+    """
+    known = [field.name for field in fields(Point)]
+    refuse_unknown(set(common) | set(block), known, "A point")
+    for name, values in block.items():
+        require(isinstance(values, list) and bool(values), name, values, "a list of values")
+    return [
+        Point(**{**common, **dict(zip(block, values, strict=True))})
+        for values in product(*block.values())
+    ]

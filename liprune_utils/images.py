@@ -1,0 +1,132 @@
+"""Images of an experiment as tensors on one device: standardised, in fixed batches, augmented.
+
+What the paper (Section 4.2) leaves unsaid is said here: images are standardised by channel, and
+augmented by a pad-4 crop and a flip (He et al. 2015, arXiv 1512.03385, Section 4.2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from liprune_utils.data import Dataset
+from liprune_utils.streams import StreamFamily
+
+PURPOSES = ("subset", "batches", "init", "choice", "order", "augmentation")
+generator = StreamFamily({purpose: number for number, purpose in enumerate(PURPOSES)})
+PADDING = 4  # pixels
+
+
+@dataclass(frozen=True)
+class Task:
+    """Standardised images and labels, on one device.
+
+    Attributes:
+        images: Training images, float32, shape ``[n, 3, 32, 32]``, channels last in memory.
+        labels: Their classes, int64, shape ``[n]``.
+        test_images: Test images, as ``images``.
+        test_labels: Their classes.
+    """
+
+    images: Tensor
+    labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+def make_task(
+    data: Dataset, num_images: int, num_test_images: int, *, seed: int = 0, device: str = "cpu"
+) -> Task:
+    """Draw the images of an experiment, the same for all its runs, and standardise them.
+
+    Args:
+        data: The data set.
+        num_images: Training images, where the data set has so many.
+        num_test_images: Test images, likewise.
+        seed: Seed of the draw.
+        device: Where the tensors go.
+
+    Returns:
+        The task; channel means and deviations are those of its training images.
+    """
+    draw = generator(seed, "subset")
+    train = draw.permutation(len(data.train_labels))[:num_images]
+    test = draw.permutation(len(data.test_labels))[:num_test_images]
+    levels = standardised_levels(data.train_images[train])
+
+    def tensor(images: np.ndarray) -> Tensor:
+        scaled = np.stack([levels[images[..., c], c] for c in range(3)], axis=-1)
+        return torch.from_numpy(scaled).permute(0, 3, 1, 2).to(device)
+
+    labels, test_labels = (
+        torch.from_numpy(found).to(device)
+        for found in (data.train_labels[train], data.test_labels[test])
+    )
+    images, test_images = tensor(data.train_images[train]), tensor(data.test_images[test])
+    return Task(images, labels, test_images, test_labels)
+
+
+def standardised_levels(images: np.ndarray) -> np.ndarray:
+    """Standardise the 256 levels of each channel by its mean and deviation over all pixels.
+
+    Args:
+        images: uint8, shape ``[n, 32, 32, 3]``.
+
+    Returns:
+        What each level becomes, float32, shape ``[256, 3]``.
+    """
+    counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)], 1)
+    shares, values = counts / counts.sum(axis=0), np.arange(256.0)[:, None]
+    mean = (values * shares).sum(axis=0)
+    deviation = np.sqrt(((values - mean) ** 2 * shares).sum(axis=0))
+    return ((values - mean) / np.maximum(deviation, 1e-4)).astype(np.float32)
+
+
+def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarray]:
+    """Cut a random permutation of the images into batches, fixed for the whole training.
+
+    Args:
+        num_images: Number of images.
+        batch_size: Images in a batch; the last batch may have fewer.
+        seed: The repetition.
+
+    Returns:
+        Arrays of indices.
+    """
+    order = generator(seed, "batches").permutation(num_images)
+    return np.split(order, range(batch_size, num_images, batch_size))
+
+
+def draw_shifts(count: int, draw: np.random.Generator) -> np.ndarray:
+    """Draw how images are augmented: where the crop begins, and whether it is mirrored.
+
+    Args:
+        count: Number of images.
+        draw: Source of randomness.
+
+    Returns:
+        Int64 array of shape ``[count, 3]``: top and left, from 0 to 8 (4 is no shift), and 0 or 1.
+    """
+    corners = draw.integers(0, 2 * PADDING + 1, size=(2, count))
+    return np.stack([*corners, draw.random(count) < 0.5], axis=1)
+
+
+def shifted(images: Tensor, shifts: Tensor) -> Tensor:
+    """Shift each image by up to four pixels, zeros moving in, and mirror some.
+
+    Args:
+        images: Shape ``[B, 3, H, W]``.
+        shifts: From `draw_shifts`, int64, shape ``[B, 3]``, on the same device.
+
+    Returns:
+        New images of the same shape, channels last in memory.
+    """
+    top, left, mirrored = shifts.T[:, :, None]  # [B, 1] each
+    rows, columns = (torch.arange(size, device=images.device) for size in images.shape[2:])
+    columns = torch.where(mirrored.bool(), columns.flip(0), columns)
+    padded = functional.pad(images, (PADDING,) * 4).permute(0, 2, 3, 1)
+    index = torch.arange(len(images), device=images.device)[:, None, None]
+    moved = padded[index, (top + rows)[:, :, None], (left + columns)[:, None]]  # [B, H, W, 3]
+    return moved.permute(0, 3, 1, 2)

@@ -1,0 +1,78 @@
+"""How a network is trained: every choice by name, the paper's and those that it leaves open."""
+
+from dataclasses import dataclass
+
+from liprune_utils.parameters import check_types, require
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice that decides how a network is trained.
+
+    Attributes:
+        depth: ResNet depth, 6n + 2; the paper has 14 and 20.
+        learning_rate: Of SGD before its decay; the paper has 0.01 and 0.1.
+        decay_epochs: At the start of each the rate is divided by 10; the paper has 80 and 120.
+        num_epochs: Passes over the kept batches; the paper has 164.
+        num_images: Training images; the paper has all.
+        num_test_images: Test images; the paper has all.
+        batch_size: Images in each fixed batch; the paper has 128.
+        momentum: Of SGD, in [0, 1); not in the paper, 0.9 is He et al.'s (arXiv 1512.03385).
+        weight_decay: Of SGD; not in the paper, 0.0001 is He et al.'s.
+        augment: Whether to crop and flip; not in the paper, He et al. do.
+        precision: "float32", or "bfloat16" for automatic mixed precision; not in the paper.
+        seed: The repetition: its batches, initialisation, order and augmentation.
+    """
+
+    depth: int = 14
+    learning_rate: float = 0.01
+    decay_epochs: tuple[int, ...] = (80, 120)
+    num_epochs: int = 164
+    num_images: int = 50_000
+    num_test_images: int = 10_000
+    batch_size: int = 128
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    augment: bool = True
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.decay_epochs, list):
+            object.__setattr__(self, "decay_epochs", tuple(self.decay_epochs))
+        check_types(self)
+        self.check()
+
+    def check(self) -> None:
+        """Check the ranges."""
+        known = self.depth > 2 and self.depth % 6 == 2
+        require(known, "depth", self.depth, "6n + 2, such as 14 or 20")
+        rate = self.learning_rate
+        require(0 < rate <= 1, "learning_rate", rate, "a step size in (0, 1]")
+        for epoch in self.decay_epochs:
+            require(epoch >= 1, "decay_epochs", epoch, "epochs from 1")
+        require(self.num_epochs >= 0, "num_epochs", self.num_epochs, "at least 0")
+        size, images = self.batch_size, self.num_images
+        require(2 <= images <= 50_000, "num_images", images, "from 2 to 50000")
+        require(2 <= size <= images, "batch_size", size, f"from 2 to num_images, {images}")
+        more = f"a number that does not leave a last batch of one beside batches of {size}"
+        require(images % size != 1, "num_images", images, more)
+        tests = self.num_test_images
+        require(1 <= tests <= 10_000, "num_test_images", tests, "from 1 to 10000")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "a number in [0, 1)")
+        require(0 <= self.weight_decay <= 1, "weight_decay", self.weight_decay, "from 0 to 1")
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
+        require(self.seed >= 0, "seed", self.seed, "at least 0")
+
+    def rate(self, epoch: int) -> float:
+        """Divide the learning rate by 10 for each decay epoch that has begun.
+
+        Args:
+            epoch: The epoch, from 1.
+
+        Returns:
+            The rate of that epoch.
+        """
+        return self.learning_rate / 10 ** sum(decay <= epoch for decay in self.decay_epochs)

@@ -1,0 +1,270 @@
+"""Run folders: one process at a time, resumed from checkpoints, done once ``done.json`` is there.
+
+A folder holds ``run.json`` (what it is a run of), at most two checkpoints, and at last its tables
+and ``done.json``. A checkpoint's name ends with the SHA-256 of its content, so that a damaged one
+is known; it holds the settings of its run, so that a foreign one is.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from liprune_utils.files import write_atomically
+from liprune_utils.parameters import InputError, require
+from liprune_utils.records import provenance, write_json, write_table
+
+CHECKPOINT_SECONDS = 30.0  # between two, at most; a step comes on top
+NUM_CHECKPOINTS = 2  # kept: the latest, and the one before in case it is damaged
+HASH_LENGTH = 16  # hexadecimal digits in a name
+
+logger = logging.getLogger(__name__)
+stop_requested = threading.Event()  # every run of this process saves and leaves soon after
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on, described in one sentence; what it has saved is safe."""
+
+
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """A run has saved and left, as it was asked to."""
+
+
+def ask_to_stop() -> None:
+    """Ask all runs of this process to save and leave."""
+    stop_requested.set()
+
+
+def withdraw_stop() -> None:
+    """Let runs of this process begin again."""
+    stop_requested.clear()
+
+
+def leave_if_asked() -> None:
+    """Leave where nothing is to be saved.
+
+    Raises:
+        Stopped: If the runs of this process are asked to stop.
+    """
+    if stop_requested.is_set():
+        raise Stopped("Asked to stop.")
+
+
+@contextmanager
+def stopping_at_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT ask runs to save and leave; a second one stops at once.
+
+    Yields:
+        Nothing; only the main thread may enter.
+    """
+
+    def ask(number: int, _frame: object) -> None:
+        if stop_requested.is_set():
+            raise KeyboardInterrupt
+        stop_requested.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop_requested.clear()
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Have a folder for oneself; whatever ends the process gives it back.
+
+    Args:
+        folder: The folder, which is made if need be.
+        wait: Whether to wait for another process to leave.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RunError: If another process has it and ``wait`` is false.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise RunError(
+                f"{folder} is in use by another process; expected to be alone."
+            ) from None
+        yield
+
+
+@dataclass
+class Run:
+    """A run folder that this process has for itself; from `open_run`.
+
+    Attributes:
+        folder: The folder.
+        settings: Everything that decides the run's result.
+        seconds: Computing time before the latest checkpoint that was read.
+    """
+
+    folder: Path
+    settings: Mapping[str, object]
+    seconds: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    _saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> dict[str, object] | None:
+        """What `finish` has noted, or None while the run is not done."""
+        path = self.folder / "done.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def is_due(self) -> bool:
+        """Tell whether it is time for a checkpoint.
+
+        Returns:
+            True half a minute after the last one, or when the run is asked to stop.
+        """
+        return stop_requested.is_set() or time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+
+    def save(self, position: tuple[int, int], state: Mapping[str, object]) -> None:
+        """Write a checkpoint, keep the one before, and leave if the run is asked to stop.
+
+        Args:
+            position: Epoch and step; a later checkpoint has a later position.
+            state: Tensors, numbers, texts, lists and dictionaries of them.
+
+        Raises:
+            RunError: If it cannot be written; the checkpoints before stay.
+            Stopped: If the run is asked to stop; the checkpoint is written.
+        """
+        stream = io.BytesIO()
+        content = {"settings": dict(self.settings), "state": state, "seconds": self._elapsed()}
+        torch.save(content, stream)
+        digest = hashlib.sha256(stream.getvalue()).hexdigest()[:HASH_LENGTH]
+        name = "checkpoint-{:05d}-{:06d}-{}.pt".format(*position, digest)
+        write = lambda partial: partial.write_bytes(stream.getvalue())  # noqa: E731
+        self._write(lambda: write_atomically(self.folder / name, write), name)
+        for path in self._checkpoints()[NUM_CHECKPOINTS:]:
+            path.unlink()
+        self._saved = time.monotonic()
+        if stop_requested.is_set():
+            raise Stopped(f"{self.folder.name}: saved at epoch {position[0]}, step {position[1]}.")
+
+    def restore(self) -> dict[str, object] | None:
+        """Read the latest checkpoint that is whole and of this run; set others aside, by name.
+
+        Returns:
+            Its state, or None if there is none.
+        """
+        for path in self._checkpoints():
+            try:
+                content = self._read(path)
+            except InputError as error:
+                logger.warning("%s It is set aside, and the one before is used.", error)
+                path.rename(path.with_suffix(".refused"))
+            else:
+                self.seconds = content["seconds"]
+                return content["state"]
+        return None
+
+    def finish(self, tables: Mapping[str, pd.DataFrame], **facts: object) -> None:
+        """Write the tables, and then that the run is done.
+
+        Args:
+            tables: By name; each becomes a CSV file.
+            **facts: What else ``done.json`` should say.
+
+        Raises:
+            RunError: If something cannot be written; the checkpoints stay.
+        """
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        facts = {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)} | facts
+        for name, table in tables.items():
+            self._write(lambda name=name, table=table: write_table(self.folder, name, table), name)
+        record = provenance(**facts)
+        self._write(lambda: write_json(self.folder / "done.json", record), "done.json")
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self._began
+
+    # The latest first.
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+
+    def _write(self, write: Callable[[], object], name: str) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise RunError(
+                f"{name} cannot be written to {self.folder}: {error.strerror}; started again, the "
+                "run goes on from its checkpoint before."
+            ) from error
+
+    def _read(self, path: Path) -> dict[str, object]:
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
+        expected = path.stem.split("-")[-1]
+        require(
+            digest == expected, f"The SHA-256 of {path}", digest, f"{expected!r}, as in its name"
+        )
+        found = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        same = found["settings"] == dict(self.settings)
+        require(same, f"The run of {path}", found["settings"], "the settings of this one")
+        return found
+
+
+@contextmanager
+def open_run(
+    root: Path, label: str, settings: Mapping[str, object], *, wait: bool = False
+) -> Iterator[Run]:
+    """Open the folder of a run, new or begun, for this process alone.
+
+    Args:
+        root: Folder of run folders.
+        label: What the folder's name begins with, for people.
+        settings: Everything that decides the result: texts, numbers, lists of them.
+        wait: As in `locked`.
+
+    Yields:
+        The run.
+
+    Raises:
+        RunError: If another process has it open.
+        InputError: If the folder holds a run of other settings.
+    """
+    folder = run_folder(root, label, settings)
+    with locked(folder, wait=wait):
+        note = folder / "run.json"
+        if not note.exists():
+            write_json(note, settings)
+        found = json.loads(note.read_text())
+        require(found == dict(settings), f"The run in {folder}", found, f"{dict(settings)}")
+        yield Run(folder, settings)
+
+
+def run_folder(root: Path, label: str, settings: Mapping[str, object]) -> Path:
+    """Name the folder of a run: its label and a hash of its settings.
+
+    Args:
+        root: Folder of run folders.
+        label: What the name begins with.
+        settings: As in `open_run`.
+
+    Returns:
+        The path; nothing is made.
+    """
+    text = json.dumps(settings, sort_keys=True)
+    return Path(root) / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"

@@ -1,0 +1,68 @@
+"""How long a run takes on this machine, before it is run."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from liprune_utils.experiment import Laboratory
+from liprune_utils.images import fixed_batches
+from liprune_utils.points import Point
+from liprune_utils.training import start, steps
+
+# Cost of scoring an image, in gradients of one; rough, from page 07.
+SCORE_COSTS = {"liprune": 12, "hessian": 100, "gauss-newton": 12, "grand": 5}
+OTHER_COST = 0.5
+TIMED_STEPS, WARM_STEPS = 8, 2
+
+
+def work(point: Point) -> float:
+    """Estimate the work of a run from its beginning, in gradients of an image.
+
+    Args:
+        point: The run.
+
+    Returns:
+        Training, evaluation (a third of a gradient) and scoring; what comes before the pruning
+        counts in full, though points share it.
+    """
+    before = point.prune_epoch - 1
+    images = point.num_images * (before + (point.num_epochs - before) * point.keep_fraction)
+    cost = {"none": 0, "random": 0}.get(point.method, SCORE_COSTS.get(point.method, OTHER_COST))
+    return images + point.num_epochs * point.num_test_images / 3 + cost * point.num_images
+
+
+def seconds_per_image(point: Point, lab: Laboratory) -> float:
+    """Time some steps of training, after two that warm up.
+
+    Args:
+        point: Depth, batch size and precision.
+        lab: Data and device.
+
+    Returns:
+        Seconds of a gradient of one image.
+    """
+    few = replace(point, num_images=TIMED_STEPS * point.batch_size, num_test_images=1)
+    task = lab.task(few)
+    state = start(few, task)
+    batches = fixed_batches(len(task.labels), few.batch_size, few.seed)
+    times = [time.perf_counter() for _ in islice(steps(state, task, batches, few, 1), TIMED_STEPS)]
+    counted = times[WARM_STEPS - 1 :]
+    return (counted[-1] - counted[0]) / (len(counted) - 1) / few.batch_size
+
+
+def estimate_hours(points: Sequence[Point], lab: Laboratory, num_workers: int) -> float:
+    """Estimate how long points take.
+
+    Args:
+        points: The points to do.
+        lab: Data and device.
+        num_workers: Runs side by side.
+
+    Returns:
+        Hours, if all workers are as fast as this process and busy to the end.
+    """
+    kinds = {(p.depth, p.batch_size, p.precision): p for p in points}
+    pace = {kind: seconds_per_image(point, lab) for kind, point in kinds.items()}
+    seconds = (work(p) * pace[p.depth, p.batch_size, p.precision] for p in points)
+    return sum(seconds) / 3600 / num_workers
