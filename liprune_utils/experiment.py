@@ -1,8 +1,8 @@
 """One run of the paper's experiment: train, prune at the start of an epoch, train on (Section 4.2).
 
-`run_point` is the unit of every table and sweep: one point, one run folder, resumed where it was
-left. Points of one seed share batches, initialisation, order and augmentation, and what comes
-before the pruning, which is a run of its own; they differ in what is kept.
+A point is the unit of every table and sweep: one run folder, resumed where it was left. Points of
+one seed share batches, initialisation, order and augmentation, and what comes before the pruning,
+which is a run of its own; they differ in what is kept.
 """
 
 import json

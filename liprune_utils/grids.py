@@ -1,8 +1,8 @@
 """Grid files: the points of a recorded table, written down before they are run.
 
 A grid file has ``folder`` and ``name`` (where the table goes, and its prefix), ``common`` (fields
-of `Point` that all share) and ``blocks``: in each, every combination of the listed values is a
-point. What two blocks share is run once.
+of `liprune_utils.points.Point` that all share) and ``blocks``: in each, every combination of the
+listed values is a point. What two blocks share is run once.
 """
 
 from collections.abc import Mapping

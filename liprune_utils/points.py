@@ -16,7 +16,7 @@ class Point(Recipe):
 
     Attributes:
         method: "none"; "random" or "liprune" (the largest Hessian norms) for batches; or a score of
-            single examples in `liprune_utils.scores.SCORES`, whose kept images are cut into new
+            single examples, as in `liprune_utils.scores.score`, whose kept images are cut into new
             batches.
         keep_fraction: Fraction of the batches or examples kept, in (0, 1].
         prune_epoch: Prune at the start of this epoch; 1 is initialisation. The paper has 1 and 5.

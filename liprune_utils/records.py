@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -218,14 +219,29 @@ def provenance(**facts: object) -> dict[str, object]:
         **facts: What else the record should say, such as its data source.
 
     Returns:
-        The machine, the versions, and ``facts``.
+        The machine, the code's commit, the versions, and ``facts``.
     """
     packages = {name: version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
     machine = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
     }
-    return {**machine, "cpus": os.cpu_count(), "versions": packages, **facts}
+    code = {"commit": commit(), "versions": packages}
+    return {**machine, "cpus": os.cpu_count(), **code, **facts}
+
+
+def commit() -> str:
+    """Name the version of the code that runs.
+
+    Returns:
+        The git commit, with "-dirty" where files differ from it; "unknown" without git.
+    """
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    try:
+        found = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
 
 
 def read_provenance(records_dir: Path, page: str) -> dict[str, object]:

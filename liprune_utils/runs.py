@@ -220,10 +220,21 @@ class Run:
         require(
             digest == expected, f"The SHA-256 of {path}", digest, f"{expected!r}, as in its name"
         )
-        found = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        found = _unpacked(path, content)
         same = found["settings"] == dict(self.settings)
         require(same, f"The run of {path}", found["settings"], "the settings of this one")
         return found
+
+
+# What is not a checkpoint may be anything; nothing in it is executed.
+def _unpacked(path: Path, content: bytes) -> dict[str, object]:
+    try:
+        found = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        return {name: found[name] for name in ("settings", "state", "seconds")}
+    except Exception as error:  # torch.load raises many kinds
+        raise InputError(
+            f"{path} holds something else ({type(error).__name__}); expected a checkpoint."
+        ) from None
 
 
 @contextmanager
@@ -247,6 +258,8 @@ def open_run(
     """
     folder = run_folder(root, label, settings)
     with locked(folder, wait=wait):
+        for partial in folder.glob(".*.partial.*"):  # of a process that was killed
+            partial.unlink()
         note = folder / "run.json"
         if not note.exists():
             write_json(note, settings)

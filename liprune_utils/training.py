@@ -50,7 +50,7 @@ class State:
         return len(self.test_errors) + 1
 
     def to_dict(self) -> dict[str, object]:
-        """Return everything, as `torch.save` keeps it and ``weights_only`` reads it.
+        """Return everything, as ``torch.save`` keeps it and ``weights_only`` reads it.
 
         Returns:
             Tensors, numbers and lists by name.
