@@ -17,12 +17,10 @@ import torch
 
 from liprune_utils.data import Dataset
 from liprune_utils.images import Task, fixed_batches, make_task
-from liprune_utils.points import Point
+from liprune_utils.points import ENGINE, Point
 from liprune_utils.runs import Run, RunError, open_run, run_folder
 from liprune_utils.selection import kept_batches, point_scores
 from liprune_utils.training import State, start, steps
-
-ENGINE = 1  # raised when the same settings give another result, so that no old run is taken for new
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,14 @@ class Laboratory:
         dataset: The data.
         root: Folder of run folders and scores.
         device: "cpu" or "cuda".
+        compiled: Whether ``torch.compile`` speeds up training; needs a C++ compiler, and half a
+            minute at the start of the first run.
     """
 
     dataset: Dataset
     root: Path
     device: str = "cpu"
+    compiled: bool = False
 
     def settings(self, point: Point) -> dict[str, object]:
         """Say everything that decides a run's result.
@@ -102,10 +103,12 @@ def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Pa
             kept = kept_batches(point, scores, len(task.labels))
             if saved := run.restore():
                 state.load_dict(saved)
+            if laboratory.compiled:
+                state.compile()
             train_on(run, state, task, kept, point)
             tables = {"curve": curve(point, state, len(kept)), "kept": kept_table(kept)}
-            threads = torch.get_num_threads()
-            run.finish(tables, device=laboratory.device, threads=threads)
+            facts = {"device": laboratory.device, "compiled": laboratory.compiled}
+            run.finish(tables, threads=torch.get_num_threads(), **facts)
         return run.folder
 
 
@@ -140,7 +143,8 @@ def load_final(point: Point, laboratory: Laboratory, state: State) -> State:
     run_point(point, laboratory, wait=True)
     settings = laboratory.settings(point)
     with open_run(laboratory.root / "runs", point.label, settings, wait=True) as run:
-        if not (saved := run.restore()):
+        saved = run.restore()
+        if not saved or len(saved["test_errors"]) < point.num_epochs:
             raise RunError(f"{run.folder} is done, but without its last checkpoint; delete it.")
         state.load_dict(saved)
     return state

@@ -1,7 +1,7 @@
 """What the runs of a grid have come to: how far each is, and their table when all are done."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,24 +55,35 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
     Returns:
         The folder of the tables.
     """
-    curves, rows = [], []
+    curves, rows, records = [], [], []
     for point in grid.points:
-        folder, fields = lab.folder(point), asdict(point)
-        columns = {name: fields[name] for name in grid.columns()}
+        folder, columns = lab.folder(point), _cells(point, grid.columns())
         curve = pd.read_csv(folder / "curve.csv")
         done = json.loads((folder / "done.json").read_text())
-        curves.append(curve.assign(**columns)[[*columns, *curve.columns]])
-        last = curve.iloc[-1][["test_error", "train_loss", "num_updates"]].to_dict()
+        curves.append(pd.DataFrame(columns, index=curve.index).join(curve))
+        last = curve.tail(1)[["test_error", "train_loss", "num_updates"]].to_dict("records")[0]
         measured = {name: done[name] for name in ("seconds", "peak_memory_mib")}
         rows.append(columns | last | measured)
+        records.append(done)
     folder, table = results_folder(grid.folder), pd.DataFrame(rows)
     write_table(folder, f"{grid.name}_curves", pd.concat(curves, ignore_index=True))
     write_table(folder, f"{grid.name}_runs", table)
     shared = {k: v for k, v in asdict(grid.points[0]).items() if k not in grid.columns()}
-    facts = {name: done[name] for name in ("device", "threads")} | {
+    facts = {name: _common(records, name) for name in ("device", "threads")} | {
         "command": command, "data_source": lab.dataset.source, "pixel_sha256": lab.dataset.sha256,
         "num_runs": len(table), "seconds": round(table.seconds.sum(), 1),
         "peak_memory_mib": int(table.peak_memory_mib.max()),
     }  # fmt: skip
     write_json(folder / f"{grid.name}_provenance.json", provenance(**facts, **shared))
     return folder
+
+
+def _cells(point: Point, names: Sequence[str]) -> dict[str, object]:
+    values = {name: getattr(point, name) for name in names}
+    return {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+# What all records say, or the list of what they say.
+def _common(records: Sequence[Mapping[str, object]], name: str) -> object:
+    found = sorted({record[name] for record in records})
+    return found[0] if len(found) == 1 else found

@@ -15,7 +15,12 @@ import yaml
 from liprune_utils.parameters import InputError, refuse_unknown, require
 from liprune_utils.points import Point
 
-KEYS = ["folder", "name", "common", "blocks"]
+KEYS = {
+    "folder": (str, "a folder's name"),
+    "name": (str, "the beginning of a file's name"),
+    "common": (dict, "a mapping of the fields that all points share"),
+    "blocks": (list, "a list with at least one mapping of fields to lists of values"),
+}
 IDENTITY = ("method", "depth", "keep_fraction", "prune_epoch", "learning_rate", "seed")
 
 
@@ -58,16 +63,20 @@ def read_grid(path: str | Path) -> Grid:
     """
     path = Path(path)
     try:
-        found = yaml.safe_load(path.read_text())
-        require(isinstance(found, dict), "The content", type(found).__name__, f"a mapping: {KEYS}")
-        refuse_unknown(set(found), KEYS, "A grid file")
-        missing = [key for key in KEYS if key not in found]
-        require(not missing, "The list of missing keys", missing, "none")
+        with path.open("rb") as file:
+            found = yaml.safe_load(file)
+        require(isinstance(found, dict), "The content", found, f"a mapping of {', '.join(KEYS)}")
+        refuse_unknown(set(map(str, found)), list(KEYS), "A grid file")
+        for key, (kind, words) in KEYS.items():
+            good = isinstance(found.get(key), kind) and (found[key] or key == "common")
+            require(good, key, found.get(key), words)
+        require(Path(found["name"]).name == found["name"], "name", found["name"], KEYS["name"][1])
         points = [point for block in found["blocks"] for point in expand(found["common"], block)]
-        require(bool(points), "blocks", found["blocks"], "at least one block with a point")
+        require(min(point.num_epochs for point in points) > 0, "num_epochs", 0, "at least 1")
         return Grid(found["folder"], found["name"], tuple(dict.fromkeys(points)))
     except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"The grid file {path} cannot be read: {error}.") from None
+        words = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"The grid file {path} cannot be read: {words}.") from None
     except InputError as error:
         raise InputError(f"Grid file {path}: {error}") from None
 
@@ -86,7 +95,8 @@ def expand(common: Mapping[str, object], block: Mapping[str, list]) -> list[Poin
         InputError: If a field is unknown, or has no list of values, or a point is impossible.
     """
     known = [field.name for field in fields(Point)]
-    refuse_unknown(set(common) | set(block), known, "A point")
+    require(isinstance(block, dict) and bool(block), "A block", block, KEYS["blocks"][1])
+    refuse_unknown({str(name) for name in [*common, *block]}, known, "A point")
     for name, values in block.items():
         require(isinstance(values, list) and bool(values), name, values, "a list of values")
     return [

@@ -6,7 +6,9 @@ from liprune_utils.parameters import require
 from liprune_utils.recipes import Recipe
 from liprune_utils.scores import SCORES
 
+ENGINE = 1  # raised when the same point gives another result, so that no old run is taken for new
 BATCH_METHODS = ("none", "random", "liprune")  # what is kept are batches
+HESSIAN_METHODS = ("liprune", "hessian")  # to a tolerance
 EXAMPLE_METHODS = tuple(name for name in SCORES if name not in ("hessian-batch", "random"))
 
 
@@ -21,7 +23,7 @@ class Point(Recipe):
         keep_fraction: Fraction of the batches or examples kept, in (0, 1].
         prune_epoch: Prune at the start of this epoch; 1 is initialisation. The paper has 1 and 5.
         batch_norm: Mode of batch norm in "liprune": "train" or "eval"; not in the paper.
-        tolerance: Relative accuracy of a Hessian norm, in (0, 1).
+        tolerance: Relative accuracy of a Hessian norm, in (0, 1); other methods ignore it.
     """
 
     method: str = "none"
@@ -30,8 +32,14 @@ class Point(Recipe):
     batch_norm: str = "train"
     tolerance: float = 0.03
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method not in HESSIAN_METHODS:  # points that differ in nothing that matters are one
+            object.__setattr__(self, "tolerance", Point.tolerance)
+            object.__setattr__(self, "batch_norm", Point.batch_norm)
+
     def check(self) -> None:
-        """Check the ranges; what does not matter without pruning must be as by default."""
+        """Check the ranges; without pruning the fraction and the epoch must be 1."""
         super().check()
         methods = BATCH_METHODS + EXAMPLE_METHODS
         require(self.method in methods, "method", self.method, f"one of {', '.join(methods)}")
@@ -42,6 +50,8 @@ class Point(Recipe):
         require(whole, "keep_fraction, prune_epoch", kept, "(1.0, 1) where the method is none")
         epoch, last = self.prune_epoch, max(self.num_epochs, 1)
         require(1 <= epoch <= last, "prune_epoch", epoch, f"an epoch from 1 to num_epochs, {last}")
+        known = self.method != "forgetting" or epoch > 1
+        require(known, "prune_epoch", epoch, "an epoch from 2 on where the method is forgetting")
         known = self.batch_norm in ("train", "eval")
         require(known, "batch_norm", self.batch_norm, "'train' or 'eval'")
         require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
@@ -61,6 +71,5 @@ class Point(Recipe):
             A point without pruning, the same for all methods and fractions.
         """
         return replace(
-            self, method="none", keep_fraction=1.0, prune_epoch=1, batch_norm="train",
-            tolerance=Point.tolerance, num_epochs=self.prune_epoch - 1,
-        )  # fmt: skip
+            self, method="none", keep_fraction=1.0, prune_epoch=1, num_epochs=self.prune_epoch - 1
+        )

@@ -1,6 +1,6 @@
 """How a network is trained: every choice by name, the paper's and those that it leaves open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from liprune_utils.parameters import check_types, require
 
@@ -44,6 +44,9 @@ class Recipe:
             object.__setattr__(self, "decay_epochs", tuple(self.decay_epochs))
         check_types(self)
         self.check()
+        for field in fields(self):  # equal recipes look the same in JSON, and so share a folder
+            if field.type is float:
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
 
     def check(self) -> None:
         """Check the ranges."""

@@ -6,6 +6,7 @@ is known; it holds the settings of its run, so that a foreign one is.
 """
 
 import fcntl
+import functools
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import torch
@@ -27,6 +29,7 @@ from liprune_utils.parameters import InputError, require
 from liprune_utils.records import provenance, write_json, write_table
 
 CHECKPOINT_SECONDS = 30.0  # between two, at most; a step comes on top
+WAIT_SECONDS = 0.1  # between two looks at a lock
 NUM_CHECKPOINTS = 2  # kept: the latest, and the one before in case it is damaged
 HASH_LENGTH = 16  # hexadecimal digits in a name
 
@@ -97,16 +100,25 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         RunError: If another process has it and ``wait`` is false.
+        Stopped: If the runs of this process are asked to stop while it waits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise RunError(
-                f"{folder} is in use by another process; expected to be alone."
-            ) from None
+        while not _has_lock(file):
+            if not wait:
+                raise RunError(f"{folder} is in use by another process; expected to be alone.")
+            leave_if_asked()
+            time.sleep(WAIT_SECONDS)
         yield
+
+
+# A call that waits for the lock itself would not hear that it is asked to stop.
+def _has_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @dataclass
@@ -193,7 +205,8 @@ class Run:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         facts = {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)} | facts
         for name, table in tables.items():
-            self._write(lambda name=name, table=table: write_table(self.folder, name, table), name)
+            write = functools.partial(write_table, self.folder, name, table)
+            self._write(write, f"{name}.csv")
         record = provenance(**facts)
         self._write(lambda: write_json(self.folder / "done.json", record), "done.json")
 
@@ -253,19 +266,20 @@ def open_run(
         The run.
 
     Raises:
-        RunError: If another process has it open.
+        RunError: If another process has it open, or it cannot be written.
         InputError: If the folder holds a run of other settings.
+        Stopped: As in `locked`.
     """
     folder = run_folder(root, label, settings)
     with locked(folder, wait=wait):
         for partial in folder.glob(".*.partial.*"):  # of a process that was killed
             partial.unlink()
-        note = folder / "run.json"
+        run, note = Run(folder, settings), folder / "run.json"
         if not note.exists():
-            write_json(note, settings)
+            run._write(lambda: write_json(note, settings), note.name)
         found = json.loads(note.read_text())
         require(found == dict(settings), f"The run in {folder}", found, f"{dict(settings)}")
-        yield Run(folder, settings)
+        yield run
 
 
 def run_folder(root: Path, label: str, settings: Mapping[str, object]) -> Path:

@@ -14,7 +14,7 @@ from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.data import Dataset
 from liprune_utils.images import Task, fixed_batches, generator
 from liprune_utils.output_scores import forgetting_counts
-from liprune_utils.points import EXAMPLE_METHODS, Point
+from liprune_utils.points import ENGINE, EXAMPLE_METHODS, HESSIAN_METHODS, Point
 from liprune_utils.pruning import keep_highest
 from liprune_utils.runs import leave_if_asked, locked
 from liprune_utils.score_files import ScoreManifest, resumable_scores, weights_sha256
@@ -80,9 +80,9 @@ def point_scores(
         batch_norm=point.batch_norm if by_batch else "eval",
         seed=point.seed,
         num_examples=num_batches if by_batch else len(task.labels),
-        tolerance=point.tolerance,
+        tolerance=point.tolerance if point.method in HESSIAN_METHODS else 0.0,
     )
-    folder = folder / scores_key(manifest, len(task.labels))
+    folder = folder / scores_key(manifest, len(task.labels), point.batch_size)
     with locked(folder, wait=True):
         return resumable_scores(folder, manifest, part_scorer(point, network, task), part_size)
 
@@ -116,15 +116,18 @@ def part_scorer(point: Point, network: nn.Module, task: Task) -> Callable[[int, 
     return score_batches if point.method == "liprune" else score_examples
 
 
-def scores_key(manifest: ScoreManifest, num_images: int) -> str:
+def scores_key(manifest: ScoreManifest, num_images: int, batch_size: int) -> str:
     """Name the folder of scores after all that decides them.
 
     Args:
         manifest: What they are of.
         num_images: Images of the experiment.
+        batch_size: Images in each batch; another size may give as many batches.
 
     Returns:
         The manifest's name and a hash.
     """
-    text = json.dumps(asdict(manifest) | {"num_images": num_images}, sort_keys=True)
+    shared = {"num_images": num_images, "batch_size": batch_size, "engine": ENGINE}
+    facts = asdict(manifest) | shared
+    text = json.dumps(facts, sort_keys=True)
     return f"{manifest.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

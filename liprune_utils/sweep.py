@@ -8,19 +8,22 @@ a run and epoch), ``NAME_runs.csv`` (a row a run) and ``NAME_provenance.json``.
 """
 
 import argparse
-import os
+import logging
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
 from dask.distributed import Client, Future, LocalCluster, get_worker, wait
+from dask.system import CPU_COUNT
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.utils import silence_logging_cmgr
 from tqdm import tqdm
 
 from liprune_utils import data, runs
@@ -29,24 +32,17 @@ from liprune_utils.grid_tables import collect, progress, show_status
 from liprune_utils.grids import read_grid
 from liprune_utils.parameters import InputError
 from liprune_utils.points import Point
-from liprune_utils.records import PROJECT
+from liprune_utils.records import PROJECT, results_folder
 from liprune_utils.workload import estimate_hours
 
 RUNS = "reruns/sweep"
-POLL_SECONDS, GRACE_SECONDS = 1.0, 120.0
+POLL_SECONDS, GRACE_SECONDS, CONNECT_SECONDS = 1.0, 120.0, 20.0
 
 
 class SaveOnClose(WorkerPlugin):
-    """Lets a worker that is closed save its run first, and leaves Ctrl-C to the sweep's process."""
+    """Lets a worker that is closed save its run first."""
 
-    def setup(self, worker: object) -> None:
-        """Ignore SIGINT, which a terminal sends to workers on this machine too.
-
-        Args:
-            worker: The worker.
-        """
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    idempotent = True  # a plugin that takes another's place would end it, and the runs with it
 
     def teardown(self, worker: object) -> None:
         """Ask the runs of this process to save and leave.
@@ -57,7 +53,6 @@ class SaveOnClose(WorkerPlugin):
         runs.ask_to_stop()
 
 
-@cache
 def laboratory(root: str) -> Laboratory:
     """Return this process's data, device and folders; a worker has a GPU of its own if it can.
 
@@ -67,15 +62,16 @@ def laboratory(root: str) -> Laboratory:
     Returns:
         The laboratory.
     """
-    return Laboratory(data.load(), Path(root), own_device())
+    return Laboratory(_dataset(), Path(root), _device())
 
 
-def own_device() -> str:
-    """Choose the device of this process.
+# Read and checked once in each process.
+@cache
+def _dataset() -> data.Dataset:
+    return data.load()
 
-    Returns:
-        "cpu", or a GPU by the worker's number.
-    """
+
+def _device() -> str:
     count = torch.cuda.device_count()
     try:
         number = int(get_worker().name)
@@ -101,55 +97,6 @@ def run_in_worker(point: Point, root: str, threads: int, _before: object = None)
     return str(run_point(point, laboratory(root), wait=True))
 
 
-def submit(client: Client, points: list[Point], root: str, threads: int) -> dict[Future, Point]:
-    """Submit points, each after the run before its pruning.
-
-    Args:
-        client: The cluster.
-        points: The points to do.
-        root: Folder of run folders.
-        threads: Threads of each run.
-
-    Returns:
-        The point of each future.
-    """
-    needed = [point.before_pruning() for point in points if point.prune_epoch > 1]
-    options = {"pure": False, "workers": None}
-    before = {
-        point: client.submit(run_in_worker, point, root, threads, priority=1, **options)
-        for point in dict.fromkeys(needed)
-    }
-    return {
-        client.submit(
-            run_in_worker, point, root, threads, before.get(point.before_pruning()), **options
-        ): point
-        for point in points
-    }
-
-
-def finished(client: Client, futures: dict[Future, Point]) -> Iterator[Future]:
-    """Wait for futures; when this process is asked to stop, so are the workers' runs.
-
-    Args:
-        client: The cluster.
-        futures: What was submitted.
-
-    Yields:
-        Each future that has finished, as it does; after a request to stop those that have saved and
-        left within two minutes.
-    """
-    pending, deadline = set(futures), None
-    while pending and (deadline is None or time.monotonic() < deadline):
-        if runs.stop_requested.is_set() and deadline is None:
-            client.run(runs.ask_to_stop)
-            deadline = time.monotonic() + GRACE_SECONDS
-        try:
-            done, pending = wait(pending, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            continue
-        yield from done
-
-
 def sweep(points: list[Point], client: Client, root: str, threads: int) -> dict[Point, str]:
     """Do all points that are not done; a failure does not stop the rest.
 
@@ -162,17 +109,99 @@ def sweep(points: list[Point], client: Client, root: str, threads: int) -> dict[
     Returns:
         What went wrong, for each point that failed; nothing for those that were asked to stop.
     """
-    client.run(runs.withdraw_stop)
+    client.run(runs.withdraw_stop, on_error="ignore")
     client.register_plugin(SaveOnClose(), name="save-on-close")
-    futures, failures = submit(client, points, root, threads), {}
+    futures, failures = _submit(client, points, root, threads), {}
     with tqdm(total=len(points), desc="Sweep", unit=" runs") as bar:
-        for future in finished(client, futures):
+        for future in _finished(client, futures):
             error = future.exception()
-            if error and not isinstance(error, runs.Stopped):
+            if isinstance(error, runs.Stopped) and runs.stop_requested.is_set():
+                continue
+            if error:
                 failures[futures[future]] = f"{type(error).__name__}: {error}"
                 bar.set_postfix(failed=len(failures))
             bar.update()
     return failures
+
+
+# Each point after the run before its pruning.
+def _submit(client: Client, points: list[Point], root: str, threads: int) -> dict[Future, Point]:
+    def send(point: Point, before: Future | None = None, priority: int = 0) -> Future:
+        work = run_in_worker, point, root, threads, before
+        return client.submit(*work, pure=False, priority=priority)
+
+    needed = dict.fromkeys(point.before_pruning() for point in points if point.prune_epoch > 1)
+    before = {point: send(point, priority=1) for point in needed}
+    return {send(point, before.get(point.before_pruning())): point for point in points}
+
+
+# Each future once it has finished; after a request to stop, those that leave within two minutes.
+def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[Future]:
+    pending, deadline = set(futures), float("inf")
+    while pending and time.monotonic() < deadline:
+        if runs.stop_requested.is_set():  # said again each time, to workers that have just begun
+            client.run(runs.ask_to_stop, on_error="ignore")
+            deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+        try:
+            done, pending = wait(pending, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            continue
+        except CancelledError:
+            raise runs.RunError("The scheduler is lost; the same command goes on.") from None
+        yield from done
+
+
+# A client of the cluster that the options name, or of one on this machine.
+@contextmanager
+def _connected(options: argparse.Namespace) -> Iterator[Client]:
+    with ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # losses are made good or told
+        address = options.scheduler or stack.enter_context(_local_cluster(_num_workers(options)))
+        try:
+            client = Client(address, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            expected = f"the address of a running scheduler, but: {error}"
+            raise InputError(f"--scheduler is {address!r}; expected {expected}") from None
+        yield stack.enter_context(client)
+
+
+# Ctrl-C, which a terminal sends to all its processes, is for the sweep alone to hear.
+def _local_cluster(number: int) -> LocalCluster:
+    resource_tracker.ensure_running()  # started later, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(
+            n_workers=number, threads_per_worker=1, memory_limit=0, silence_logs=logging.CRITICAL,
+            dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise runs.RunError(f"No workers could be started on this machine: {error}") from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _num_workers(options: argparse.Namespace) -> int:
+    return options.workers or torch.cuda.device_count() or CPU_COUNT
+
+
+def _num_threads(options: argparse.Namespace) -> int:
+    return max(1, CPU_COUNT // _num_workers(options))
+
+
+# The exit status of doing points that are not done.
+def _run(waiting: list[Point], lab: Laboratory, options: argparse.Namespace) -> int:
+    with runs.stopping_at_signals():
+        with _connected(options) as client:
+            failures = sweep(waiting, client, str(lab.root), _num_threads(options))
+        stopped = runs.stop_requested.is_set()
+    for point in waiting:
+        if not stopped and point not in failures and progress(point, lab) != "done":
+            failures[point] = f"The workers say that it is done; expected it in {lab.root}."
+    for point, words in failures.items():
+        print(f"failed: {lab.folder(point).name}: {words}", file=sys.stderr)
+    if stopped:
+        print("Stopped and saved; the same command goes on.", file=sys.stderr)
+    return 130 if stopped else int(bool(failures))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -201,39 +230,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run_on_cluster(points: list[Point], root: str, options: argparse.Namespace) -> dict[Point, str]:
-    """Run points on the cluster that the options name, or on this machine.
-
-    Args:
-        points: The points to do.
-        root: Folder of run folders.
-        options: From `parse`.
-
-    Returns:
-        As `sweep`.
-    """
-    number = num_workers(options)
-    threads = max(1, (os.cpu_count() or 1) // number)
-    with ExitStack() as stack:
-        address = options.scheduler or stack.enter_context(
-            LocalCluster(number, threads_per_worker=1, dashboard_address=None, memory_limit=0)
-        )
-        client = stack.enter_context(Client(address, timeout=20))
-        return sweep(points, client, root, threads)
-
-
-def num_workers(options: argparse.Namespace) -> int:
-    """Count the runs that go side by side.
-
-    Args:
-        options: From `parse`.
-
-    Returns:
-        What was asked for; else one for each GPU; else one for each core.
-    """
-    return options.workers or torch.cuda.device_count() or os.cpu_count() or 1
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep from the command line.
 
@@ -244,32 +240,36 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0 when all is done, 1 after failures, 130 when stopped.
     """
     options = parse(arguments)
-    grid, root = read_grid(options.grid), str(PROJECT / options.runs)
-    lab = laboratory(root)
+    try:
+        return _main(options)
+    except (InputError, runs.RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(options: argparse.Namespace) -> int:
+    grid, lab = read_grid(options.grid), laboratory(str(PROJECT / options.runs))
+    waiting = [point for point in grid.points if progress(point, lab) != "done"]
     if options.status:
         show_status(grid.points, lab)
         return 0
-    waiting = [point for point in grid.points if progress(point, lab) != "done"]
     if options.dry_run:
-        hours = estimate_hours(waiting, lab, num_workers(options))
+        torch.set_num_threads(_num_threads(options))
+        hours = estimate_hours(waiting, lab, _num_workers(options))
         print(f"{len(waiting)} of {len(grid.points)} runs to do, about {hours:.1f} hours.")
         return 0
-    with runs.stopping_at_signals():
-        failures = run_on_cluster(waiting, root, options) if waiting else {}
-        if runs.stop_requested.is_set():
-            print("Stopped and saved; the same command goes on.", file=sys.stderr)
-            return 130
-    if failures:
-        for point, words in failures.items():
-            print(f"failed: {lab.folder(point).name}: {words}", file=sys.stderr)
-        return 1
+    for folder in (grid.folder, lab.root):
+        results_folder(folder)
+    if status := _run(waiting, lab, options) if waiting else 0:
+        return status
     folder = collect(grid, lab, f"python -m liprune_utils.sweep {options.grid}")
     print(f"All {len(grid.points)} runs are done; their tables are in {folder}.")
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    from liprune_utils import sweep as module  # workers cannot import what is in __main__
+
+    sys.exit(module.main())

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 from tqdm import tqdm
 
 from liprune_utils.curvature import (
@@ -88,7 +88,7 @@ def secants(
     data = loss_fn, inputs, targets
     moved = copy.deepcopy(model)
     own, others = ([p for p in m.parameters() if p.requires_grad] for m in (model, moved))
-    weights = parameters_to_vector(own).detach()
+    weights = torch.cat([p.detach().reshape(-1) for p in own])  # in any memory layout
     gradient = loss_gradient(model, *data, batch_norm=batch_norm, differentiable=True)
     signs, rows = activation_signs(model, inputs, batch_norm), []
     for name, direction in tqdm(directions.items(), "Secants", disable=None):

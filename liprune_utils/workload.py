@@ -42,13 +42,15 @@ def seconds_per_image(point: Point, lab: Laboratory) -> float:
     Returns:
         Seconds of a gradient of one image.
     """
-    few = replace(point, num_images=TIMED_STEPS * point.batch_size, num_test_images=1)
-    task = lab.task(few)
-    state = start(few, task)
-    batches = fixed_batches(len(task.labels), few.batch_size, few.seed)
-    times = [time.perf_counter() for _ in islice(steps(state, task, batches, few, 1), TIMED_STEPS)]
-    counted = times[WARM_STEPS - 1 :]
-    return (counted[-1] - counted[0]) / (len(counted) - 1) / few.batch_size
+    size = point.batch_size
+    num_batches = min(TIMED_STEPS, point.num_images // size)
+    few = replace(point, num_images=num_batches * size, num_test_images=1)
+    task, times = lab.task(few), []
+    state, batches = start(few, task), fixed_batches(len(task.labels), size, few.seed)
+    for _ in islice(steps(state, task, batches, few, TIMED_STEPS), TIMED_STEPS):
+        state.loss_sum.item()  # waits for a GPU
+        times.append(time.perf_counter())
+    return (times[-1] - times[WARM_STEPS - 1]) / (TIMED_STEPS - WARM_STEPS) / size
 
 
 def estimate_hours(points: Sequence[Point], lab: Laboratory, num_workers: int) -> float:

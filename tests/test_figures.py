@@ -34,12 +34,12 @@ def curves() -> pd.DataFrame:
     return curve_table(simulate(PAPER_FIGURES[:1], num_runs=5))
 
 
-def errors(depths=(14,), seeds=2) -> pd.DataFrame:
-    runs = [("none", 1.0), *product(("liprune", "random"), (0.2, 0.5))]
-    grid = product(depths, range(seeds), runs, (1, 2, 3))
-    rows = [(depth, seed, *run, epoch, 90 - epoch - seed) for depth, seed, run, epoch in grid]
-    names = ["depth", "seed", "method", "keep_fraction", "epoch", "test_error"]
-    return pd.DataFrame(rows, columns=names).assign(learning_rate=0.1, prune_epoch=1)
+def errors(depths=(14,), seeds=2, prune_epochs=(1,)) -> pd.DataFrame:
+    pruned = product(("liprune", "random"), (0.2, 0.5), prune_epochs)
+    grid = product(depths, range(seeds), [("none", 1.0, 1), *pruned], (1, 2, 3))
+    rows = [(d, seed, *run, epoch, 91 - epoch - seed - run[-1]) for d, seed, run, epoch in grid]
+    names = ["depth", "seed", "method", "keep_fraction", "prune_epoch", "epoch", "test_error"]
+    return pd.DataFrame(rows, columns=names).assign(learning_rate=0.1)
 
 
 def legend(figure: Figure) -> list[str]:
@@ -105,17 +105,18 @@ def test_excess_has_a_fixed_scale():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("SGD step", "expected excess test loss")
 
 
-@pytest.mark.parametrize("depths", [(14,), (14, 20)])
-def test_test_errors_have_a_panel_for_each_cell(depths):
-    figure = figures.error_figure(errors(depths))
-    expected = [f"depth {d}, rate 0.1, pruned at 1, keep {f}" for d in depths for f in (0.2, 0.5)]
-    assert titles(figure) == expected
+@pytest.mark.parametrize(("depths", "epochs"), [((14,), (1,)), ((14, 20), (1,)), ((14,), (1, 5))])
+def test_test_errors_have_a_panel_for_each_cell(depths, epochs):
+    figure = figures.error_figure(errors(depths, prune_epochs=epochs))
+    cells = list(product(depths, epochs, (0.2, 0.5)))
+    assert titles(figure) == [f"depth {d}, rate 0.1, pruned at {e}, keep {f}" for d, e, f in cells]
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("epoch", "test error (%)")
     assert legend(figure) == sorted(LABELS)
-    for axes in figure.axes:
+    for axes, (_, pruned_at, _) in zip(figure.axes, cells, strict=True):
         assert len(axes.lines) == 3 * (2 + 1)  # two seeds and their mean
-        means = [line.get_ydata() for line in axes.lines if line.get_label() == "LiPrune"]
-        np.testing.assert_allclose(means, [[88.5, 87.5, 86.5]])
+        for label, level in {"LiPrune": 90.5 - pruned_at, "No pruning": 89.5}.items():
+            (mean,) = [line.get_ydata() for line in axes.lines if line.get_label() == label]
+            np.testing.assert_allclose(mean, level - np.array([1, 2, 3]))
 
 
 @pytest.mark.parametrize("num_seeds", [2, 9])

@@ -17,24 +17,18 @@ from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.hessian_results import DISTANCES
 from liprune_utils.hessian_runs import HessianParameters, example_costs, median_seconds, recheck
-from liprune_utils.hessian_study import Point, network, points, recorded_network, run_point
+from liprune_utils.hessian_study import RECIPE, Point, network, points, recorded_network, run_point
+from liprune_utils.images import Task, fixed_batches
 from liprune_utils.models import resnet
 from liprune_utils.parameters import InputError
-from liprune_utils.training import Task, fixed_batches, start, train_until
+from liprune_utils.training import start, train_until
 
 PARAMETERS = HessianParameters(
     results_dir="x", depth=8, num_images=130, num_epochs=1, learning_rate=0.1, probe_size=3,
     num_random=1, num_checked=1, num_chunks=2, chunk_size=5, tolerance=0.1, seed=3,
 )  # fmt: skip
-STUDY = hessian_study.PARAMETERS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():  # several, on a busy machine, wait for each other
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+SMALL = replace(RECIPE, depth=8)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def task(num_images: int = 140, side: int = 8) -> Task:
@@ -136,8 +130,9 @@ def test_probing_sees_one_batch_in_double_and_training_does_not_notice(monkeypat
     batches = fixed_batches(130, 128, seed=3)
     activations = (functional.relu, functional.softplus)
     for number, ((model, loss_fn, inputs, targets, distances), options) in enumerate(calls):
-        state = start(STUDY, 8, 0.1, 3, activations[number // 2])
-        train_until(state, few, batches, STUDY, number % 2, seed=3)
+        recipe = replace(SMALL, learning_rate=0.1, seed=3)
+        state = start(recipe, few, activations[number // 2])
+        train_until(state, few, batches, recipe, number % 2)
         assert same(state.model, model)
         assert model.activation is activations[number // 2]
         assert {p.dtype for p in model.parameters()} == {torch.float64}
@@ -237,7 +232,7 @@ def test_the_study_lists_each_point_once():
 
 @pytest.fixture
 def study(monkeypatch, tmp_path):
-    monkeypatch.setattr(hessian_study, "DEPTH", 8)
+    monkeypatch.setattr(hessian_study, "RECIPE", SMALL)
     monkeypatch.setattr(hessian_study, "RECORDED", str(tmp_path / "record"))
     return tmp_path
 
@@ -247,15 +242,15 @@ def never(*_, **__):
 
 
 def test_a_network_is_trained_once_and_read_the_next_time(study, monkeypatch):
-    data, batches = task(), fixed_batches(140, 128, seed=2)
+    data, batches, recipe = task(), fixed_batches(140, 128, seed=2), replace(SMALL, seed=2)
     found = network(data, 2, 3, study)
     assert {path.name for path in study.iterdir()} == {"network-2-2.pt", "network-2-3.pt"}
     monkeypatch.setattr(hessian_study, "train_and_save", never)
-    state = start(STUDY, 8, 0.01, seed=2)
+    state = start(recipe, data)
     for epoch in (1, 2, 3):
         assert same(network(data, 2, epoch, study), state.model)
         assert same(found, state.model) == (epoch == 3)
-        train_until(state, data, batches, STUDY, epoch, seed=2)
+        train_until(state, data, batches, recipe, epoch)
 
 
 @pytest.mark.parametrize("point", [Point(0, 1, num_batches=1), Point(1, 2, "eval", 64, 2)])
@@ -285,6 +280,6 @@ def test_the_study_records_its_table_its_network_and_its_data(study, monkeypatch
     table = pd.read_csv(study / "record" / "batch_norms.csv")
     assert table.batch_size.tolist() == [64, 32, 32]
     assert same(recorded_network(5), network(task(), 0, 5, study / "work"))
-    assert same(recorded_network(1), start(STUDY, 8, 0.01, seed=0).model)
+    assert same(recorded_network(1), start(SMALL, task()).model)
     facts = json.loads((study / "record" / "provenance.json").read_text())
     assert (facts["data_source"], facts["pixel_sha256"]) == ("CIFAR-10", "abc")

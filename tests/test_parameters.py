@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from liprune_utils.cifar import CifarParameters
 from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.parameters import InputError, Parameters
 from liprune_utils.records import VerdictParameters
-from liprune_utils.training import CifarParameters
 
 NAN = math.nan
 LINEAR = {
@@ -23,7 +23,7 @@ CIFAR = {
     "results_dir": "reruns/x", "depths": [14], "keep_fractions": [0.2, 0.5], "prune_epochs": [1],
     "learning_rates": [0.01], "decay_epochs": [], "num_epochs": 3, "num_images": 1536,
     "num_test_images": 500, "batch_size": 128, "momentum": 0.9, "weight_decay": 1e-4,
-    "num_seeds": 2, "tolerance": 0.05,
+    "augment": True, "precision": "float32", "num_seeds": 2, "tolerance": 0.05,
 }  # fmt: skip
 
 
@@ -115,7 +115,8 @@ BAD = {
         "depths": [[], [15], [2]], "keep_fractions": [[], [0.5, 0], [1.5], [NAN]],
         "prune_epochs": [[], [0], [4]], "num_epochs": [0], "learning_rates": [[], [-0.1], [NAN]],
         "batch_size": [1, 1537], "num_images": [0, 50_001], "num_test_images": [0, 10_001],
-        "momentum": [1, NAN], "weight_decay": [-1e-4, NAN, math.inf], "num_seeds": [1],
+        "momentum": [1, NAN], "weight_decay": [-1e-4, NAN, math.inf], "augment": [1],
+        "precision": ["float16"], "decay_epochs": [[80, 0]], "num_seeds": [1],
         "tolerance": [0, 1, NAN],
     }),
     VerdictParameters: ({"results_dir": "x", "records_dir": "y"}, {"records_dir": ["no/folder"]}),

@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from liprune_utils.images import fixed_batches
 from liprune_utils.pruning import keep_highest
 from liprune_utils.records import PROJECT
-from liprune_utils.training import fixed_batches
 
 PAGE = PROJECT / "book" / "errata.md"
 TEXT = PAGE.read_text()

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from liprune_utils.acceleration import AccelerationParameters
+from liprune_utils.cifar import CifarParameters
 from liprune_utils.hessian_runs import HessianParameters
 from liprune_utils.importance_sampling import ImportanceParameters
 from liprune_utils.linear_model import LinearModelParameters
@@ -19,7 +20,6 @@ from liprune_utils.liprune import LipruneParameters
 from liprune_utils.records import PROJECT, VerdictParameters
 from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
-from liprune_utils.training import CifarParameters
 
 BIN = Path(sys.executable).parent
 PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
