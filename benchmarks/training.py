@@ -1,11 +1,12 @@
 """Training throughput: this library against common public code, turn by turn in one process.
 
-    .venv/bin/python benchmarks/training.py                # about 10 minutes on two cores
+    .venv/bin/python benchmarks/training.py                # about 15 minutes on two cores
 
 An epoch is training with pad-4 crop and flip, and the test error at its end. *Common* is what
 public CIFAR-10 code does: PIL images through torchvision's transforms in a ``DataLoader`` with two
-workers, NCHW tensors, float32. Both train the same ResNet with the same SGD. Prints training images
-a second, the ratios turn by turn, and what an epoch costs when fewer batches are kept; writes
+workers, NCHW tensors, float32. This library: float32, bfloat16, and bfloat16 with ``torch.compile``
+(which needs a C++ compiler). All train the same ResNet with the same SGD. Prints training images a
+second, how many times common code's, and what an epoch costs when fewer batches are kept; writes
 ``benchmark.csv`` and its provenance to ``book/results/08_cifar10/``.
 """
 
@@ -24,6 +25,7 @@ from torchvision import transforms
 from tqdm import tqdm
 
 from liprune_utils import data, records
+from liprune_utils.cifar_results import throughput
 from liprune_utils.images import fixed_batches, make_task
 from liprune_utils.recipes import Recipe
 from liprune_utils.training import initial_network, start, train_until
@@ -86,12 +88,16 @@ def common_error(model: nn.Module, loader: DataLoader) -> float:
     return 100 * wrong / count
 
 
-def our_epoch(dataset: data.Dataset, recipe: Recipe, kept: float = 1.0) -> Callable[[], None]:
+def our_epoch(
+    dataset: data.Dataset, recipe: Recipe, kept: float = 1.0, *, compiled: bool = False
+) -> Callable[[], None]:
     """Return an epoch of this library on the first so many of its batches."""
     task = make_task(dataset, recipe.num_images, recipe.num_test_images)
     batches = fixed_batches(recipe.num_images, recipe.batch_size, recipe.seed)
     batches = batches[: round(kept * len(batches))]
     state = start(recipe, task)
+    if compiled:
+        state.compile()
 
     def epoch() -> None:
         train_until(state, task, batches, recipe, state.epoch)
@@ -126,6 +132,7 @@ def race(dataset: data.Dataset, depth: int, options: argparse.Namespace) -> pd.D
         ("common", 1.0): common_epoch(dataset, recipe),
         ("float32", 1.0): our_epoch(dataset, recipe),
         ("bfloat16", 1.0): our_epoch(dataset, mixed),
+        ("compiled", 1.0): our_epoch(dataset, mixed, compiled=True),
         **{("bfloat16", kept): our_epoch(dataset, mixed, kept) for kept in KEPT},
     }
     rows = []
@@ -141,12 +148,8 @@ def race(dataset: data.Dataset, depth: int, options: argparse.Namespace) -> pd.D
 
 
 def report(table: pd.DataFrame) -> None:
-    """Print throughput, ratios and the cost of an epoch by what is kept."""
-    whole = table[table.keep_fraction == 1]
-    rates = whole.pivot_table(index=["depth", "turn"], columns="method", values="images_per_second")
-    print("training images a second, median:", rates.groupby("depth").median().round(), sep="\n")
-    ratios = rates[["float32", "bfloat16"]].div(rates.common, axis=0)
-    print("times common code, by turn:", ratios.round(2), sep="\n")
+    """Print throughput, its ratio to common code, and the cost of an epoch by what is kept."""
+    print(throughput(table).round(2).to_string(index=False))
     kept = table[table.method == "bfloat16"].groupby(["depth", "keep_fraction"]).seconds.median()
     print("seconds an epoch by fraction kept:", kept.unstack().round(2), sep="\n")
 

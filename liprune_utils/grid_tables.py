@@ -69,7 +69,7 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
     write_table(folder, f"{grid.name}_curves", pd.concat(curves, ignore_index=True))
     write_table(folder, f"{grid.name}_runs", table)
     shared = {k: v for k, v in asdict(grid.points[0]).items() if k not in grid.columns()}
-    facts = {name: _common(records, name) for name in ("device", "threads")} | {
+    facts = {name: _common(records, name) for name in ("device", "threads", "compiled")} | {
         "command": command, "data_source": lab.dataset.source, "pixel_sha256": lab.dataset.sha256,
         "num_runs": len(table), "seconds": round(table.seconds.sum(), 1),
         "peak_memory_mib": int(table.peak_memory_mib.max()),

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -53,16 +54,27 @@ class SaveOnClose(WorkerPlugin):
         runs.ask_to_stop()
 
 
-def laboratory(root: str) -> Laboratory:
-    """Return this process's data, device and folders; a worker has a GPU of its own if it can.
+@dataclass(frozen=True)
+class Workplace:
+    """How workers do runs.
 
-    Args:
+    Attributes:
         root: Folder of run folders.
-
-    Returns:
-        The laboratory.
+        threads: Threads for a run's arithmetic.
+        compiled: As in `liprune_utils.experiment.Laboratory`.
     """
-    return Laboratory(_dataset(), Path(root), _device())
+
+    root: str
+    threads: int = 1
+    compiled: bool = False
+
+    def laboratory(self) -> Laboratory:
+        """Return this process's data, device and folders; a worker has a GPU of its own if it can.
+
+        Returns:
+            The laboratory.
+        """
+        return Laboratory(_dataset(), Path(self.root), _device(), self.compiled)
 
 
 # Read and checked once in each process.
@@ -80,38 +92,36 @@ def _device() -> str:
     return f"cuda:{number % count}" if count else "cpu"
 
 
-def run_in_worker(point: Point, root: str, threads: int, _before: object = None) -> str:
+def run_in_worker(point: Point, place: Workplace, _before: object = None) -> str:
     """Do one run on a worker.
 
     Args:
         point: The run.
-        root: Folder of run folders.
-        threads: Threads for the run's arithmetic.
+        place: How to do it.
         _before: The run before the pruning, done.
 
     Returns:
         The run's folder.
     """
     runs.leave_if_asked()
-    torch.set_num_threads(threads)
-    return str(run_point(point, laboratory(root), wait=True))
+    torch.set_num_threads(place.threads)
+    return str(run_point(point, place.laboratory(), wait=True))
 
 
-def sweep(points: list[Point], client: Client, root: str, threads: int) -> dict[Point, str]:
+def sweep(points: list[Point], client: Client, place: Workplace) -> dict[Point, str]:
     """Do all points that are not done; a failure does not stop the rest.
 
     Args:
         points: The points to do.
         client: The cluster.
-        root: Folder of run folders.
-        threads: Threads of each run.
+        place: How its workers do them.
 
     Returns:
         What went wrong, for each point that failed; nothing for those that were asked to stop.
     """
     client.run(runs.withdraw_stop, on_error="ignore")
     client.register_plugin(SaveOnClose(), name="save-on-close")
-    futures, failures = _submit(client, points, root, threads), {}
+    futures, failures = _submit(client, points, place), {}
     with tqdm(total=len(points), desc="Sweep", unit=" runs") as bar:
         for future in _finished(client, futures):
             error = future.exception()
@@ -125,9 +135,9 @@ def sweep(points: list[Point], client: Client, root: str, threads: int) -> dict[
 
 
 # Each point after the run before its pruning.
-def _submit(client: Client, points: list[Point], root: str, threads: int) -> dict[Future, Point]:
+def _submit(client: Client, points: list[Point], place: Workplace) -> dict[Future, Point]:
     def send(point: Point, before: Future | None = None, priority: int = 0) -> Future:
-        work = run_in_worker, point, root, threads, before
+        work = run_in_worker, point, place, before
         return client.submit(*work, pure=False, priority=priority)
 
     needed = dict.fromkeys(point.before_pruning() for point in points if point.prune_epoch > 1)
@@ -184,15 +194,16 @@ def _num_workers(options: argparse.Namespace) -> int:
     return options.workers or torch.cuda.device_count() or CPU_COUNT
 
 
-def _num_threads(options: argparse.Namespace) -> int:
-    return max(1, CPU_COUNT // _num_workers(options))
+def _workplace(options: argparse.Namespace) -> Workplace:
+    threads = max(1, CPU_COUNT // _num_workers(options))
+    return Workplace(str(PROJECT / options.runs), threads, options.compile)
 
 
 # The exit status of doing points that are not done.
 def _run(waiting: list[Point], lab: Laboratory, options: argparse.Namespace) -> int:
     with runs.stopping_at_signals():
         with _connected(options) as client:
-            failures = sweep(waiting, client, str(lab.root), _num_threads(options))
+            failures = sweep(waiting, client, _workplace(options))
         stopped = runs.stop_requested.is_set()
     for point in waiting:
         if not stopped and point not in failures and progress(point, lab) != "done":
@@ -221,6 +232,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, help="runs side by side (default: a core or GPU each)"
     )
+    parser.add_argument("--compile", action="store_true", help="with torch.compile (C++ compiler)")
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
     parser.add_argument("--status", action="store_true", help="say how far it is, and leave")
     parser.add_argument("--dry-run", action="store_true", help="estimate the time, and leave")
@@ -250,13 +262,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    grid, lab = read_grid(options.grid), laboratory(str(PROJECT / options.runs))
+    grid, place = read_grid(options.grid), _workplace(options)
+    lab = place.laboratory()
     waiting = [point for point in grid.points if progress(point, lab) != "done"]
     if options.status:
         show_status(grid.points, lab)
         return 0
     if options.dry_run:
-        torch.set_num_threads(_num_threads(options))
+        torch.set_num_threads(place.threads)
         hours = estimate_hours(waiting, lab, _num_workers(options))
         print(f"{len(waiting)} of {len(grid.points)} runs to do, about {hours:.1f} hours.")
         return 0

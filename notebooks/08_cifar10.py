@@ -58,6 +58,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 import torch
 from IPython.display import HTML
 from myst_nb import glue
@@ -66,7 +67,13 @@ from torch.nn import functional
 
 from liprune_utils import data, figures, records, tables
 from liprune_utils.cifar import run_points, score_tables
-from liprune_utils.cifar_results import acceleration_claim, control_difference, method_difference
+from liprune_utils.cifar_results import (
+    acceleration_claim,
+    control_difference,
+    method_difference,
+    precision_difference,
+    throughput,
+)
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
 from liprune_utils.experiment import Laboratory
 from liprune_utils.images import fixed_batches
@@ -160,7 +167,31 @@ print(
 )
 
 # %% [markdown]
-# {download}`Test errors <../results/08_cifar10/curves.csv>`, {download}`scores of all batches <../results/08_cifar10/scores.csv>`.
+# ## The machinery
+#
+# A training run is one point of a grid, in a folder of its own, resumed wherever it was left (`book/rerun` has the commands). Mixed precision makes it faster. Does it
+# change the outcome? Pairs of runs that differ in nothing else, recorded:
+
+# %%
+recorded = records.PROJECT / "book" / "results" / "08_cifar10"
+precision_gaps = precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
+records.write_table(folder, "precision", precision_gaps)
+precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:])
+
+# %%
+speed = throughput(pd.read_csv(recorded / "benchmark.csv"))
+records.write_table(folder, "throughput", speed)
+speed.style.hide().format("{:.3g}", subset=["median", "min", "max", "images_per_second"])
+
+# %% [markdown]
+# The second table is the recorded benchmark: training images a second, augmentation and the test error of each epoch included, and how many times those of common public
+# code (`DataLoader`, torchvision's transforms, float32), turn by turn in one process.
+#
+# {download}`Test errors <../results/08_cifar10/curves.csv>`, {download}`scores of all batches <../results/08_cifar10/scores.csv>`,
+# {download}`precision <../results/08_cifar10/precision.csv>`, {download}`throughput <../results/08_cifar10/throughput.csv>`. Recorded: {download}`runs in two precisions
+# <../book/results/08_cifar10/precision_runs.csv>`, {download}`their curves <../book/results/08_cifar10/precision_curves.csv>` and {download}`provenance
+# <../book/results/08_cifar10/precision_provenance.json>`; {download}`the benchmark <../book/results/08_cifar10/benchmark.csv>` and its {download}`provenance
+# <../book/results/08_cifar10/benchmark.json>`.
 #
 # ## What the paper leaves open, and what differs
 #
@@ -170,6 +201,7 @@ print(
 # | augmentation | not stated | pad 4, random crop, random flip; none when scoring |
 # | initialisation | not stated | Kaiming normal {cite:p}`he2015` |
 # | batch norm in the Hessian | not stated | as in training: the batch's own statistics, differentiated through |
+# | precision | not stated | float32; recorded runs may have bfloat16, and say so |
 # | an epoch after pruning | not stated | one pass over the kept batches |
 # | repetitions | one curve a panel | paired seeds, a parameter |
 # | images, epochs | all, 164 | a small share, a few; the paper's in the profile `paper` |

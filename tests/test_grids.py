@@ -31,6 +31,7 @@ def read(folder: Path, **changes: object) -> Grid:
 def test_a_grid_has_what_its_file_says(tmp_path):
     assert read(tmp_path) == Grid("reruns/toy", "toy", (TOY,))
     assert read_grid(str(tmp_path / "toy.yml")) == read(tmp_path)
+    assert read(tmp_path, common={}).points == (Point(),)
 
 
 def test_a_block_is_crossed_the_last_field_fastest():

@@ -60,7 +60,7 @@ class Toy:
 
     @cached_property
     def lab(self) -> Laboratory:
-        return sweep.laboratory(str(self.root))
+        return sweep.Workplace(str(self.root)).laboratory()
 
     def main(self, *options: str) -> int:
         return sweep.main([*self.words, *options])

@@ -48,7 +48,9 @@ def test_the_pace_is_that_of_the_steps_after_two(lab, one_thread, monkeypatch):
     assert found == pytest.approx(0.5 / 20)
 
 
-@pytest.mark.parametrize(("num_images", "batch_size"), [(1000, 200), (150, 60), (2, 2), (300, 300)])
+@pytest.mark.parametrize(
+    ("num_images", "batch_size"), [(1000, 200), (150, 60), (2, 2), (20_000, 10_000)]
+)
 def test_the_pace_is_found_where_few_batches_are(lab, one_thread, num_images, batch_size):
     point = Point(**BASE | {"num_images": num_images, "batch_size": batch_size})
     assert 0 < seconds_per_image(point, lab) < 10
