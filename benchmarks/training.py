@@ -1,12 +1,11 @@
 """Training throughput: this library against common public code, turn by turn in one process.
 
-    .venv/bin/python benchmarks/training.py                # about 15 minutes on two cores
+    .venv/bin/python benchmarks/training.py                # about 8 minutes on two cores
 
 An epoch is training with pad-4 crop and flip, and the test error at its end. *Common* is what
 public CIFAR-10 code does: PIL images through torchvision's transforms in a ``DataLoader`` with two
-workers, NCHW tensors, float32. This library: float32, bfloat16, and bfloat16 with ``torch.compile``
-(which needs a C++ compiler). All train the same ResNet with the same SGD. Prints training images a
-second, how many times common code's, and what an epoch costs when fewer batches are kept; writes
+workers, NCHW tensors, float32. All train the same ResNet with the same SGD. Prints training images
+a second, how many times common code's, and what an epoch costs when fewer batches are kept; writes
 ``benchmark.csv`` and its provenance to ``book/results/08_cifar10/``.
 """
 
@@ -88,16 +87,12 @@ def common_error(model: nn.Module, loader: DataLoader) -> float:
     return 100 * wrong / count
 
 
-def our_epoch(
-    dataset: data.Dataset, recipe: Recipe, kept: float = 1.0, *, compiled: bool = False
-) -> Callable[[], None]:
+def our_epoch(dataset: data.Dataset, recipe: Recipe, kept: float = 1.0) -> Callable[[], None]:
     """Return an epoch of this library on the first so many of its batches."""
     task = make_task(dataset, recipe.num_images, recipe.num_test_images)
     batches = fixed_batches(recipe.num_images, recipe.batch_size, recipe.seed)
     batches = batches[: round(kept * len(batches))]
     state = start(recipe, task)
-    if compiled:
-        state.compile()
 
     def epoch() -> None:
         train_until(state, task, batches, recipe, state.epoch)
@@ -132,7 +127,6 @@ def race(dataset: data.Dataset, depth: int, options: argparse.Namespace) -> pd.D
         ("common", 1.0): common_epoch(dataset, recipe),
         ("float32", 1.0): our_epoch(dataset, recipe),
         ("bfloat16", 1.0): our_epoch(dataset, mixed),
-        ("compiled", 1.0): our_epoch(dataset, mixed, compiled=True),
         **{("bfloat16", kept): our_epoch(dataset, mixed, kept) for kept in KEPT},
     }
     rows = []

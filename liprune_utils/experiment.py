@@ -31,14 +31,11 @@ class Laboratory:
         dataset: The data.
         root: Folder of run folders and scores.
         device: "cpu" or "cuda".
-        compiled: Whether ``torch.compile`` speeds up training; needs a C++ compiler, and half a
-            minute at the start of the first run.
     """
 
     dataset: Dataset
     root: Path
     device: str = "cpu"
-    compiled: bool = False
 
     def settings(self, point: Point) -> dict[str, object]:
         """Say everything that decides a run's result.
@@ -103,12 +100,10 @@ def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Pa
             kept = kept_batches(point, scores, len(task.labels))
             if saved := run.restore():
                 state.load_dict(saved)
-            if laboratory.compiled:
-                state.compile()
             train_on(run, state, task, kept, point)
             tables = {"curve": curve(point, state, len(kept)), "kept": kept_table(kept)}
-            facts = {"device": laboratory.device, "compiled": laboratory.compiled}
-            run.finish(tables, threads=torch.get_num_threads(), **facts)
+            threads = torch.get_num_threads()
+            run.finish(tables, device=laboratory.device, threads=threads)
         return run.folder
 
 

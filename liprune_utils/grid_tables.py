@@ -26,9 +26,23 @@ def progress(point: Point, lab: Laboratory) -> str:
     folder = lab.folder(point)
     if (folder / "done.json").exists():
         return "done"
-    found = sorted(folder.glob("checkpoint-*.pt"))
-    epoch = int(found[-1].name.split("-")[1]) if found else 0
-    return f"epoch {min(epoch, point.num_epochs)} of {point.num_epochs}" if found else "not begun"
+    if not list(folder.glob("checkpoint-*.pt")):
+        return "not begun"
+    return f"epoch {min(epochs_done(point, lab) + 1, point.num_epochs)} of {point.num_epochs}"
+
+
+def epochs_done(point: Point, lab: Laboratory) -> int:
+    """Count the epochs that a run had finished at its latest checkpoint.
+
+    Args:
+        point: The run.
+        lab: Where it lies.
+
+    Returns:
+        From 0 to ``num_epochs``.
+    """
+    names = [path.name for path in lab.folder(point).glob("checkpoint-*.pt")]
+    return max((int(name.split("-")[1]) - 1 for name in names), default=0)
 
 
 def show_status(points: Sequence[Point], lab: Laboratory) -> None:
@@ -69,7 +83,7 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
     write_table(folder, f"{grid.name}_curves", pd.concat(curves, ignore_index=True))
     write_table(folder, f"{grid.name}_runs", table)
     shared = {k: v for k, v in asdict(grid.points[0]).items() if k not in grid.columns()}
-    facts = {name: _common(records, name) for name in ("device", "threads", "compiled")} | {
+    facts = {name: _common(records, name) for name in ("device", "threads")} | {
         "command": command, "data_source": lab.dataset.source, "pixel_sha256": lab.dataset.sha256,
         "num_runs": len(table), "seconds": round(table.seconds.sum(), 1),
         "peak_memory_mib": int(table.peak_memory_mib.max()),

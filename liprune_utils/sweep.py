@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from liprune_utils import data, runs
 from liprune_utils.experiment import Laboratory, run_point
-from liprune_utils.grid_tables import collect, progress, show_status
+from liprune_utils.grid_tables import collect, epochs_done, progress, show_status
 from liprune_utils.grids import read_grid
 from liprune_utils.parameters import InputError
 from liprune_utils.points import Point
@@ -61,12 +61,10 @@ class Workplace:
     Attributes:
         root: Folder of run folders.
         threads: Threads for a run's arithmetic.
-        compiled: As in `liprune_utils.experiment.Laboratory`.
     """
 
     root: str
     threads: int = 1
-    compiled: bool = False
 
     def laboratory(self) -> Laboratory:
         """Return this process's data, device and folders; a worker has a GPU of its own if it can.
@@ -74,7 +72,7 @@ class Workplace:
         Returns:
             The laboratory.
         """
-        return Laboratory(_dataset(), Path(self.root), _device(), self.compiled)
+        return Laboratory(_dataset(), Path(self.root), _device())
 
 
 # Read and checked once in each process.
@@ -121,17 +119,18 @@ def sweep(points: list[Point], client: Client, place: Workplace) -> dict[Point, 
     """
     client.run(runs.withdraw_stop, on_error="ignore")
     client.register_plugin(SaveOnClose(), name="save-on-close")
-    futures, failures = _submit(client, points, place), {}
-    with tqdm(total=len(points), desc="Sweep", unit=" runs") as bar:
-        for future in _finished(client, futures):
-            error = future.exception()
-            if isinstance(error, runs.Stopped) and runs.stop_requested.is_set():
-                continue
-            if error:
-                failures[futures[future]] = f"{type(error).__name__}: {error}"
-                bar.set_postfix(failed=len(failures))
-            bar.update()
+    lab, failures = place.laboratory(), {}
+    known, total = _epochs_done(points, lab), sum(point.num_epochs for point in points)
+    with tqdm(total=total, initial=known, desc="Sweep", unit=" epochs") as bar:
+        for errors in _finished(client, _submit(client, points, place)):
+            failures |= {point: f"{type(e).__name__}: {e}" for point, e in errors.items()}
+            bar.set_postfix({"failed": len(failures)} if failures else {}, refresh=False)
+            bar.update(_epochs_done(points, lab) - bar.n)
     return failures
+
+
+def _epochs_done(points: list[Point], lab: Laboratory) -> int:
+    return sum(epochs_done(point, lab) for point in points)
 
 
 # Each point after the run before its pruning.
@@ -145,8 +144,9 @@ def _submit(client: Client, points: list[Point], place: Workplace) -> dict[Futur
     return {send(point, before.get(point.before_pruning())): point for point in points}
 
 
-# Each future once it has finished; after a request to stop, those that leave within two minutes.
-def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[Future]:
+# At each look, what went wrong with points that have ended since. Asked to stop, which is no error,
+# it looks until all have left or two minutes have passed.
+def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[dict[Point, BaseException]]:
     pending, deadline = set(futures), float("inf")
     while pending and time.monotonic() < deadline:
         if runs.stop_requested.is_set():  # said again each time, to workers that have just begun
@@ -155,10 +155,16 @@ def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[Future]:
         try:
             done, pending = wait(pending, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
         except TimeoutError:
-            continue
+            done = set()
         except CancelledError:
             raise runs.RunError("The scheduler is lost; the same command goes on.") from None
-        yield from done
+        found = {futures[future]: future.exception() for future in done}
+        yield {point: error for point, error in found.items() if _is_failure(error)}
+
+
+def _is_failure(error: BaseException | None) -> bool:
+    asked = isinstance(error, runs.Stopped) and runs.stop_requested.is_set()
+    return error is not None and not asked
 
 
 # A client of the cluster that the options name, or of one on this machine.
@@ -196,7 +202,7 @@ def _num_workers(options: argparse.Namespace) -> int:
 
 def _workplace(options: argparse.Namespace) -> Workplace:
     threads = max(1, CPU_COUNT // _num_workers(options))
-    return Workplace(str(PROJECT / options.runs), threads, options.compile)
+    return Workplace(str(PROJECT / options.runs), threads)
 
 
 # The exit status of doing points that are not done.
@@ -232,7 +238,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, help="runs side by side (default: a core or GPU each)"
     )
-    parser.add_argument("--compile", action="store_true", help="with torch.compile (C++ compiler)")
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
     parser.add_argument("--status", action="store_true", help="say how far it is, and leave")
     parser.add_argument("--dry-run", action="store_true", help="estimate the time, and leave")

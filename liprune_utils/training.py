@@ -4,7 +4,7 @@ Every choice is a field of `Recipe`; every stream of randomness depends on the s
 the epoch alone. A `State` and its recipe therefore determine all that follows, bit for bit on CPUs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,7 +33,6 @@ class State:
         test_errors: Of the finished epochs, in per cent.
         train_losses: Mean loss during each finished epoch, augmented, in train mode.
         history: ``correct`` at the end of each finished epoch, as packed bits.
-        forward: What computes the logits: the model, or the model compiled.
     """
 
     model: nn.Module
@@ -44,10 +43,6 @@ class State:
     test_errors: list[float] = field(default_factory=list)
     train_losses: list[float] = field(default_factory=list)
     history: list[Tensor] = field(default_factory=list)
-    forward: Callable[[Tensor], Tensor] | None = None
-
-    def __post_init__(self) -> None:
-        self.forward = self.forward or self.model
 
     @property
     def epoch(self) -> int:
@@ -61,8 +56,7 @@ class State:
             Tensors, numbers and lists by name.
         """
         held = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        apart = {*held, "forward"}
-        return held | {name: value for name, value in vars(self).items() if name not in apart}
+        return held | {name: value for name, value in vars(self).items() if name not in held}
 
     def load_dict(self, saved: dict[str, object]) -> None:
         """Become a state that was saved.
@@ -77,10 +71,6 @@ class State:
                 getattr(self, name).copy_(value)
             else:
                 setattr(self, name, value)
-
-    def compile(self) -> None:
-        """Let ``torch.compile`` fuse what it can; the model itself stays as it is, for scores."""
-        self.forward = torch.compile(self.model, dynamic=False)
 
     def correct_history(self) -> np.ndarray:
         """Unpack which images were right at the end of each finished epoch.
@@ -195,7 +185,7 @@ def take_step(
     """
     labels = task.labels[indices]
     with autocast(task.images.device, precision):
-        logits = state.forward(shifted(task.images[indices], shifts))
+        logits = state.model(shifted(task.images[indices], shifts))
         loss = functional.cross_entropy(logits, labels)
     state.optimizer.zero_grad()
     loss.backward()
@@ -215,8 +205,7 @@ def finish_epoch(state: State, task: Task, num_images: int, precision: str = "fl
         precision: As in `Recipe`.
     """
     with autocast(task.images.device, precision):
-        state.model.eval()
-        state.test_errors.append(test_error(state.forward, task))
+        state.test_errors.append(test_error(state.model, task))
     state.train_losses.append(state.loss_sum.item() / num_images)
     state.history.append(torch.from_numpy(np.packbits(state.correct.cpu().numpy())))
     state.loss_sum.zero_()
@@ -238,17 +227,18 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @torch.no_grad()
-def test_error(forward: Callable[[Tensor], Tensor], task: Task) -> float:
+def test_error(model: nn.Module, task: Task) -> float:
     """Measure the share of test images that are misclassified.
 
     Args:
-        forward: Computes logits; a network in eval mode.
+        model: The network; put into eval mode.
         task: The data.
 
     Returns:
         Per cent, from 0 to 100.
     """
-    guesses = [forward(part).argmax(dim=1) for part in task.test_images.split(EVALUATION_BATCH)]
+    model.eval()
+    guesses = [model(part).argmax(dim=1) for part in task.test_images.split(EVALUATION_BATCH)]
     return 100 * (torch.cat(guesses) != task.test_labels).sum().item() / len(task.test_labels)
 
 

@@ -47,8 +47,6 @@ def seconds_per_image(point: Point, lab: Laboratory) -> float:
     few = replace(point, num_images=num_batches * size, num_test_images=1)
     task, times = lab.task(few), []
     state, batches = start(few, task), fixed_batches(len(task.labels), size, few.seed)
-    if lab.compiled:
-        state.compile()
     for _ in islice(steps(state, task, batches, few, TIMED_STEPS), TIMED_STEPS):
         state.loss_sum.item()  # waits for a GPU
         times.append(time.perf_counter())

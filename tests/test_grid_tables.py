@@ -12,7 +12,7 @@ import pytest
 from liprune_utils import runs
 from liprune_utils.data import Dataset
 from liprune_utils.experiment import Laboratory, run_point
-from liprune_utils.grid_tables import collect, progress, show_status
+from liprune_utils.grid_tables import collect, epochs_done, progress, show_status
 from liprune_utils.grids import IDENTITY, Grid
 from liprune_utils.points import Point
 from liprune_utils.runs import open_run
@@ -84,6 +84,7 @@ def test_progress_is_that_of_the_latest_checkpoint(tmp_path):
         for position in [(9, 3), (1000, 2), (1000, 10)]:
             run.save(position, {})
             assert progress(point, lab) == f"epoch {position[0]} of 1200"
+            assert epochs_done(point, lab) == position[0] - 1
 
 
 def test_status_lists_every_run_and_counts_the_done(lab, capsys):
@@ -95,6 +96,7 @@ def test_status_lists_every_run_and_counts_the_done(lab, capsys):
         "3 of 4 runs are done.",
     ]
     assert not lab.folder(other).exists()
+    assert [epochs_done(point, lab) for point in (other, *POINTS)] == [0, 2, 2, 3]
 
 
 def test_tables_repeat_the_runs_own_files(lab, grid):

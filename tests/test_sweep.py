@@ -217,6 +217,16 @@ def test_a_run_that_its_worker_left_elsewhere_is_a_failure(toy, cluster, capsys,
     assert not list(toy.tables.iterdir())
 
 
+def test_a_worker_that_is_asked_to_stop_begins_nothing(toy):
+    runs.ask_to_stop()
+    try:
+        with pytest.raises(runs.Stopped):
+            sweep.run_in_worker(toy.grid.points[0], sweep.Workplace(str(toy.root)))
+    finally:
+        runs.withdraw_stop()
+    assert not toy.root.exists()
+
+
 # To all processes, as a terminal does, or to the sweep's own alone, as a batch system may.
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["ctrl-c", "sigterm"])
