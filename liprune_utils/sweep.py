@@ -124,8 +124,10 @@ def sweep(points: list[Point], client: Client, place: Workplace) -> dict[Point, 
     with tqdm(total=total, initial=known, desc="Sweep", unit=" epochs") as bar:
         for errors in _finished(client, _submit(client, points, place)):
             failures |= {point: f"{type(e).__name__}: {e}" for point, e in errors.items()}
-            bar.set_postfix({"failed": len(failures)} if failures else {}, refresh=False)
-            bar.update(_epochs_done(points, lab) - bar.n)
+            if errors:
+                bar.set_postfix(failed=len(failures))
+            if num_new := _epochs_done(points, lab) - bar.n:
+                bar.update(num_new)
     return failures
 
 
