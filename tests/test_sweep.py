@@ -20,6 +20,7 @@ from dask.distributed import LocalCluster
 
 from liprune_utils import runs, sweep
 from liprune_utils.experiment import Laboratory
+from liprune_utils.grid_tables import epochs_done, progress
 from liprune_utils.grids import Grid, read_grid
 from liprune_utils.records import PROJECT
 
@@ -85,7 +86,11 @@ class Toy:
 
     def finish(self, process: subprocess.Popen) -> tuple[int, str, list[str]]:
         """Exit status, output, and the lines of the error stream that are not the bar."""
-        output, errors = process.communicate(timeout=PATIENCE)
+        try:
+            output, errors = process.communicate(timeout=PATIENCE)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
         return process.returncode, output, beside_the_bar(errors)
 
     def results(self) -> pd.DataFrame:
@@ -104,9 +109,9 @@ def tree(folder: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """A cluster in this process, which needs no time to start; its address."""
-    options = {"processes": False, "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
-    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as workers:
+    """The address of a cluster in this process, where it starts at once, with Dask's usual port."""
+    options = {"processes": False, "protocol": "tcp://", "threads_per_worker": 1}
+    with LocalCluster(n_workers=2, **options) as workers:
         yield workers.scheduler_address
     runs.withdraw_stop()  # its workers' last words, in this process
 
@@ -190,7 +195,9 @@ def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsy
         folder.mkdir(parents=True)
         (folder / "run.json").write_text('{"depth": 20}')
     assert toy.main("--scheduler", cluster) == 1
-    found = beside_the_bar(capsys.readouterr().err)
+    errors = capsys.readouterr().err
+    assert "failed=2]" in errors
+    found = beside_the_bar(errors)
     failed = [toy.lab.folder(points[1]), toy.lab.folder(points[2])]
     for line, folder, cause in zip(sorted(found), failed, blocked, strict=True):
         words = (
@@ -230,7 +237,7 @@ def test_a_worker_that_is_asked_to_stop_begins_nothing(toy):
 # To all processes, as a terminal does, or to the sweep's own alone, as a batch system may.
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["ctrl-c", "sigterm"])
-def test_a_stopped_sweep_goes_on_to_the_same_table(toy, whole, cluster, by):
+def test_a_stopped_sweep_goes_on_to_the_same_table(toy, whole, cluster, capsys, by):
     process = toy.start(*([] if by == "ctrl-c" else ["--scheduler", cluster]))
     toy.is_midway()
     if by == "ctrl-c":
@@ -242,7 +249,12 @@ def test_a_stopped_sweep_goes_on_to_the_same_table(toy, whole, cluster, by):
     assert time.monotonic() - began < 30  # some seconds, on a busy machine too
     assert toy.saved_amid_an_epoch()
     assert not list(toy.tables.iterdir())
+    waiting = [point for point in toy.grid.points if progress(point, toy.lab) != "done"]
+    known = sum(epochs_done(point, toy.lab) for point in waiting)
+    total = sum(point.num_epochs for point in waiting)
     assert toy.main("--scheduler", cluster) == 0
+    counts = re.findall(r"(\d+)/(\d+) \[", capsys.readouterr().err)
+    assert (counts[0], counts[-1]) == ((f"{known}", f"{total}"), (f"{total}", f"{total}"))
     pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
 
 
@@ -251,16 +263,16 @@ def test_a_killed_worker_is_replaced(toy, whole, capfd, monkeypatch):
     def kill() -> None:
         toy.is_midway()
         children = psutil.Process().children()
-        worker = next(child for child in children if "spawn_main" in str(child.cmdline()))
-        worker.kill()
-        killed.append(worker)
+        killed.extend(child for child in children if "spawn_main" in str(child.cmdline()))
+        for worker in killed:
+            worker.kill()
 
     killed, killer = [], threading.Thread(target=kill)
     killer.start()
     monkeypatch.setattr(sweep, "CPU_COUNT", sweep.CPU_COUNT // 2)  # threads as with two workers
     assert toy.main("--workers", "1") == 0
     killer.join()
-    assert len(killed) == 1
+    assert len(killed) == 1  # as many as were asked for
     assert beside_the_bar(capfd.readouterr().err) == []
     pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
 
