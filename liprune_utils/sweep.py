@@ -8,27 +8,21 @@ a run and epoch), ``NAME_runs.csv`` (a row a run) and ``NAME_provenance.json``.
 """
 
 import argparse
-import logging
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import resource_tracker
 from pathlib import Path
 
-import dask.config
 import torch
-from dask.distributed import Client, Future, LocalCluster, get_worker, wait
+from dask.distributed import Client, Future, get_worker, wait
 from dask.system import CPU_COUNT
-from distributed.diagnostics.plugin import WorkerPlugin
-from distributed.utils import silence_logging_cmgr
 from tqdm import tqdm
 
 from liprune_utils import data, runs
+from liprune_utils.clusters import SaveOnClose, connected
 from liprune_utils.experiment import Laboratory, run_point
 from liprune_utils.grid_tables import collect, epochs_done, progress, show_status
 from liprune_utils.grids import read_grid
@@ -38,26 +32,7 @@ from liprune_utils.records import PROJECT, results_folder
 from liprune_utils.workload import estimate_hours
 
 RUNS = "reruns/sweep"
-# Dask has workers give memory back at once; asking for it again took a run two thirds of its time.
-ENVIRONMENT = {
-    "MALLOC_TRIM_THRESHOLD_": 2**33, "MALLOC_MMAP_THRESHOLD_": 2**30, "MALLOC_ARENA_MAX": 1,
-    "OMP_NUM_THREADS": 1,
-}  # fmt: skip
-POLL_SECONDS, GRACE_SECONDS, CONNECT_SECONDS = 1.0, 120.0, 20.0
-
-
-class SaveOnClose(WorkerPlugin):
-    """Lets a worker that is closed save its run first."""
-
-    idempotent = True  # a plugin that takes another's place would end it, and the runs with it
-
-    def teardown(self, worker: object) -> None:
-        """Ask the runs of this process to save and leave.
-
-        Args:
-            worker: The worker.
-        """
-        runs.ask_to_stop()
+POLL_SECONDS, GRACE_SECONDS = 1.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -175,37 +150,6 @@ def _is_failure(error: BaseException | None) -> bool:
     return error is not None and not asked
 
 
-# A client of the cluster that the options name, or of one on this machine.
-@contextmanager
-def _connected(options: argparse.Namespace) -> Iterator[Client]:
-    with ExitStack() as stack:
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # losses are made good or told
-        address = options.scheduler or stack.enter_context(_local_cluster(_num_workers(options)))
-        try:
-            client = Client(address, timeout=CONNECT_SECONDS)
-        except (OSError, ValueError) as error:
-            expected = f"the address of a running scheduler, but: {error}"
-            raise InputError(f"--scheduler is {address!r}; expected {expected}") from None
-        yield stack.enter_context(client)
-
-
-# Ctrl-C, which a terminal sends to all its processes, is for the sweep alone to hear.
-def _local_cluster(number: int) -> LocalCluster:
-    resource_tracker.ensure_running()  # started later, it would unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}):
-            return LocalCluster(
-                n_workers=number, threads_per_worker=1, memory_limit=0,
-                silence_logs=logging.CRITICAL, dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": False},
-            )  # fmt: skip
-    except RuntimeError as error:
-        raise runs.RunError(f"No workers could be started on this machine: {error}") from None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _num_workers(options: argparse.Namespace) -> int:
     return options.workers or torch.cuda.device_count() or CPU_COUNT
 
@@ -218,7 +162,7 @@ def _workplace(options: argparse.Namespace) -> Workplace:
 # The exit status of doing points that are not done.
 def _run(waiting: list[Point], lab: Laboratory, options: argparse.Namespace) -> int:
     with runs.stopping_at_signals():
-        with _connected(options) as client:
+        with connected(options.scheduler, _num_workers(options)) as client:
             failures = sweep(waiting, client, _workplace(options))
         stopped = runs.stop_requested.is_set()
     for point in waiting:

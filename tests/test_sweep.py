@@ -18,7 +18,7 @@ import pytest
 import yaml
 from dask.distributed import LocalCluster
 
-from liprune_utils import runs, sweep
+from liprune_utils import clusters, runs, sweep
 from liprune_utils.experiment import Laboratory
 from liprune_utils.grid_tables import epochs_done, progress
 from liprune_utils.grids import Grid, read_grid
@@ -142,7 +142,7 @@ def test_a_second_start_does_nothing_and_writes_the_same_table(whole, capsys, mo
     for name in TABLES:
         (whole.tables / name).unlink()
     found = tree(whole.root)
-    monkeypatch.setattr(sweep, "LocalCluster", None)  # none is started
+    monkeypatch.setattr(clusters, "LocalCluster", None)  # none is started
     assert whole.main() == 0
     assert capsys.readouterr().out == (
         f"All 4 runs are done; their tables are in {whole.tables}.\n"
@@ -212,15 +212,30 @@ def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsy
     pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
 
 
-def test_a_run_that_its_worker_left_elsewhere_is_a_failure(toy, cluster, capsys, monkeypatch):
-    monkeypatch.setattr(sweep, "run_in_worker", lambda *_: "elsewhere")
+def left_elsewhere(*_: object) -> str:
+    return "elsewhere"
+
+
+def stopped_by_another(*_: object) -> str:
+    raise runs.Stopped("Asked to stop.")
+
+
+@pytest.mark.parametrize(
+    ("run_in_worker", "words"),
+    [
+        (left_elsewhere, "The workers say that it is done; expected it in {root}."),
+        (stopped_by_another, "Stopped: Asked to stop."),
+    ],
+)
+def test_a_run_that_is_not_done_is_a_failure(
+    toy, cluster, capsys, monkeypatch, run_in_worker, words
+):
+    monkeypatch.setattr(sweep, "run_in_worker", run_in_worker)
     assert toy.main("--scheduler", cluster) == 1
-    found = beside_the_bar(capsys.readouterr().err)
-    assert found == [
-        f"failed: {toy.lab.folder(point).name}: The workers say that it is done; expected it in "
-        f"{toy.root}."
-        for point in toy.grid.points
-    ]
+    expected = words.format(root=toy.root)
+    assert sorted(beside_the_bar(capsys.readouterr().err)) == sorted(
+        f"failed: {toy.lab.folder(point).name}: {expected}" for point in toy.grid.points
+    )
     assert not list(toy.tables.iterdir())
 
 
@@ -336,7 +351,7 @@ def test_an_impossible_number_of_workers_is_refused(toy, capsys, number):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "nowhere", "a://b:1"])
 def test_an_unreachable_scheduler_is_refused(toy, capsys, monkeypatch, address):
-    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.5)
     found = refused([*toy.words, "--scheduler", address], capsys)
     expected = f"--scheduler is '{address}'; expected the address of a running scheduler, but: "
     assert found.startswith(expected)
