@@ -141,7 +141,7 @@ class Run:
     def done(self) -> dict[str, object] | None:
         """What `finish` has noted, or None while the run is not done."""
         path = self.folder / "done.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return _read_json(path) if path.exists() else None
 
     def is_due(self) -> bool:
         """Tell whether it is time for a checkpoint.
@@ -250,6 +250,13 @@ def _unpacked(path: Path, content: bytes) -> dict[str, object]:
         ) from None
 
 
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        raise InputError(f"{path} is damaged; expected JSON.") from None
+
+
 @contextmanager
 def open_run(
     root: Path, label: str, settings: Mapping[str, object], *, wait: bool = False
@@ -277,7 +284,7 @@ def open_run(
         run, note = Run(folder, settings), folder / "run.json"
         if not note.exists():
             run._write(lambda: write_json(note, settings), note.name)
-        found = json.loads(note.read_text())
+        found = _read_json(note)
         require(found == dict(settings), f"The run in {folder}", found, f"{dict(settings)}")
         yield run
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import resource
 import shutil
 import signal
@@ -313,6 +314,17 @@ def test_a_folder_of_other_settings_is_refused(tmp_path):
         pytest.fail("opened")
     assert str(caught.value) == f"The run in {run.folder} is {OTHERS!r}; expected {SETTINGS!r}."
     assert json.loads((run.folder / "run.json").read_text()) == OTHERS
+
+
+@pytest.mark.parametrize("name", ["run.json", "done.json"])
+def test_a_damaged_note_is_named(tmp_path, name):
+    with opened(tmp_path) as run:
+        run.finish({})
+    path = run.folder / name
+    path.write_bytes(path.read_bytes()[:-3] + b"\xff")
+    expected = f"{path} is damaged; expected JSON."
+    with pytest.raises(InputError, match=re.escape(expected)), opened(tmp_path) as run:
+        print(run.done)
 
 
 # Begin a function in another process; what it sends and what is sent to it goes by the connection.
