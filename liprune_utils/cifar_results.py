@@ -84,15 +84,15 @@ def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         For each depth and method, all kept: median ``images_per_second``, and how many times those
-        of common code: the median over turns, the lowest and the highest.
+        of common code: ``times_common``, the median over turns, the ``lowest`` and ``highest``.
     """
     whole = benchmark[benchmark.keep_fraction == 1]
     keys = {"index": ["depth", "turn"], "columns": "method", "values": "images_per_second"}
     rates = whole.pivot(**keys)
     times = rates.div(rates.common, axis=0).stack().groupby(["depth", "method"])
-    found = times.agg(["median", "min", "max"])
-    medians = rates.stack().groupby(["depth", "method"]).median()
-    return found.assign(images_per_second=medians).reset_index()
+    found = times.agg(times_common="median", lowest="min", highest="max")
+    found.insert(0, "images_per_second", rates.stack().groupby(["depth", "method"]).median())
+    return found.reset_index()
 
 
 def acceleration_claim(curves: pd.DataFrame, *, is_cifar10: bool, cost: float) -> Claim:

@@ -147,7 +147,7 @@ def peers_figure(summary: pd.DataFrame) -> Figure:
         title = "before training" if epochs == 0 else f"after {epochs} epochs"
         axes.set_title(title, fontsize=11)
     panels[0].set(xscale="log", yscale="log", ylabel="worst relative error")
-    ticks = [2, 5, 10, 20, 50]
+    ticks = [1, 2, 5, 10, 20]
     panels[0].set_xticks(ticks, [f"{tick}" for tick in ticks])
     panels[0].minorticks_off()
     figure.supxlabel("seconds a batch (median)", fontsize=11)
