@@ -65,15 +65,8 @@ from myst_nb import glue
 from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
-from liprune_utils import data, figures, records, tables
+from liprune_utils import cifar_results, data, figures, records, tables
 from liprune_utils.cifar import run_points, score_tables
-from liprune_utils.cifar_results import (
-    acceleration_claim,
-    control_difference,
-    method_difference,
-    precision_difference,
-    throughput,
-)
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
 from liprune_utils.experiment import Laboratory
 from liprune_utils.images import fixed_batches
@@ -103,13 +96,13 @@ with TemporaryDirectory() as runs:  # a page starts afresh; a sweep would not
     scores = score_tables(points, laboratory)
 records.write_table(folder, "curves", curves)
 records.write_table(folder, "scores", scores)
-outcome = acceleration_claim(
+outcome = cifar_results.acceleration_claim(
     curves, is_cifar10=dataset.is_cifar10, cost=time.perf_counter() - began
 )
 records.write_claims(folder, [outcome])
 
 # %% tags=["hide-input"]
-gap, control = method_difference(curves), control_difference(curves)
+gap, control = cifar_results.method_difference(curves), cifar_results.control_difference(curves)
 glue(
     "answer",
     f"{tables.words(outcome.verdict).capitalize()}. Averaged over epochs and fractions kept, LiPrune's test error less that of random pruning is "
@@ -175,12 +168,12 @@ print(
 
 # %%
 recorded = records.PROJECT / "book" / "results" / "08_cifar10"
-precision_gaps = precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
+precision_gaps = cifar_results.precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
 records.write_table(folder, "precision", precision_gaps)
 precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:])
 
 # %%
-speed = throughput(pd.read_csv(recorded / "benchmark.csv"))
+speed = cifar_results.throughput(pd.read_csv(recorded / "benchmark.csv"))
 records.write_table(folder, "throughput", speed)
 speed.style.hide().format("{:.2f}", subset=speed.columns[3:]).format(
     "{:.0f}", subset=speed.columns[2]
