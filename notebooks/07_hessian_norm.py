@@ -171,15 +171,17 @@ agreements[columns].style.hide().format("{:.2f}", subset=columns[2:])
 trained_mode = compared[(compared.batch_norm == "train") & compared.epoch.isin([1, 5])]
 by_seed = hessian_results.spreads(trained_mode, ["epoch", "seed"])
 records.write_table(folder, "spread_by_seed", by_seed)
-sizes_of = by_seed.groupby("epoch").mean_norm.agg(lambda means: means.max() / means.min())
+by_seed.drop(columns="gain").style.hide().format("{:.3g}")
+
+# %% tags=["hide-input"]
+fold = by_seed.groupby("epoch").mean_norm.agg(lambda means: means.max() / means.min())
 signs = by_seed.groupby("epoch")[["num_negative", "num_batches"]].sum()
 glue(
     "seed-words",
-    f"Before training the mean norm itself differs {sizes_of[1]:.0f}-fold between {by_seed.seed.nunique()} initialisations, at the start of epoch 5 {sizes_of[5]:.1f}-fold; "
-    f"{signs.num_negative[1]} of {signs.num_batches[1]} dominant eigenvalues are negative before training, {signs.num_negative[5]} of {signs.num_batches[5]} then.",
+    f"The mean norm itself differs {fold[1]:.0f}-fold between {by_seed.seed.nunique()} initialisations, and {fold[5]:.1f}-fold at the start of epoch 5. "
+    f"Before training {signs.num_negative[1]} of {signs.num_batches[1]} dominant eigenvalues are negative, then {signs.num_negative[5]} of {signs.num_batches[5]}.",
     display=False,
 )
-by_seed.drop(columns="gain").style.hide().format("{:.3g}")
 
 # %% [markdown]
 # {glue:text}`seed-words`

@@ -175,9 +175,8 @@ precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:])
 # %%
 speed = cifar_results.throughput(pd.read_csv(recorded / "benchmark.csv"))
 records.write_table(folder, "throughput", speed)
-speed.style.hide().format("{:.2f}", subset=speed.columns[3:]).format(
-    "{:.0f}", subset=speed.columns[2]
-)
+looks = dict.fromkeys(speed.columns[3:], "{:.2f}") | {"images_per_second": "{:.0f}"}
+speed.style.hide().format(looks)
 
 # %% [markdown]
 # The second table is a recorded benchmark on two cores: training images a second, augmentation and the test error of each epoch included (median), and how many times those of
