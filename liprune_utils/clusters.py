@@ -11,7 +11,7 @@ from dask.distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.utils import silence_logging_cmgr
 
-from liprune_utils import runs
+from liprune_utils import runs, stopping
 from liprune_utils.parameters import InputError
 
 CONNECT_SECONDS = 20.0
@@ -35,7 +35,7 @@ class SaveOnClose(WorkerPlugin):
         Args:
             worker: The worker.
         """
-        runs.ask_to_stop()
+        stopping.ask_to_stop()
 
 
 @contextmanager

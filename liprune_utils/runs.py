@@ -12,8 +12,6 @@ import io
 import json
 import logging
 import resource
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ import torch
 from liprune_utils.files import write_atomically
 from liprune_utils.parameters import InputError, require
 from liprune_utils.records import provenance, write_json, write_table
+from liprune_utils.stopping import Stopped, leave_if_asked, stop_requested
 
 CHECKPOINT_SECONDS = 30.0  # between two, at most; a step comes on top
 WAIT_SECONDS = 0.1  # between two looks at a lock
@@ -34,57 +33,10 @@ NUM_CHECKPOINTS = 2  # kept: the latest, and the one before in case it is damage
 HASH_LENGTH = 16  # hexadecimal digits in a name
 
 logger = logging.getLogger(__name__)
-stop_requested = threading.Event()  # every run of this process saves and leaves soon after
 
 
 class RunError(RuntimeError):
     """A run that cannot go on, described in one sentence; what it has saved is safe."""
-
-
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """A run has saved and left, as it was asked to."""
-
-
-def ask_to_stop() -> None:
-    """Ask all runs of this process to save and leave."""
-    stop_requested.set()
-
-
-def withdraw_stop() -> None:
-    """Let runs of this process begin again."""
-    stop_requested.clear()
-
-
-def leave_if_asked() -> None:
-    """Leave where nothing is to be saved.
-
-    Raises:
-        Stopped: If the runs of this process are asked to stop.
-    """
-    if stop_requested.is_set():
-        raise Stopped("Asked to stop.")
-
-
-@contextmanager
-def stopping_at_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGINT ask runs to save and leave; a second one stops at once.
-
-    Yields:
-        Nothing; only the main thread may enter.
-    """
-
-    def ask(number: int, _frame: object) -> None:
-        if stop_requested.is_set():
-            raise KeyboardInterrupt
-        stop_requested.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        stop_requested.clear()
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from liprune_utils.images import Task, fixed_batches, generator
 from liprune_utils.output_scores import forgetting_counts
 from liprune_utils.points import ENGINE, EXAMPLE_METHODS, HESSIAN_METHODS, Point
 from liprune_utils.pruning import keep_highest
-from liprune_utils.runs import leave_if_asked, locked
+from liprune_utils.runs import locked
 from liprune_utils.score_files import ScoreManifest, resumable_scores, weights_sha256
 from liprune_utils.scores import score
+from liprune_utils.stopping import leave_if_asked
 from liprune_utils.training import State
 
 BATCHES_IN_A_PART, EXAMPLES_IN_A_PART = 64, 512  # scored between two writes

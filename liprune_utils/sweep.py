@@ -21,7 +21,7 @@ from dask.distributed import Client, Future, get_worker, wait
 from dask.system import CPU_COUNT
 from tqdm import tqdm
 
-from liprune_utils import data, runs
+from liprune_utils import data, runs, stopping
 from liprune_utils.clusters import SaveOnClose, connected
 from liprune_utils.experiment import Laboratory, run_point
 from liprune_utils.grid_tables import collect, epochs_done, progress, show_status
@@ -82,7 +82,7 @@ def run_in_worker(point: Point, place: Workplace, _before: object = None) -> str
     Returns:
         The run's folder.
     """
-    runs.leave_if_asked()
+    stopping.leave_if_asked()
     torch.set_num_threads(place.threads)
     return str(run_point(point, place.laboratory(), wait=True))
 
@@ -98,7 +98,7 @@ def sweep(points: list[Point], client: Client, place: Workplace) -> dict[Point, 
     Returns:
         What went wrong, for each point that failed; nothing for those that were asked to stop.
     """
-    client.run(runs.withdraw_stop, on_error="ignore")
+    client.run(stopping.withdraw_stop, on_error="ignore")
     client.register_plugin(SaveOnClose(), name="save-on-close")
     lab, failures = place.laboratory(), {}
     known, total = _epochs_done(points, lab), sum(point.num_epochs for point in points)
@@ -132,8 +132,8 @@ def _submit(client: Client, points: list[Point], place: Workplace) -> dict[Futur
 def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[dict[Point, BaseException]]:
     pending, deadline = set(futures), float("inf")
     while pending and time.monotonic() < deadline:
-        if runs.stop_requested.is_set():  # said again each time, to workers that have just begun
-            client.run(runs.ask_to_stop, on_error="ignore")
+        if stopping.stop_requested.is_set():  # said again, to workers that have just begun
+            client.run(stopping.ask_to_stop, on_error="ignore")
             deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
         try:
             done, pending = wait(pending, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
@@ -146,7 +146,7 @@ def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[dict[Poi
 
 
 def _is_failure(error: BaseException | None) -> bool:
-    asked = isinstance(error, runs.Stopped) and runs.stop_requested.is_set()
+    asked = isinstance(error, stopping.Stopped) and stopping.stop_requested.is_set()
     return error is not None and not asked
 
 
@@ -161,10 +161,10 @@ def _workplace(options: argparse.Namespace) -> Workplace:
 
 # The exit status of doing points that are not done.
 def _run(waiting: list[Point], lab: Laboratory, options: argparse.Namespace) -> int:
-    with runs.stopping_at_signals():
+    with stopping.stopping_at_signals():
         with connected(options.scheduler, _num_workers(options)) as client:
             failures = sweep(waiting, client, _workplace(options))
-        stopped = runs.stop_requested.is_set()
+        stopped = stopping.stop_requested.is_set()
     for point in waiting:
         if not stopped and point not in failures and progress(point, lab) != "done":
             failures[point] = f"The workers say that it is done; expected it in {lab.root}."

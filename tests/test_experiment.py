@@ -10,12 +10,13 @@ import pytest
 import torch
 from synthetic import BATCHES, POINT, dataset, same, task
 
-from liprune_utils import experiment, runs, training
+from liprune_utils import experiment, runs, stopping, training
 from liprune_utils.experiment import Laboratory, before_pruning, load_final, run_point
 from liprune_utils.points import Point
 from liprune_utils.pruning import keep_highest
-from liprune_utils.runs import RunError, Stopped, locked
+from liprune_utils.runs import RunError, locked
 from liprune_utils.selection import point_scores
+from liprune_utils.stopping import Stopped
 from liprune_utils.training import start, train_until
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -236,23 +237,23 @@ def test_a_run_that_failed_at_a_step_goes_on_from_there(lab, tmp_path, monkeypat
 
 
 @pytest.fixture
-def stopping():
+def ending():
     yield
-    runs.withdraw_stop()
+    stopping.withdraw_stop()
 
 
-@pytest.mark.usefixtures("stopping")
+@pytest.mark.usefixtures("ending")
 def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(lab, tmp_path, monkeypatch):
     other, take_step = laboratory(tmp_path), training.take_step
 
     def step(*given):
         take_step(*given)
-        runs.ask_to_stop()
+        stopping.ask_to_stop()
 
     monkeypatch.setattr(training, "take_step", step)
     for _ in range(5):
         with pytest.raises(Stopped):
             run_point(RANDOM, other)
-        runs.withdraw_stop()
+        stopping.withdraw_stop()
     monkeypatch.setattr(training, "take_step", None)
     assert tables(run_point(RANDOM, other)) == tables(lab.folder(RANDOM))

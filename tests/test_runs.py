@@ -10,27 +10,18 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
-import traceback
-from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from liprune_utils import runs, selection, training
-from liprune_utils.data import Dataset
-from liprune_utils.experiment import Laboratory, run_point
+from liprune_utils import runs, stopping
 from liprune_utils.parameters import InputError
-from liprune_utils.points import Point
-from liprune_utils.runs import RunError, Stopped, open_run, run_folder, stopping_at_signals
+from liprune_utils.runs import RunError, open_run, run_folder
+from liprune_utils.stopping import Stopped, stopping_at_signals
 
 SETTINGS = {"depth": 8, "rate": 0.1, "decay": [2, 3]}
 OTHERS = SETTINGS | {"rate": 0.2}
@@ -43,7 +34,7 @@ TABLE = pd.DataFrame({"epoch": [1, 2]})
 @pytest.fixture(autouse=True)
 def nothing_goes_on_into_the_next_test():
     yield
-    runs.withdraw_stop()
+    stopping.withdraw_stop()
     while STARTED:
         process = STARTED.pop()
         process.kill()
@@ -508,9 +499,9 @@ def test_a_checkpoint_is_due_half_a_minute_after_the_last_one(run, clock):
 
 def test_a_checkpoint_is_due_when_the_run_is_asked_to_stop(run):
     assert not run.is_due()
-    runs.ask_to_stop()
+    stopping.ask_to_stop()
     assert run.is_due()
-    runs.withdraw_stop()
+    stopping.withdraw_stop()
     assert not run.is_due()
 
 
@@ -531,48 +522,13 @@ def test_computing_time_is_summed_over_restores(tmp_path, clock):
 
 
 def test_a_run_that_is_asked_to_stop_saves_and_leaves(run):
-    runs.ask_to_stop()
+    stopping.ask_to_stop()
     with pytest.raises(Stopped, match=f"^{run.folder.name}: saved at epoch 2, step 5.$"):
         run.save((2, 5), {"step": 5})
     assert run.restore() == {"step": 5}
 
 
-def test_where_nothing_is_to_be_saved_a_run_just_leaves():
-    runs.leave_if_asked()
-    runs.ask_to_stop()
-    with pytest.raises(Stopped):
-        runs.leave_if_asked()
-    runs.withdraw_stop()
-    runs.leave_if_asked()
-
-
 STOPS = [signal.SIGTERM, signal.SIGINT]
-
-
-@pytest.mark.parametrize(("first", "second"), [*product(STOPS, STOPS)])
-def test_a_second_signal_stops_at_once(first, second):
-    with pytest.raises(KeyboardInterrupt), stopping_at_signals():  # noqa: PT012 - two signals
-        signal.raise_signal(first)
-        assert runs.stop_requested.is_set()
-        signal.raise_signal(second)
-        pytest.fail("went on")
-    assert not runs.stop_requested.is_set()
-
-
-@pytest.mark.parametrize("error", [None, Stopped])
-def test_signals_mean_afterwards_what_they_meant_before(error):
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPS}
-    try:
-        with pytest.raises(error) if error else nullcontext(), stopping_at_signals():
-            signal.raise_signal(STOPS[0])
-            assert runs.stop_requested.is_set()
-            if error:
-                raise error
-        assert not runs.stop_requested.is_set()
-        assert {signal.getsignal(number) for number in STOPS} == {signal.SIG_IGN}
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 NUM_STEPS = 100
@@ -683,114 +639,3 @@ def test_on_a_full_disk_no_run_begins(tmp_path):
     assert from_disk
     assert message == FULL.format("run.json", folder)
     assert names(folder) == []
-
-
-POINT = Point(
-    depth=8, learning_rate=0.05, decay_epochs=(3,), num_epochs=6, num_images=12,
-    num_test_images=10, batch_size=4, method="liprune", keep_fraction=0.7, prune_epoch=2,
-    tolerance=0.5,
-)  # fmt: skip
-STOPPED = 75  # exit status
-
-
-def laboratory(root: Path) -> Laboratory:
-    draw = np.random.default_rng(7)
-    images = [draw.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (12, 10)]
-    labels = [draw.integers(0, 10, n) for n in (12, 10)]
-    split = images[0], labels[0], images[1], labels[1]
-    return Laboratory(Dataset(*split, "CIFAR-10", "0", tuple("abcdefghij")), root)
-
-
-# Fork a process that does the run; it has begun when this returns.
-def fork(lab: Laboratory) -> int:
-    reader, writer = os.pipe()
-    if pid := os.fork():
-        assert os.read(reader, 1) == b"."
-        os.close(reader)
-        os.close(writer)
-        return pid
-    status = 1
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once it is done
-    try:
-        with stopping_at_signals():
-            os.write(writer, b".")
-            run_point(POINT, lab)
-        status = 0
-    except Stopped:
-        status = STOPPED
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def end(pid: int) -> int:
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status in (0, STOPPED, -signal.SIGKILL)
-    return status
-
-
-# Where the runs in a folder are: the run and position of the checkpoint that was written last.
-def progress(root: Path) -> str:
-    latest = max(root.rglob("checkpoint-*.pt"), key=lambda path: path.stat().st_mtime_ns, default=0)
-    return f"{latest.parent.name} {latest.name[:23]}" if latest else "nowhere"
-
-
-def slowly(take_step, *arguments) -> None:
-    time.sleep(0.01)
-    take_step(*arguments)
-
-
-# A process of its own, since threads of pytest's arithmetic would not live in a fork: do the run
-# undisturbed in the folder 0; then in 1, 2, ... until it was interrupted so many times and is done.
-# Prints the number of the last folder, and where the run was at each interruption.
-def interrupt_runs(root: Path, number: int, times: int) -> None:
-    torch.set_num_threads(1)
-    runs.CHECKPOINT_SECONDS, selection.BATCHES_IN_A_PART = 0.0, 1  # each step and score is saved
-    training.take_step = partial(slowly, training.take_step)  # or scoring takes most of the time
-    lab, draw = laboratory(root / "0"), np.random.default_rng(number)
-    training.start(POINT, lab.task(POINT))  # what torch imports with its first optimiser
-    began = time.monotonic()
-    assert end(fork(lab)) == 0
-    undisturbed = time.monotonic() - began
-    folder, seen, status = 0, [], 0
-    while len(seen) < times or status != 0:
-        folder += status == 0
-        lab = replace(lab, root=root / str(folder))
-        pid = fork(lab)
-        if len(seen) < times:
-            time.sleep(draw.exponential(undisturbed / 4))
-            os.kill(pid, number)
-        if (status := end(pid)) != 0:
-            seen.append(progress(lab.root))
-    print(json.dumps([folder, seen]))
-
-
-# What is left of a run: its last state, and its tables.
-def outcome(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
-    assert not any(".partial" in name for name in names(folder))
-    assert (folder / "done.json").exists()
-    content = torch.load(checkpoints(folder)[-1], weights_only=True)
-    return content["state"], {path.name: path.read_bytes() for path in folder.glob("*.csv")}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGKILL, 20), (signal.SIGTERM, 10)])
-def test_a_run_interrupted_again_and_again_ends_as_one_undisturbed(tmp_path, number, times):
-    command = [sys.executable, __file__, tmp_path, str(int(number)), str(times)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    last, seen = json.loads(done.stdout)
-    assert len(seen) == times
-    assert len(set(seen)) > 2  # at different moments
-    for point in (POINT, POINT.before_pruning()):
-        folders = [laboratory(tmp_path / str(k)).folder(point) for k in range(last + 1)]
-        state, tables = outcome(folders[0])
-        assert len(state["test_errors"]) == point.num_epochs
-        assert set(tables) == {"curve.csv", "kept.csv"}
-        for folder in folders[1:]:
-            assert same(outcome(folder), (state, tables))
-
-
-if __name__ == "__main__":
-    interrupt_runs(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

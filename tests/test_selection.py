@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import BATCHES, POINT, dataset, same, seeded, task
 
-from liprune_utils import runs, selection
+from liprune_utils import selection, stopping
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.images import fixed_batches
 from liprune_utils.output_scores import forgetting_counts
 from liprune_utils.points import EXAMPLE_METHODS, Point
 from liprune_utils.pruning import keep_highest
-from liprune_utils.runs import Stopped
 from liprune_utils.scores import score
 from liprune_utils.selection import kept_batches, point_scores
+from liprune_utils.stopping import Stopped
 from liprune_utils.training import State, start, train_until
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -222,9 +222,9 @@ def test_scoring_leaves_when_asked_and_goes_on_with_the_next_part(
 
 
 def test_scoring_hears_that_runs_are_to_stop(trained, tmp_path):
-    runs.ask_to_stop()
+    stopping.ask_to_stop()
     try:
         with pytest.raises(Stopped):
             scores(EL2N, trained, tmp_path)
     finally:
-        runs.withdraw_stop()
+        stopping.withdraw_stop()

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from dask.distributed import LocalCluster
 
-from liprune_utils import clusters, runs, sweep
+from liprune_utils import clusters, stopping, sweep
 from liprune_utils.experiment import Laboratory
 from liprune_utils.grid_tables import epochs_done, progress
 from liprune_utils.grids import Grid, read_grid
@@ -113,7 +113,7 @@ def cluster() -> Iterator[str]:
     options = {"processes": False, "protocol": "tcp://", "threads_per_worker": 1}
     with LocalCluster(n_workers=2, **options) as workers:
         yield workers.scheduler_address
-    runs.withdraw_stop()  # its workers' last words, in this process
+    stopping.withdraw_stop()  # its workers' last words, in this process
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def left_elsewhere(*_: object) -> str:
 
 
 def stopped_by_another(*_: object) -> str:
-    raise runs.Stopped("Asked to stop.")
+    raise stopping.Stopped("Asked to stop.")
 
 
 @pytest.mark.parametrize(
@@ -240,12 +240,12 @@ def test_a_run_that_is_not_done_is_a_failure(
 
 
 def test_a_worker_that_is_asked_to_stop_begins_nothing(toy):
-    runs.ask_to_stop()
+    stopping.ask_to_stop()
     try:
-        with pytest.raises(runs.Stopped):
+        with pytest.raises(stopping.Stopped):
             sweep.run_in_worker(toy.grid.points[0], sweep.Workplace(str(toy.root)))
     finally:
-        runs.withdraw_stop()
+        stopping.withdraw_stop()
     assert not toy.root.exists()
 
 
