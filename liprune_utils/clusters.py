@@ -15,7 +15,7 @@ from liprune_utils import runs, stopping
 from liprune_utils.parameters import InputError
 
 CONNECT_SECONDS = 20.0
-# Dask has workers give memory back at once; asking for it again took a run two thirds of its time.
+# Dask has workers give memory back at once; asking for it again took a run half of its time.
 ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": 2**33,
     "MALLOC_MMAP_THRESHOLD_": 2**30,

@@ -30,7 +30,7 @@ class Laboratory:
     Attributes:
         dataset: The data.
         root: Folder of run folders and scores.
-        device: "cpu" or "cuda".
+        device: "cpu", or a GPU such as "cuda:0".
     """
 
     dataset: Dataset

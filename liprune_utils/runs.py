@@ -119,7 +119,7 @@ class Run:
         torch.save(content, stream)
         digest = hashlib.sha256(stream.getvalue()).hexdigest()[:HASH_LENGTH]
         name = "checkpoint-{:05d}-{:06d}-{}.pt".format(*position, digest)
-        write = lambda partial: partial.write_bytes(stream.getvalue())  # noqa: E731
+        write = functools.partial(Path.write_bytes, data=stream.getvalue())
         self._write(lambda: write_atomically(self.folder / name, write), name)
         for path in self._checkpoints()[NUM_CHECKPOINTS:]:
             path.unlink()

@@ -201,7 +201,7 @@ products.style.hide().format({"mean": "{:.2f}"})
 # %% [markdown]
 # How does that compare with other libraries? One process scored the same batches of CIFAR-10 with each in turn, with a ResNet-20 in train mode, before training and after
 # two epochs (recorded). *Accurate* and *ranking* are this library, which stops at an estimated error of a thousandth and of three hundredths. The reference is a
-# cold search in double precision. Both cores did other work during part of the second stage; the ratios are taken batch by batch, so that it slows all methods alike,
+# cold search in double precision. Both cores did other work during part of the second stage; the ratios are taken batch by batch, which spreads it over all methods,
 # and their ranges show it. *Overlap* is the share of rightly kept batches
 # where all thirty were scored, averaged over the fractions kept from a tenth to nine tenths. It is what ranking mode is for: its single errors may exceed the three hundredths,
 # since an estimated error is no bound.
