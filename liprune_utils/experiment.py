@@ -17,6 +17,7 @@ import torch
 
 from liprune_utils.data import Dataset
 from liprune_utils.images import Task, fixed_batches, make_task
+from liprune_utils.output_scores import losses
 from liprune_utils.points import ENGINE, Point
 from liprune_utils.runs import Run, RunError, open_run, run_folder
 from liprune_utils.selection import kept_batches, point_scores
@@ -88,7 +89,8 @@ def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Pa
 
     Returns:
         The run's folder, with ``curve.csv`` (see `curve`), ``kept.csv`` (``image``: indices into
-        the experiment's images, ``batch``: the batch of an epoch that it is in) and ``done.json``.
+        the experiment's images, ``batch``: the batch of an epoch that it is in) and ``done.json``,
+        with `final_losses`.
     """
     settings, task = laboratory.settings(point), laboratory.task(point)
     with open_run(laboratory.root / "runs", point.label, settings, wait=wait) as run:
@@ -102,8 +104,8 @@ def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Pa
                 state.load_dict(saved)
             train_on(run, state, task, kept, point)
             tables = {"curve": curve(point, state, len(kept)), "kept": kept_table(kept)}
-            threads = torch.get_num_threads()
-            run.finish(tables, device=laboratory.device, threads=threads)
+            facts = final_losses(state, task, kept) | {"device": laboratory.device}
+            run.finish(tables, threads=torch.get_num_threads(), **facts)
         return run.folder
 
 
@@ -181,6 +183,23 @@ def curve(point: Point, state: State, num_kept: int) -> pd.DataFrame:
         "epoch": epochs, "num_updates": updates,
         "test_error": state.test_errors, "train_loss": state.train_losses,
     })  # fmt: skip
+
+
+def final_losses(state: State, task: Task, kept: Sequence[np.ndarray]) -> dict[str, float]:
+    """Measure what a trained network has made of its images, kept and not.
+
+    Args:
+        state: The network.
+        task: The images.
+        kept: The kept batches, arrays of indices.
+
+    Returns:
+        ``full_set_loss`` and ``kept_set_loss``: mean cross-entropy over all training images and
+        over the kept ones, without augmentation, in eval mode.
+    """
+    found = losses(state.model, task.images, task.labels)
+    chosen = found[np.concatenate(kept)]
+    return {"full_set_loss": float(found.mean()), "kept_set_loss": float(chosen.mean())}
 
 
 def kept_table(kept: Sequence[np.ndarray]) -> pd.DataFrame:

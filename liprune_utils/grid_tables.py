@@ -12,6 +12,8 @@ from liprune_utils.grids import Grid
 from liprune_utils.points import Point
 from liprune_utils.records import provenance, results_folder, write_json, write_table
 
+MEASURED = ("full_set_loss", "kept_set_loss", "seconds", "peak_memory_mib")
+
 
 def progress(point: Point, lab: Laboratory) -> str:
     """Say how far a run is, without disturbing it.
@@ -76,7 +78,7 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
         done = json.loads((folder / "done.json").read_text())
         curves.append(pd.DataFrame(columns, index=curve.index).join(curve))
         last = curve.tail(1)[["test_error", "train_loss", "num_updates"]].to_dict("records")[0]
-        measured = {name: done[name] for name in ("seconds", "peak_memory_mib")}
+        measured = {name: done[name] for name in MEASURED}
         rows.append(columns | last | measured)
         records.append(done)
     folder, table = results_folder(grid.folder), pd.DataFrame(rows)

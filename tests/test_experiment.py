@@ -94,6 +94,19 @@ def test_a_pruned_run_goes_on_with_what_it_keeps(lab, point):
     assert curve(lab, point).train_loss.tolist() == state.train_losses
 
 
+def test_final_losses_are_of_all_images_and_of_the_kept(lab):
+    state = load_final(LIPRUNE, lab, start(LIPRUNE, task()))
+    state.model.eval()
+    with torch.no_grad():
+        logits = state.model(task().images)
+    losses = torch.nn.functional.cross_entropy(logits, task().labels, reduction="none").numpy()
+    kept = pd.read_csv(lab.folder(LIPRUNE) / "kept.csv").image
+    done = json.loads((lab.folder(LIPRUNE) / "done.json").read_text())
+    assert len(kept) < len(losses)
+    assert done["full_set_loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    assert done["kept_set_loss"] == pytest.approx(losses[kept].mean(), rel=1e-4)
+
+
 def test_updates_are_counted(lab):
     assert curve(lab, POINT).num_updates.tolist() == [3, 6, 9]
     assert curve(lab, LIPRUNE).num_updates.tolist() == [3, 5, 7]
