@@ -79,7 +79,8 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
         curves.append(pd.DataFrame(columns, index=curve.index).join(curve))
         last = curve.tail(1)[["test_error", "train_loss", "num_updates"]].to_dict("records")[0]
         measured = {name: done[name] for name in MEASURED}
-        rows.append(columns | last | measured)
+        kept = {"num_images_kept": len(pd.read_csv(folder / "kept.csv"))}
+        rows.append(columns | last | measured | kept)
         records.append(done)
     folder, table = results_folder(grid.folder), pd.DataFrame(rows)
     write_table(folder, f"{grid.name}_curves", pd.concat(curves, ignore_index=True))

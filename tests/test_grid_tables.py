@@ -118,11 +118,12 @@ def test_tables_repeat_the_runs_own_files(lab, grid):
         done = json.loads((lab.folder(point) / "done.json").read_text())
         losses = f"{done['full_set_loss']},{done['kept_set_loss']}"
         cost = f"{done['seconds']},{done['peak_memory_mib']}"
-        last.append(f"{start},{error},{loss},{updates},{losses},{cost}")
+        kept = 8 if point.method == "random" else 24
+        last.append(f"{start},{error},{loss},{updates},{losses},{cost},{kept}")
     assert lines == expected
     header, *lines = (folder / "toy_runs.csv").read_text().splitlines()
     measured = ["test_error", "train_loss", "num_updates", "full_set_loss", "kept_set_loss"]
-    measured += ["seconds", "peak_memory_mib"]
+    measured += ["seconds", "peak_memory_mib", "num_images_kept"]
     assert header.split(",") == [*columns, *measured]
     assert lines == last
 
