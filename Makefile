@@ -18,7 +18,7 @@ MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 RUN := $(VENV)/bin/python -m
 BEGAN := $(shell date +%s)
 VERDICT := 11_verdict
-USE_DATA := 07_hessian_norm 08_cifar10
+USE_DATA := 07_hessian_norm 08_cifar10 09_other_scores
 PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
 EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
 LIBRARY := $(wildcard liprune_utils/*.py liprune_utils/*/*.py liprune_utils/*.mplstyle)

@@ -101,8 +101,8 @@ def draw(lipschitz: np.ndarray, root: tuple[int, ...], num_steps: int = NUM_STEP
         The draws, methods in the order of ``CELLS``.
     """
     points = [
-        kept(lipschitz, cell, root)[_positions(len(lipschitz), cell, root, num_steps)]
-        for cell in CELLS[:-1]
+        chosen[positions(len(chosen), root, num_steps)]
+        for chosen in (kept(lipschitz, cell, root) for cell in CELLS[:-1])
     ]
     chances = optimal(lipschitz)
     generator = stream(root, "importance")
@@ -112,9 +112,17 @@ def draw(lipschitz: np.ndarray, root: tuple[int, ...], num_steps: int = NUM_STEP
     return Draws(np.stack([*points, chosen], axis=1), np.stack([*factors, weights], axis=1))
 
 
-# Distinct positions in a list of kept points, [num_steps, BATCH_SIZE]; the least of uniforms.
-def _positions(num_points: int, cell: Cell, root: tuple[int, ...], num_steps: int) -> np.ndarray:
-    count = num_kept(num_points, cell.keep_fraction)
+def positions(count: int, root: tuple[int, ...], num_steps: int) -> np.ndarray:
+    """Draw distinct positions in a list of kept points, the same for all lists of one length.
+
+    Args:
+        count: Points kept, more than ``BATCH_SIZE``.
+        root: Root of the run's streams.
+        num_steps: Steps.
+
+    Returns:
+        Integers below ``count``, shape ``[num_steps, BATCH_SIZE]``: those of the least of uniforms.
+    """
     fits = f"more than the batch size {BATCH_SIZE}"
     require(count > BATCH_SIZE, "number of points kept", count, fits)
     uniforms = stream(root, "batches", count).random((num_steps, count))

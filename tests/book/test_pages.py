@@ -17,6 +17,7 @@ from liprune_utils.hessian_runs import HessianParameters
 from liprune_utils.importance_sampling import ImportanceParameters
 from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.liprune import LipruneParameters
+from liprune_utils.other_scores import OtherScoresParameters
 from liprune_utils.records import PROJECT, VerdictParameters
 from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
@@ -32,6 +33,7 @@ PARAMETERS = {
     "06_sine_model": SineParameters,
     "07_hessian_norm": HessianParameters,
     "08_cifar10": CifarParameters,
+    "09_other_scores": OtherScoresParameters,
     "11_verdict": VerdictParameters,
 }
 

@@ -1,0 +1,287 @@
+"""What page 09's tables say: costs, the recorded runs against random pruning, and the answer."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from liprune_utils.convex_score_results import CASE, SETTING, describe, won_outright
+from liprune_utils.convex_score_results import LABELS as RIVALS
+from liprune_utils.convex_scores import LINEAR, START
+from liprune_utils.records import Claim
+from liprune_utils.score_comparison import extremes
+from liprune_utils.stats import Estimate, mean_interval
+from liprune_utils.tables import estimated, number, words
+
+LABELS = {
+    "hessian": "Hessian norm",
+    "gauss-newton": "Gauss-Newton norm",
+    "grand": "GraNd",
+    "el2n": "EL2N",
+    "loss": "loss",
+    "margin": "margin",
+    "forgetting": "forgetting",
+    "hessian-batch": "batch's Hessian norm",
+    "random": "random",
+}
+METHODS = {"liprune": "LiPrune (batches)", "random": "random batches"} | {
+    name: LABELS[name]
+    for name in ("hessian", "gauss-newton", "grand", "el2n", "loss", "forgetting")
+}
+MEASURES = {"final": "after the last epoch", "mean": "mean over the epochs after the pruning"}
+LEVEL = 0.90  # the register's, for test errors
+RUN = ["method", "keep_fraction", "seed"]
+
+
+def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
+    """Reduce the costs of scoring, batch by batch, to a row for each score.
+
+    Args:
+        costs: From `liprune_utils.other_scores.all_scores`.
+
+    Returns:
+        Median, lowest and highest of ``gradients`` over the batches, and the mean number of
+        Hessian ``products``, of each batch or image.
+    """
+    groups = costs.groupby("score", sort=False)
+    found = groups.gradients.agg(["median", "min", "max"])
+    return found.assign(products=groups.products.mean(), num_turns=groups.size()).reset_index()
+
+
+def gallery_rows(
+    scores: pd.DataFrame,
+    images: np.ndarray,
+    classes: Sequence[str],
+    names: Sequence[str],
+    count: int,
+) -> list[tuple[str, np.ndarray, list[str]]]:
+    """Choose the images with the highest and the lowest scores.
+
+    Args:
+        scores: One row an image, one column a score.
+        images: The images, uint8, shape ``[n, 32, 32, 3]``.
+        classes: The name of each one's class.
+        names: The scores to show.
+        count: Images in a row.
+
+    Returns:
+        Two rows for each score, as `liprune_utils.other_scores_figures.gallery_figure` takes them.
+    """
+    rows = []
+    for name in names:
+        pair = zip(("highest", "lowest"), extremes(scores[name].to_numpy(), count), strict=True)
+        for end, chosen in pair:
+            words = [f"{classes[at]}\n{number(scores[name].iloc[at], 2)}" for at in chosen]
+            rows.append((f"{LABELS[name]}, {end}", images[chosen], words))
+    return rows
+
+
+def class_words(classes: pd.DataFrame) -> str:
+    """Say which scores change the balance of classes more than chance would.
+
+    Args:
+        classes: From `liprune_utils.score_comparison.class_table`.
+
+    Returns:
+        A sentence for each fraction.
+    """
+    sentences = []
+    for fraction, rows in classes.groupby("keep_fraction"):
+        beyond = rows[rows.distance > rows.chance_high]
+        listed = ", ".join(f"{LABELS[r.score]} {r.distance:.2f}" for r in beyond.itertuples())
+        sentences.append(
+            f"With {fraction:g} kept, {len(beyond)} of {len(rows)} kept sets are farther from the "
+            f"classes of all images than 99% of random subsets, {rows.chance_high.iloc[0]:.2f}"
+            f"{': ' if listed else ''}{listed}."
+        )
+    return " ".join(sentences)
+
+
+def error_table(curves: pd.DataFrame) -> pd.DataFrame:
+    """Reduce recorded curves to the two errors that are compared.
+
+    Args:
+        curves: One row a run and epoch: ``method``, ``keep_fraction``, ``seed``, ``epoch``,
+            ``prune_epoch`` and ``test_error``, in per cent.
+
+    Returns:
+        One row a run: the test error after the last epoch (``final``), and its ``mean`` over the
+        epochs from ``prune_epoch`` on.
+    """
+    after = curves[curves.epoch >= curves.prune_epoch].sort_values("epoch")
+    errors = after.groupby(RUN, sort=False).test_error
+    return pd.DataFrame({"final": errors.last(), "mean": errors.mean()}).reset_index()
+
+
+def gap_table(curves: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """Compare every method with random pruning, paired by seed.
+
+    Args:
+        curves: As in `error_table`, with "random" among the methods.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        One row a measure, fraction and method: the mean ``difference`` of test errors in points,
+        the method less random, with its interval over seeds, and random pruning's mean error.
+    """
+    errors, rows = error_table(curves), []
+    for measure, fraction in product(MEASURES, sorted(errors.keep_fraction.unique())):
+        here = errors[errors.keep_fraction == fraction]
+        wide = here.pivot(index="seed", columns="method", values=measure)
+        for method in (name for name in METHODS if name != "random" and name in wide):
+            found = mean_interval(wide[method] - wide["random"], level)._asdict()
+            facts = {"measure": measure, "keep_fraction": fraction, "method": method}
+            facts |= {"random_error": wide["random"].mean(), "difference": found.pop("value")}
+            rows.append(facts | found)
+    return pd.DataFrame(rows).rename(columns={"num_runs": "num_seeds"})
+
+
+def _difference(row: pd.Series) -> Estimate:
+    return Estimate(row.difference, row.low, row.high, int(row.num_seeds))
+
+
+def recorded_words(gaps: pd.DataFrame, measure: str) -> str:
+    """Say who is ahead of random pruning in the recorded runs.
+
+    Args:
+        gaps: From `gap_table`.
+        measure: "final" or "mean".
+
+    Returns:
+        A sentence for each fraction kept.
+    """
+    sentences = []
+    for fraction, rows in gaps[gaps.measure == measure].groupby("keep_fraction"):
+        signs = [_difference(row).below(0.0) for row in rows.itertuples()]
+        ends = [rows.loc[at] for at in (rows.difference.idxmin(), rows.difference.idxmax())]
+        best, worst = (f"{METHODS[e.method]}, {estimated(_difference(e), 'seeds')}" for e in ends)
+        sentences.append(
+            f"With {fraction:g} kept, {signs.count(True)} of {len(signs)} ways to choose have a "
+            f"90% interval below zero and {signs.count(False)} above; lowest: {best}; "
+            f"highest: {worst}."
+        )
+    return " ".join(sentences)
+
+
+def agreement_words(correlations: pd.DataFrame, overlaps: pd.DataFrame) -> str:
+    """Say how far other scores choose what the Hessian norm of every image chooses.
+
+    Args:
+        correlations: From `liprune_utils.score_comparison.rank_correlations`.
+        overlaps: From `liprune_utils.score_comparison.overlap_table`.
+
+    Returns:
+        Two sentences.
+    """
+    rows = correlations[correlations.score == "hessian"].set_index("other").correlation
+    named = ("gauss-newton", "grand", "el2n", "loss", "margin", "forgetting", "hessian-batch")
+    listed = ", ".join(f"{number(rows[name], 2)} with {LABELS[name]}" for name in named)
+    fraction = overlaps.keep_fraction.min()
+    here = overlaps[(overlaps.keep_fraction == fraction)]
+    here = here[(here.score == "hessian") | (here.other == "hessian")]
+    shared = here.set_index(here.score.where(here.score != "hessian", here.other)).overlap
+    return (
+        f"The rank correlation of an image's Hessian norm is {listed}. Of the {fraction:g} that it "
+        f"keeps, GraNd keeps {shared['grand']:.0%} too, EL2N {shared['el2n']:.0%}, the loss "
+        f"{shared['loss']:.0%}; chance would give {here.chance.iloc[0]:.0%}."
+    )
+
+
+def convex_words(outcome: Claim, counts: pd.DataFrame, cases: pd.DataFrame) -> str:
+    """Say how LiPrune does against other scores on convex problems.
+
+    Args:
+        outcome: From `liprune_utils.convex_score_results.outperforms_claim`.
+        counts: From `liprune_utils.convex_score_results.count_table`.
+        cases: From `liprune_utils.convex_score_results.case_table`.
+
+    Returns:
+        Sentences with the claim's verdict, its best cases and the whole count.
+    """
+    random = counts.against == "random"
+    compared = counts[["ahead", "not ahead", "undecided"]].sum(axis=1)
+    return (
+        f"On convex problems the paper's claim {words(outcome.verdict)}: "
+        f"{(counts.ahead > 0).sum()} of {len(counts)} rivals are beaten on some problem. LiPrune "
+        f"is ahead of another score, at every step compared, in {counts.ahead[~random].sum()} of "
+        f"{compared[~random].sum()} cases, and of random pruning in {counts.ahead[random].sum()} "
+        f"of {compared[random].sum()}; of all rivals at once in {won_outright(cases)} of "
+        f"{cases.groupby(SETTING).ngroups} settings."
+    )
+
+
+def best_words(best: pd.DataFrame) -> str:
+    """List the best case of LiPrune against each rival.
+
+    Args:
+        best: From `liprune_utils.convex_score_results.best_cases`.
+
+    Returns:
+        One line of text.
+    """
+    found = {
+        describe(row): Estimate(row.ratio, row.low, row.high, row.num_runs)
+        for row in best.itertuples()
+    }
+    return "; ".join(f"{case}: {estimated(ratio, 'runs')}" for case, ratio in found.items()) + "."
+
+
+def shared_words(shared: pd.DataFrame) -> str:
+    """Say how many of GraNd's points at the start are LiPrune's, the fewest kept.
+
+    Args:
+        shared: From `liprune_utils.convex_score_results.shared_table`.
+
+    Returns:
+        A sentence.
+    """
+    fraction = shared.keep_fraction.min()
+    rows = shared[(shared.against == "grand") & (shared.taken == START)]
+    means = rows[rows.keep_fraction == fraction].groupby("problem", sort=False).shared.mean()
+    listed = ", ".join(f"{share:.0%} on {name}" for name, share in means.items())
+    return f"Of the {fraction:g} that GraNd keeps at the start, LiPrune keeps {listed}."
+
+
+def linear_words(losses: pd.DataFrame, rate: str = "0.01") -> str:
+    """Follow LiPrune against GraNd and EL2N at the start on the paper's linear model.
+
+    Args:
+        losses: From `liprune_utils.convex_score_results.loss_table`.
+        rate: The name of a rate; the default is that of the paper's Figure 1.
+
+    Returns:
+        A sentence, for the smallest fraction kept.
+    """
+    rows = losses[(losses.problem == LINEAR) & (losses.rate == rate) & (losses.taken == START)]
+    rows = rows[rows.keep_fraction == losses.keep_fraction.min()]
+    parts = []
+    for name in ("grand", "el2n"):
+        here = rows[rows.against == name]
+        listed = ", ".join(f"{r.ratio:.2f} (step {r.step})" for r in here.itertuples())
+        parts.append(f"to {RIVALS[name]}'s is {listed}")
+    return (
+        f"At the rate {rate} with {rows.keep_fraction.iloc[0]:g} kept, the ratio of LiPrune's test "
+        f"loss {', and '.join(parts)}."
+    )
+
+
+def random_words(losses: pd.DataFrame, cases: pd.DataFrame) -> str:
+    """Count how often random pruning, too, ends below a score that LiPrune is ahead of.
+
+    Args:
+        losses: From `liprune_utils.convex_score_results.loss_table`.
+        cases: From `liprune_utils.convex_score_results.case_table`.
+
+    Returns:
+        A sentence.
+    """
+    last = losses.groupby(CASE, sort=False).other_loss.last().reset_index()
+    random = last[last.against == "random"].set_index(SETTING).other_loss.rename("random_loss")
+    won = cases[(cases.outcome == "ahead") & (cases.against != "random")]
+    won = won.merge(last, on=CASE).join(random, on=SETTING)
+    return (
+        f"In {(won.random_loss < won.other_loss).sum()} of the {len(won)} cases in which LiPrune "
+        f"is ahead of another score, random pruning, too, ends with a lower test loss than that "
+        f"score."
+    )

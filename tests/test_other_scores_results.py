@@ -1,0 +1,190 @@
+"""What page 09 reads off its tables, on tables made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from liprune_utils import other_scores_results as results
+from liprune_utils.convex_scores import LATER, LINEAR, NEVER, START
+from liprune_utils.records import Claim
+from liprune_utils.scores import SCORES
+from liprune_utils.stats import mean_interval
+
+METHODS = list(results.METHODS)
+
+
+def curves(shift: dict | None = None, spread: float = 0.0) -> pd.DataFrame:
+    """Error 60 - 2 epoch + seed, the same for all methods but for a shift after the pruning."""
+    rows = []
+    for method in METHODS:
+        for fraction in (0.2, 0.5):
+            for seed in range(3):
+                for epoch in range(1, 8):
+                    moved = (shift or {}).get((method, fraction), 0.0) * (epoch >= 5)
+                    noise = spread * (seed - 1) * (method != "random")
+                    error = 60 - 2 * epoch + seed + moved + noise
+                    rows.append((method, fraction, 5, seed, epoch, error))
+    names = ["method", "keep_fraction", "prune_epoch", "seed", "epoch", "test_error"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def outcome(verdict: str) -> Claim:
+    return Claim("outperforms-existing", 0.9, 0.8, 0.95, 20, 1.0, "executed", verdict, "why")
+
+
+def case_rows(outcomes: dict) -> pd.DataFrame:
+    rows = [
+        (problem, "rate", 0.1, *way, 10, 0.8, 0.7, 0.9, 20, 0.8, found)
+        for problem, ways in outcomes.items() for way, found in ways.items()
+    ]  # fmt: skip
+    names = ["problem", "rate", "keep_fraction", "against", "taken", "step", "ratio", "low",
+             "high", "num_runs", "last", "outcome"]  # fmt: skip
+    return pd.DataFrame(rows, columns=names)
+
+
+WAYS = {("random", NEVER): "undecided", ("grand", START): "ahead", ("el2n", LATER): "ahead"}
+
+
+def test_every_score_and_method_has_a_name():
+    assert set(results.LABELS) == set(SCORES)
+    assert set(results.METHODS) == {"liprune", "random", "hessian", "gauss-newton", "grand",
+                                    "el2n", "loss", "forgetting"}  # fmt: skip
+
+
+def test_costs_are_reduced_by_score():
+    costs = pd.DataFrame({
+        "score": ["b", "a", "b", "a", "b"], "gradients": [3.0, 1.0, 1.0, 2.0, 8.0],
+        "products": [4.0, np.nan, 5.0, np.nan, 6.0],
+    })  # fmt: skip
+    table = results.cost_table(costs).set_index("score")
+    assert list(table.index) == ["b", "a"]
+    assert table.loc["b"].tolist() == [3.0, 1.0, 8.0, 5.0, 3]
+    assert table.loc["a"].iloc[:3].tolist() == [1.5, 1.0, 2.0]
+    assert np.isnan(table.products["a"])
+
+
+def test_errors_are_the_last_and_the_mean_since_the_pruning():
+    table = results.error_table(curves().sample(frac=1, random_state=0))
+    assert len(table) == len(METHODS) * 2 * 3
+    row = table[(table.method == "loss") & (table.keep_fraction == 0.2) & (table.seed == 1)]
+    assert row[["final", "mean"]].to_numpy().tolist() == [[47.0, 49.0]]
+
+
+@pytest.mark.parametrize("level", [0.9, 0.99])
+def test_gaps_are_paired_by_seed(level):
+    table = results.gap_table(curves({("grand", 0.2): -3.0}, spread=0.5), level)
+    assert len(table) == 2 * 2 * (len(METHODS) - 1)
+    assert list(table.method.unique()) == [name for name in METHODS if name != "random"]
+    row = table[(table.measure == "final") & (table.method == "grand")].set_index("keep_fraction")
+    expected = mean_interval(np.array([-3.5, -3.0, -2.5]), level)
+    found = row.loc[0.2]
+    assert (found.difference, found.low, found.high, found.num_seeds) == pytest.approx(expected)
+    assert row.difference[0.5] == pytest.approx(0)
+    assert set(row.random_error) == {47.0}
+    means = table[table.measure == "mean"]
+    assert set(means.random_error) == {49.0}
+    assert means.difference.min() == pytest.approx(-3)
+
+
+def test_recorded_words_count_who_is_surely_ahead_or_behind():
+    shift = {("grand", 0.2): -3.0, ("loss", 0.2): 4.0, ("el2n", 0.2): 2.0, ("loss", 0.5): 1.0}
+    words = results.recorded_words(results.gap_table(curves(shift, spread=0.1)), "final")
+    first, second = words.split(" With 0.5")
+    assert first.startswith("With 0.2 kept, 1 of 7 ways to choose have a 90% interval below zero")
+    assert "and 2 above; lowest: GraNd, −3 [" in first
+    assert "highest: loss, 4 [" in first
+    assert "kept, 0 of 7 ways" in second
+    assert "and 1 above" in second
+
+
+def test_agreement_words_name_correlations_and_overlaps():
+    others = [name for name in SCORES if name != "hessian"]
+    numbers = dict(zip(others, np.linspace(0.9, 0.1, len(others)), strict=True))
+    correlations = pd.DataFrame(
+        [{"score": "hessian", "other": n, "correlation": c} for n, c in numbers.items()]
+    )
+    pairs = [("hessian", n) if k % 2 else (n, "hessian") for k, n in enumerate(others)]
+    overlaps = pd.DataFrame(pairs, columns=["score", "other"])
+    overlaps = overlaps.assign(overlap=numbers.values(), chance=0.2, keep_fraction=0.2)
+    extra = overlaps.assign(keep_fraction=0.5, overlap=1.0)
+    words = results.agreement_words(correlations, pd.concat([overlaps, extra]))
+    for name in ("gauss-newton", "grand", "el2n", "loss", "margin", "forgetting", "hessian-batch"):
+        assert f"{numbers[name]:.2g} with {results.LABELS[name]}" in words
+    assert f"GraNd keeps {numbers['grand']:.0%} too, EL2N {numbers['el2n']:.0%}" in words
+    assert words.endswith("chance would give 20%.")
+
+
+def test_convex_words_tell_the_verdict_and_the_whole_count():
+    cases = case_rows({LINEAR: WAYS, "digits": dict.fromkeys(WAYS, "ahead")})
+    counts = pd.DataFrame({
+        "against": ["random", "grand", "el2n"], "taken": [NEVER, START, LATER],
+        "ahead": [1, 2, 0], "not ahead": [0, 0, 2], "undecided": [1, 0, 0],
+    })  # fmt: skip
+    words = results.convex_words(outcome("holds-in-part"), counts, cases)
+    assert "claim holds in part: 2 of 3 rivals are beaten" in words
+    assert "in 2 of 4 cases, and of random pruning in 1 of 2" in words
+    assert words.endswith("of all rivals at once in 1 of 2 settings.")
+
+
+def test_best_words_list_each_case():
+    words = results.best_words(case_rows({LINEAR: {("grand", START): "ahead"}}))
+    assert words == f"GraNd {START}, {LINEAR}, keep 0.1: 0.8 [0.7, 0.9], n = 20 runs."
+
+
+def test_shared_words_take_the_smallest_fraction_and_average_rates():
+    rows = [(LINEAR, "a", 0.1, 0.9), (LINEAR, "b", 0.1, 0.7), ("digits", "a", 0.1, 1.0),
+            ("digits", "a", 0.5, 0.3)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["problem", "rate", "keep_fraction", "shared"])
+    table = table.assign(against="grand", taken=START)
+    other = table.assign(taken=LATER, shared=0.0)
+    words = results.shared_words(pd.concat([table, other]))
+    expected = f"LiPrune keeps 80% on {LINEAR}, 100% on digits."
+    assert words == f"Of the 0.1 that GraNd keeps at the start, {expected}"
+
+
+def loss_rows(random: float = 1.0) -> pd.DataFrame:
+    rows = [
+        (LINEAR, rate, fraction, *way, step, ratio, random if way[0] == "random" else 2.0)
+        for rate in ("0.01", "0.05") for fraction in (0.1, 0.5)
+        for way in WAYS | {("el2n", START): ""}
+        for step, ratio in ((5, 1.25 if rate == "0.01" else 9.0), (30, 0.5))
+    ]  # fmt: skip
+    names = ["problem", "rate", "keep_fraction", "against", "taken", "step", "ratio", "other_loss"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_linear_words_follow_the_steps_at_the_papers_rate():
+    words = results.linear_words(loss_rows())
+    steps = "1.25 (step 5), 0.50 (step 30)"
+    assert words.startswith("At the rate 0.01 with 0.1 kept, the ratio of LiPrune's test loss ")
+    assert words.endswith(f"to GraNd's is {steps}, and to EL2N's is {steps}.")
+
+
+@pytest.mark.parametrize(("random", "count"), [(1.0, 2), (3.0, 0)])
+def test_random_words_count_where_random_too_is_better(random, count):
+    cases = case_rows({LINEAR: WAYS}).assign(rate="0.01")
+    words = results.random_words(loss_rows(random), cases)
+    assert words.startswith(f"In {count} of the 2 cases in which LiPrune is ahead")
+
+
+def test_class_words_name_what_chance_does_not_explain():
+    rows = [(0.2, "loss", 0.3), (0.2, "random", 0.1), (0.5, "loss", 0.1), (0.5, "random", 0.1)]
+    table = pd.DataFrame(rows, columns=["keep_fraction", "score", "distance"])
+    words = results.class_words(table.assign(chance_high=0.2))
+    assert "With 0.2 kept, 1 of 2 kept sets" in words
+    assert "random subsets, 0.20: loss 0.30." in words
+    assert words.endswith("With 0.5 kept, 0 of 2 kept sets are farther from the classes of all "
+                          "images than 99% of random subsets, 0.20.")  # fmt: skip
+
+
+def test_gallery_rows_are_the_ends_of_each_score():
+    scores = pd.DataFrame({"loss": [0.5, 2.0, 1.0], "el2n": [0.1, 0.2, 0.31]})
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
+    rows = results.gallery_rows(scores, images, ["cat", "dog", "ship"], ("loss", "el2n"), 2)
+    assert [row[0] for row in rows] == [
+        "loss, highest", "loss, lowest", "EL2N, highest", "EL2N, lowest",
+    ]  # fmt: skip
+    assert rows[0][1][:, 0, 0, 0].tolist() == [1, 2]
+    assert rows[0][2] == ["dog\n2", "ship\n1"]
+    assert rows[1][2] == ["cat\n0.5", "ship\n1"]
+    assert rows[2][2] == ["ship\n0.31", "dog\n0.2"]
