@@ -19,7 +19,7 @@ from liprune_utils.records import Claim, claim, decide
 from liprune_utils.stats import Estimate, ratio_interval
 
 SLOW = "digits"  # a fifth of the runs
-ALPHA = 0.01  # the chance that any interval of the table misses, Bonferroni
+ALPHA = 0.01  # at most the chance that LiPrune is wrongly called ahead in any case
 RIVAL = ["against", "taken"]
 SETTING = ["problem", "rate", "keep_fraction"]
 CASE = [*SETTING, *RIVAL]
@@ -54,8 +54,9 @@ def loss_table(contests: dict[tuple[str, str], list[Contest]]) -> pd.DataFrame:
 
     Returns:
         One row a problem, rate, fraction, rival and step: the mean losses, and the ``ratio`` of
-        LiPrune's to the rival's with an interval. All the comparisons of a problem, rate, fraction
-        and rival are one case; with a chance of 99% no case is misjudged at all of its steps.
+        LiPrune's to the rival's with an interval. All the steps of a problem, rate, fraction and
+        rival are one case; the intervals' level is that at which, with a chance of 99% or more,
+        LiPrune is wrongly taken to be ahead at all steps in no case (Bonferroni).
     """
     fractions = {entrant.keep_fraction for entrant in ENTRANTS}
     level = 1 - ALPHA / (len(contests) * len(fractions) * len(RIVALS))

@@ -53,8 +53,8 @@ def correlation_figure(correlations: pd.DataFrame) -> Figure:
     image = axes.imshow(matrix, cmap="cividis", vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(matrix):
         color = "black" if value > 0 else "white"
-        text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
-        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+        text = f"{value:.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=10)
     labels = [LABELS[name] for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), labels)

@@ -22,7 +22,7 @@ LABELS = {
     "loss": "loss",
     "margin": "margin",
     "forgetting": "forgetting",
-    "hessian-batch": "batch's Hessian norm",
+    "hessian-batch": "batch's norm",
     "random": "random",
 }
 METHODS = {"liprune": "LiPrune (batches)", "random": "random batches"} | {
@@ -72,7 +72,9 @@ def gallery_rows(
     for name in names:
         pair = zip(("highest", "lowest"), extremes(scores[name].to_numpy(), count), strict=True)
         for end, chosen in pair:
-            words = [f"{classes[at]}\n{number(scores[name].iloc[at], 2)}" for at in chosen]
+            values = scores[name].iloc[chosen]
+            shown = [f"{v:,.0f}" if v >= 100 else number(v, 2) for v in values]
+            words = [f"{classes[at]}\n{text}" for at, text in zip(chosen, shown, strict=True)]
             rows.append((f"{LABELS[name]}, {end}", images[chosen], words))
     return rows
 
@@ -176,7 +178,7 @@ def agreement_words(correlations: pd.DataFrame, overlaps: pd.DataFrame) -> str:
     """
     rows = correlations[correlations.score == "hessian"].set_index("other").correlation
     named = ("gauss-newton", "grand", "el2n", "loss", "margin", "forgetting", "hessian-batch")
-    listed = ", ".join(f"{number(rows[name], 2)} with {LABELS[name]}" for name in named)
+    listed = ", ".join(f"{rows[name]:.2f} with {LABELS[name]}" for name in named)
     fraction = overlaps.keep_fraction.min()
     here = overlaps[(overlaps.keep_fraction == fraction)]
     here = here[(here.score == "hessian") | (here.other == "hessian")]
@@ -202,7 +204,7 @@ def convex_words(outcome: Claim, counts: pd.DataFrame, cases: pd.DataFrame) -> s
     random = counts.against == "random"
     compared = counts[["ahead", "not ahead", "undecided"]].sum(axis=1)
     return (
-        f"On convex problems the paper's claim {words(outcome.verdict)}: "
+        f"{words(outcome.verdict).capitalize()}, on convex problems: "
         f"{(counts.ahead > 0).sum()} of {len(counts)} rivals are beaten on some problem. LiPrune "
         f"is ahead of another score, at every step compared, in {counts.ahead[~random].sum()} of "
         f"{compared[~random].sum()} cases, and of random pruning in {counts.ahead[random].sum()} "

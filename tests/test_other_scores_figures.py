@@ -74,7 +74,7 @@ def test_correlations_are_written_into_their_cells():
     texts = {tuple(t.get_position()): t.get_text() for t in axes.texts}
     for (row, one), (column, two) in product(enumerate(SCORES), repeat=2):
         value = table.set_index(["score", "other"]).correlation[one, two]
-        assert texts[column, row] == f"{value:.2f}".replace("-", "−")
+        assert texts[column, row] == f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
         assert axes.images[0].get_array()[row, column] == pytest.approx(value)
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == [LABELS[name] for name in SCORES]

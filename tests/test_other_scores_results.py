@@ -109,7 +109,7 @@ def test_agreement_words_name_correlations_and_overlaps():
     extra = overlaps.assign(keep_fraction=0.5, overlap=1.0)
     words = results.agreement_words(correlations, pd.concat([overlaps, extra]))
     for name in ("gauss-newton", "grand", "el2n", "loss", "margin", "forgetting", "hessian-batch"):
-        assert f"{numbers[name]:.2g} with {results.LABELS[name]}" in words
+        assert f"{numbers[name]:.2f} with {results.LABELS[name]}" in words
     assert f"GraNd keeps {numbers['grand']:.0%} too, EL2N {numbers['el2n']:.0%}" in words
     assert words.endswith("chance would give 20%.")
 
@@ -121,7 +121,7 @@ def test_convex_words_tell_the_verdict_and_the_whole_count():
         "ahead": [1, 2, 0], "not ahead": [0, 0, 2], "undecided": [1, 0, 0],
     })  # fmt: skip
     words = results.convex_words(outcome("holds-in-part"), counts, cases)
-    assert "claim holds in part: 2 of 3 rivals are beaten" in words
+    assert words.startswith("Holds in part, on convex problems: 2 of 3 rivals are beaten")
     assert "in 2 of 4 cases, and of random pruning in 1 of 2" in words
     assert words.endswith("of all rivals at once in 1 of 2 settings.")
 
@@ -178,13 +178,13 @@ def test_class_words_name_what_chance_does_not_explain():
 
 
 def test_gallery_rows_are_the_ends_of_each_score():
-    scores = pd.DataFrame({"loss": [0.5, 2.0, 1.0], "el2n": [0.1, 0.2, 0.31]})
+    scores = pd.DataFrame({"loss": [0.5, 2000.0, 1.0], "el2n": [0.1, 0.2, 0.31]})
     images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
     rows = results.gallery_rows(scores, images, ["cat", "dog", "ship"], ("loss", "el2n"), 2)
     assert [row[0] for row in rows] == [
         "loss, highest", "loss, lowest", "EL2N, highest", "EL2N, lowest",
     ]  # fmt: skip
     assert rows[0][1][:, 0, 0, 0].tolist() == [1, 2]
-    assert rows[0][2] == ["dog\n2", "ship\n1"]
+    assert rows[0][2] == ["dog\n2,000", "ship\n1"]
     assert rows[1][2] == ["cat\n0.5", "ship\n1"]
     assert rows[2][2] == ["ship\n0.31", "dog\n0.2"]
