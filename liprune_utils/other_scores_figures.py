@@ -82,6 +82,7 @@ def overlap_figure(overlaps: pd.DataFrame, reference: str = "hessian") -> Figure
         ends = rows.chance_low.iloc[0], rows.chance_high.iloc[0]
         axes.axvspan(*ends, color=CHANCE, alpha=0.35, label="by chance (99%)")
         axes.set_xlim(0, 1.03)
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     figure.supxlabel(f"share of what the {LABELS[reference]} keeps", fontsize=11)
     shared_legend(figure)
     return figure

@@ -117,7 +117,7 @@ for name, table in {"classes": classes, "costs": costs, "cost_summary": cost_sum
     records.write_table(folder, name, table)
 files = other_scores.save_all(folder, scores, pair, dataset, tolerance)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-correlations", "caption": "Spearman's rank correlation of every two scores on the same images, one network. Scores of single images that rest on its error agree with each other; the batch's norm and the random score agree with none beyond chance."}, "image": {"alt": "A square table of nine by nine rank correlations, shaded from dark for low to light for high. The Hessian norm, Gauss-Newton norm, GraNd, EL2N, loss and margin form a light block; the columns of the batch's norm and of the random score are near zero."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-correlations", "caption": "Spearman's rank correlation of every two scores on the same images, one network. GraNd, EL2N, loss and margin nearly agree with each other, and so do the Hessian and the Gauss-Newton norm; the two groups agree less. Forgetting comes from another training. The batch's norm and the random score agree with none beyond chance."}, "image": {"alt": "A square table of nine by nine rank correlations, shaded from dark for low to light for high. GraNd, EL2N, loss and margin form one light block, the Hessian and the Gauss-Newton norm another, with middling values between the two; the columns of the batch's norm and of the random score are near zero."}}
 figure = other_scores_figures.correlation_figure(correlations)
 
 # %% tags=["hide-input"]
@@ -133,9 +133,9 @@ glue("num-batches", f"{num_images // batch_size}", display=False)
 #
 # A gradient is $J_i^\top (p_i - e_{y_i})$, so that GraNd is EL2N stretched by the Jacobian. The Gauss-Newton matrix has the same Jacobian around
 # $A_i = \mathrm{diag}(p_i) - p_i p_i^\top$, which is largest where the network is unsure and vanishes where it is sure, rightly or wrongly. That is where
-# curvature and error may part.
+# curvature and error part: a confident mistake has a large error and little curvature. And two scores may agree over all images and yet not on which few come first.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-overlaps", "caption": "Share of the images kept by their own Hessian norm that each other score keeps too, a fifth (left) and half (right) of the images kept. Grey: the range that holds at least 99% of what independent choices share (hypergeometric)."}, "image": {"alt": "Two panels with a dot for each score and a grey band for chance. The Gauss-Newton norm and GraNd lie far right of the band, the batch's norm and the random score in or near it."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-overlaps", "caption": "Share of the images kept by their own Hessian norm that each other score keeps too, a fifth (left) and half (right) of the images kept. Grey: the range that holds at least 99% of what independent choices share (hypergeometric)."}, "image": {"alt": "Two panels with a dot for each score and a grey band for chance. The Gauss-Newton norm lies at one and GraNd right of the band in both; EL2N, loss and margin lie inside the band for a fifth and right of it for half; the batch's norm and the random score lie inside."}}
 figure = other_scores_figures.overlap_figure(overlaps)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-classes", "caption": "Total variation distance between the classes of what each score keeps and those of all scored images, a fifth (left) and half (right) kept. Grey: where 99% of random subsets of that size lie."}, "image": {"alt": "Two panels with a dot for each score and a grey band from zero. In each panel some dots lie beyond the band and others within it."}}
