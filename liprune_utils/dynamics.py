@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from liprune_utils import data
+from liprune_utils.batch_spread import kept_gain
 from liprune_utils.experiment import Laboratory, before_pruning, curve
 from liprune_utils.gradient_noise import batch_gradients, importance_gain
 from liprune_utils.grids import read_grid
@@ -150,8 +151,8 @@ def follow(arm: Arm, lab: Laboratory) -> dict[str, pd.DataFrame]:
 
     Returns:
         ``dynamics``: a row each time of `measure`; ``dynamics_kept``: one row, from `kept_shift`,
-        `rate_factor` and `importance_gain` (of the scored functions); ``dynamics_curves``: a row
-        an epoch, from `liprune_utils.experiment.curve`.
+        `describe_scores` and `rate_factor`; ``dynamics_curves``: a row an epoch, from
+        `liprune_utils.experiment.curve`.
     """
     began, point, task = time.perf_counter(), arm.point, lab.task(arm.point)
     state = before_pruning(point, lab)
@@ -159,8 +160,8 @@ def follow(arm: Arm, lab: Laboratory) -> dict[str, pd.DataFrame]:
         choose(p, state, lab) for p in (point, replace(point, method="random"))
     )
     factor = rate_factor(state.model, task, kept, random)
-    facts = kept_shift(state.model, task, kept) | {"rate_factor": factor}
-    facts["importance_gain"] = _importance_gain(point, scores, state, lab)
+    facts = kept_shift(state.model, task, kept) | describe_scores(point, scores, state, lab)
+    facts["rate_factor"] = factor
     rate = point.learning_rate * (factor if arm.rescaled else 1.0)
     recipe = replace(point, learning_rate=rate)
     measured = pd.DataFrame(list(_measured(state, task, kept, recipe)))
@@ -197,18 +198,38 @@ def choose(point: Point, state: State, lab: Laboratory) -> tuple[list[np.ndarray
     return kept_batches(point, scores, len(task.labels)), scores
 
 
-# Of batches, or of single examples in eval mode where the method scores them; random pruning
-# samples uniformly.
-def _importance_gain(point: Point, scores: np.ndarray, state: State, lab: Laboratory) -> float:
+def describe_scores(
+    point: Point, scores: np.ndarray, state: State, lab: Laboratory
+) -> dict[str, float]:
+    """Say how much the scored functions differ, and what sampling them by score would do.
+
+    Args:
+        point: The run.
+        scores: Hessian norms of all batches, of which the smaller last one is left out, or of all
+            examples, whose gradients are in eval mode.
+        state: The network at the start of the prune epoch.
+        lab: Data, device and folders.
+
+    Returns:
+        ``score_sd`` (standard deviation over mean), ``score_gain`` (mean of the highest over mean
+        of all, for the point's fraction) and ``importance_gain``, as `importance_gain`; NaN, 1 and
+        1 where random pruning has no scores.
+    """
     if point.method == "random":
-        return 1.0
-    task, folder = lab.task(point), lab.root / "scores"
+        return {"score_sd": np.nan, "score_gain": 1.0, "importance_gain": 1.0}
+    task = lab.task(point)
     if point.method in EXAMPLE_METHODS:
-        grand = replace(point, method="grand")
-        return importance_gain(point_scores(grand, state, task, lab.dataset, folder) ** 2, scores)
-    batches = whole(fixed_batches(len(task.labels), point.batch_size, point.seed))
-    gradients = batch_gradients(state.model, task.images, task.labels, batches)
-    return importance_gain((gradients**2).sum(axis=1), scores[: len(batches)])
+        squares = choose(replace(point, method="grand"), state, lab)[1] ** 2
+    else:
+        batches = whole(fixed_batches(len(task.labels), point.batch_size, point.seed))
+        gradients = batch_gradients(state.model, task.images, task.labels, batches)
+        squares = (gradients**2).sum(axis=1)
+        scores = scores[: len(batches)]
+    return {
+        "score_sd": scores.std(ddof=1) / scores.mean(),
+        "score_gain": kept_gain(scores, point.keep_fraction),
+        "importance_gain": importance_gain(squares, scores),
+    }
 
 
 def write_record(tables: dict[str, pd.DataFrame], folder: Path) -> None:

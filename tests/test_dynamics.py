@@ -88,21 +88,25 @@ def test_rescaling_divides_the_rate_by_the_growth_of_the_second_moment(followed)
     assert first[1] != second[1]
 
 
-def test_importance_gain_is_that_of_what_is_scored(lab, followed):
+def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed):
     state = before_pruning(LIPRUNE, lab)
     pair = task().images, task().labels
     _, scores = choose(LIPRUNE, state, lab)
     squares = (batch_gradients(state.model, *pair, fixed_batches(12, 4, LIPRUNE.seed)) ** 2).sum(
         axis=1
     )
-    found = followed["liprune"]["dynamics_kept"].importance_gain[0]
-    assert found == pytest.approx(importance_gain(squares, scores))
+    found = followed["liprune"]["dynamics_kept"].iloc[0]
+    assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
+    assert found.score_sd == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
+    assert found.score_gain == pytest.approx(np.sort(scores)[1:].mean() / scores.mean())
     _, scores = choose(HESSIAN, state, lab)
     model = with_population_statistics(state.model, task().images)
     squares = example_gradient_norms(model, functional.cross_entropy, *pair) ** 2
-    found = followed["hessian"]["dynamics_kept"].importance_gain[0]
-    assert found == pytest.approx(importance_gain(squares, scores))
-    assert followed["random"]["dynamics_kept"].importance_gain[0] == 1
+    found = followed["hessian"]["dynamics_kept"].iloc[0]
+    assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
+    assert found.score_gain == pytest.approx(np.sort(scores)[4:].mean() / scores.mean())
+    random = followed["random"]["dynamics_kept"].iloc[0]
+    assert (random.importance_gain, random.score_gain) == (1, 1)
 
 
 GRID = {
