@@ -95,6 +95,26 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
     return folder
 
 
+def read_tables(
+    folder: Path, names: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, object]]]:
+    """Read recorded tables that belong together.
+
+    Args:
+        folder: Where they lie.
+        names: Of their grids.
+
+    Returns:
+        The curves and the runs of all grids, one below the other, and the provenance of each.
+    """
+    curves, runs = (
+        pd.concat((pd.read_csv(folder / f"{name}_{kind}.csv") for name in names), ignore_index=True)
+        for kind in ("curves", "runs")
+    )
+    sources = [json.loads((folder / f"{name}_provenance.json").read_text()) for name in names]
+    return curves, runs, sources
+
+
 def _cells(point: Point, names: Sequence[str]) -> dict[str, object]:
     values = {name: getattr(point, name) for name in names}
     return {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in values.items()}

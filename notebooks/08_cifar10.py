@@ -56,7 +56,6 @@ from liprune_utils.cifar import CifarParameters
 parameters = CifarParameters.from_notebook(globals())
 
 # %% tags=["hide-input"]
-import json
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +72,7 @@ from liprune_utils.cifar import run_points, score_tables
 from liprune_utils.crossed import components
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
 from liprune_utils.experiment import Laboratory
+from liprune_utils.grid_tables import read_tables
 from liprune_utils.images import fixed_batches
 from liprune_utils.training import initial_network
 
@@ -104,14 +104,9 @@ HTML(data.banner(dataset))
 # difference without them.
 
 # %%
-reduced, late = (pd.read_csv(recorded / f"{name}_curves.csv") for name in ("reduced", "prune15"))
-runs, late_runs = (pd.read_csv(recorded / f"{name}_runs.csv") for name in ("reduced", "prune15"))
-grid, late_grid = (
-    json.loads((recorded / f"{name}_provenance.json").read_text())
-    for name in ("reduced", "prune15")
-)
-costs = (runs.seconds.sum(), late_runs.seconds.sum())
-outcomes = cifar_claims.recorded_claims(reduced, late, costs=costs)
+reduced, runs, grids = read_tables(recorded, ["reduced14"])
+cost, grid = runs.seconds.sum(), grids[0]
+outcomes = cifar_claims.recorded_claims(reduced, cost=cost)
 records.write_claims(folder, outcomes)
 effects = cifar_results.effect_table(reduced)
 records.write_table(folder, "effects", effects)
@@ -121,10 +116,9 @@ table = records.verdict_table(folder.parent)
 table = table[table.id.isin([claim.id for claim in outcomes])]
 glue(
     "grid-words",
-    f"{grid['num_runs']} runs with {reduced.seed.nunique()} paired seeds, on {grid['num_images']:,} training and {grid['num_test_images']:,} test images of {grid['data_source']}, "
-    f"{grid['num_epochs']} epochs, the rate divided by ten at epochs {' and '.join(map(str, grid['decay_epochs']))}, {grid['precision']}; then {late_grid['num_runs']} runs of "
-    f"{late_grid['num_epochs']} epochs that prune at epoch {late.prune_epoch.max()}. Computed on {grid['device']}, {grid['threads']} thread a run, "
-    f"{sum(costs) / 3600:.1f} hours in all, code at {grid['commit']}.",
+    f"{len(runs)} runs with {reduced.seed.nunique()} paired seeds, of ResNets of depth {' and '.join(map(str, runs.depth.unique()))}, on {grid['num_images']:,} training and "
+    f"{grid['num_test_images']:,} test images of {grid['data_source']}, {grid['num_epochs']} epochs, the rate divided by ten at epochs {' and '.join(map(str, grid['decay_epochs']))}, "
+    f"{grid['precision']}. Computed on {grid['device']}, {grid['threads']} thread a run, {cost / 3600:.1f} hours in all, code at {grid['commit']}.",
     display=False,
 )
 HTML(tables.claims_html(table, pages=[]))
@@ -139,24 +133,21 @@ HTML(tables.claims_html(table, pages=[]))
 # A panel for each depth and fraction, as in the paper's Figures 13 to 16 (Figure 2 has those of 13 and 14). The caption of Figure 15 names
 # other fractions than its panels; see the [errata](../book/errata.md).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Four panels, two depths by two fractions kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
 cells = cifar_results.part(reduced, learning_rate=0.01, prune_epoch=1)
 figure = cifar_figures.cells_figure(cells)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-14", "caption": "The paper's Figure 14, reduced: rate 0.01, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Four panels, two depths by two fractions kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.01."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-14", "caption": "The paper's Figure 14, reduced: rate 0.01, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.01."}}
 cells = cifar_results.part(reduced, learning_rate=0.01, prune_epoch=5)
 figure = cifar_figures.cells_figure(cells)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-15", "caption": "The paper's Figure 15, reduced: rate 0.1, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Four panels, two depths by two fractions kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.1."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-15", "caption": "The paper's Figure 15, reduced: rate 0.1, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.1."}}
 cells = cifar_results.part(reduced, learning_rate=0.1, prune_epoch=1)
 figure = cifar_figures.cells_figure(cells)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-16", "caption": "The paper's Figure 16, reduced: rate 0.1, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Four panels, two depths by two fractions kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.1."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-16", "caption": "The paper's Figure 16, reduced: rate 0.1, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.1."}}
 cells = cifar_results.part(reduced, learning_rate=0.1, prune_epoch=5)
 figure = cifar_figures.cells_figure(cells)
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
-figure = cifar_figures.cells_figure(late)
 
 # %%
 final = cifar_results.final_table(reduced)
@@ -183,7 +174,7 @@ figure = cifar_figures.effects_figure(effects, cifar_claims.MARGIN)
 # The rate falls at the same epochs, so at fewer updates for pruned runs. A fair comparison ends before: at the last epoch with the initial rate,
 # {glue:text}`update-words`
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-updates", "caption": "Test error against the number of updates, pruned before training: means over the three seeds. Circles, squares and crosses mark the last epochs before the rate is divided by ten; up to the first of them all runs have the same rate."}, "image": {"alt": "Four panels, two depths by two rates, of test error in per cent against the number of updates on a logarithmic axis, a line for each method and fraction kept."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-updates", "caption": "Test error against the number of updates, pruned before training: means over the three seeds. Circles, squares and crosses mark the last epochs before the rate is divided by ten; up to the first of them all runs have the same rate."}, "image": {"alt": "A panel for each depth and rate, of test error in per cent against the number of updates on a logarithmic axis, a line for each method and fraction kept."}}
 figure = cifar_figures.updates_figure(
     cifar_results.part(reduced, prune_epoch=1), grid["decay_epochs"]
 )
@@ -220,13 +211,13 @@ glue(
 # A plain mean over the pairs, without the library, gives the pooled estimate.
 
 # %%
-assert cifar_results.faults(reduced) == cifar_results.faults(late) == []
+assert cifar_results.faults(reduced) == []
 keys = ["depth", "learning_rate", "prune_epoch", "keep_fraction", "seed", "epoch"]
 after = reduced[(reduced.epoch >= reduced.prune_epoch)].set_index(keys)
 gap = after.test_error[after.method == "liprune"] - after.test_error[after.method == "random"]
 plain = gap.groupby(keys[:-1]).mean().mean()
 assert abs(plain - outcomes[0].estimate) < 1e-9, f"{plain} is not {outcomes[0].estimate}"
-print(f"{len(reduced):,} and {len(late):,} rows without fault; {gap.size:,} paired epochs")
+print(f"{len(reduced):,} rows without fault; {gap.size:,} paired epochs")
 
 # %% [markdown]
 # ## Live: score, prune, train
@@ -311,7 +302,7 @@ speed.style.hide().format(looks)
 # %% [markdown]
 # The second table is a recorded benchmark on two cores: training images a second, augmentation and the test error of each epoch included (median), and how many times those of
 # common public code (`DataLoader`, torchvision's transforms, float32), turn by turn in one process (median, lowest and highest).
-#
+
 # %% tags=["hide-input"]
 verdicts = {claim.id: tables.words(claim.verdict) for claim in outcomes}
 final_claim = outcomes[1]
@@ -326,7 +317,7 @@ glue(
     "answer-more",
     f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points: that the loss in performance is "
     f"minimal {verdicts['cifar-performance']}, against random pruning. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
-    f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
+    f"{verdicts['cifar-prune-epoch']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
     f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training.",
     display=False,
 )
@@ -338,7 +329,7 @@ glue(
 )
 glue(
     "cost",
-    f"{sum(costs) / 3600:.1f} hours of recorded runs on {grid['device']} ({grid['num_runs'] + late_grid['num_runs']} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
+    f"{cost / 3600:.1f} hours of recorded runs on {grid['device']} ({len(runs)} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
     display=False,
 )
 
@@ -351,10 +342,8 @@ glue(
 # {download}`precision <../results/08_cifar10/precision.csv>`, {download}`throughput <../results/08_cifar10/throughput.csv>`. Live:
 # {download}`test errors <../results/08_cifar10/curves.csv>`, {download}`scores of all batches <../results/08_cifar10/scores.csv>`.
 #
-# The records, each with the command that makes it again: `python -m liprune_utils.sweep grids/reduced.yml` ({download}`curves <../book/results/08_cifar10/reduced_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/reduced_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced_provenance.json>`);
-# `python -m liprune_utils.sweep grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/08_cifar10/prune15_provenance.json>`);
+# The records, each with the command that makes it again: `python -m liprune_utils.sweep grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
+# {download}`runs <../book/results/08_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced14_provenance.json>`);
 # `python -m liprune_utils.sweep grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/precision_runs.csv>`, {download}`provenance <../book/results/08_cifar10/precision_provenance.json>`);
 # `benchmarks/training.py` ({download}`turns <../book/results/08_cifar10/benchmark.csv>`, {download}`provenance <../book/results/08_cifar10/benchmark.json>`).
@@ -371,7 +360,7 @@ glue(
 # | an epoch after pruning | not stated | one pass over the kept batches |
 # | the last, smaller batch | not stated | scored, ranked and kept like the others; of 50,000 images it has 80 |
 # | repetitions | one curve a panel | paired seeds, with intervals |
-# | images, epochs | all, 164 | a tenth, 20 (40 where pruned at epoch 15); live fewer; the paper's in the profile `paper` |
+# | images, epochs | all, 164 | a tenth, 20; live fewer; the paper's in the profile `paper` |
 # | when the rate falls | epochs 80 and 120 | at the same shares of the training |
 # | pruning at epoch 5 | after a fortieth of the training | after a fifth |
 #

@@ -15,6 +15,7 @@ from liprune_utils.cifar_claims import (
     evidence,
     image_words,
     judge,
+    late_claim,
     loss_against_none,
     performance_claim,
     reason,
@@ -208,7 +209,8 @@ def late() -> pd.DataFrame:
 
 
 def test_the_page_decides_its_five_claims(late):
-    claims = recorded_claims(grid_curves(), late, costs=(10, 5))
+    curves = grid_curves()
+    claims = [*recorded_claims(curves, cost=10), late_claim(curves, late, cost=15)]
     register = load_register()
     mine = [name for name, entry in register.items() if entry["page"] == "08_cifar10"]
     assert [claim.id for claim in claims] == mine
@@ -220,7 +222,7 @@ def test_the_page_decides_its_five_claims(late):
 
 def test_late_pruning_is_held_against_the_rest_with_its_control(late):
     def verdict(effect, **options):
-        return recorded_claims(grid_curves(effect, **options), late, costs=(1, 1))[-1].verdict
+        return late_claim(grid_curves(effect, **options), late, cost=1).verdict
 
     assert verdict(constant(0.0)) == "holds"
     assert verdict(constant(-3.0)) == "does-not-hold"  # LiPrune ahead before, not when late
@@ -228,9 +230,9 @@ def test_late_pruning_is_held_against_the_rest_with_its_control(late):
     assert verdict(constant(0.0), control=0.0) == "inconclusive"
 
 
-def test_rates_that_disagree_are_told_apart(late):
+def test_rates_that_disagree_are_told_apart():
     curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1))
-    verdicts = {c.id: c.verdict for c in recorded_claims(curves, late, costs=(1, 1))}
+    verdicts = {c.id: c.verdict for c in recorded_claims(curves, cost=1)}
     assert verdicts["cifar-learning-rate"] == "does-not-hold"
     assert verdicts["cifar-prune-epoch"] == "inconclusive"  # both epochs mix the two rates
 

@@ -12,7 +12,7 @@ import pytest
 from liprune_utils import runs
 from liprune_utils.data import Dataset
 from liprune_utils.experiment import Laboratory, run_point
-from liprune_utils.grid_tables import collect, epochs_done, progress, show_status
+from liprune_utils.grid_tables import collect, epochs_done, progress, read_tables, show_status
 from liprune_utils.grids import IDENTITY, Grid
 from liprune_utils.points import Point
 from liprune_utils.runs import open_run
@@ -126,6 +126,19 @@ def test_tables_repeat_the_runs_own_files(lab, grid):
     measured += ["seconds", "peak_memory_mib", "num_images_kept"]
     assert header.split(",") == [*columns, *measured]
     assert lines == last
+
+
+def test_tables_that_belong_together_are_read_as_one(lab, grid):
+    folder = collect(grid, lab, COMMAND)
+    other = dataclasses.replace(grid, name="other", points=grid.points[:1])
+    collect(other, lab, COMMAND)
+    curves, runs, sources = read_tables(folder, ["toy", "other"])
+    alone = pd.read_csv(folder / "toy_curves.csv")
+    assert list(curves.index) == list(range(len(alone) + grid.points[0].num_epochs))
+    names = ["method", "seed", "epoch", "num_updates", "test_error", "train_loss"]
+    pd.testing.assert_frame_equal(curves[names][: len(alone)], alone[names])
+    assert len(runs) == len(grid.points) + 1
+    assert [source["num_runs"] for source in sources] == [len(grid.points), 1]
 
 
 def test_updates_are_whole_and_numbers_exact(lab, grid):
