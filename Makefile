@@ -18,7 +18,7 @@ MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 RUN := $(VENV)/bin/python -m
 BEGAN := $(shell date +%s)
 VERDICT := 11_verdict
-USE_DATA := 07_hessian_norm 08_cifar10 09_other_scores
+USE_DATA := 07_hessian_norm 08_cifar10 09_other_scores 10_why
 PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
 EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
 LIBRARY := $(wildcard liprune_utils/*.py liprune_utils/*/*.py liprune_utils/*.mplstyle)
@@ -38,6 +38,7 @@ $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $$(wildcard notebooks/params/$$*.$
 		$(addprefix --parameters ,$(wildcard notebooks/params/$*.$(PROFILE).yml))
 
 $(USE_DATA:%=$(BUILD)/notebooks/%.ipynb): data/ready.json
+$(BUILD)/notebooks/10_why.ipynb: $(wildcard book/results/07_hessian_norm/* book/results/09_other_scores/*)
 $(BUILD)/notebooks/$(VERDICT).ipynb: $(EXECUTED)
 
 notebooks/%.ipynb: notebooks/%.py | $(VENV)/ready

@@ -105,8 +105,11 @@ HTML(data.banner(dataset))
 
 # %%
 reduced, runs, grids = read_tables(recorded, ["reduced14"])
-cost, grid = runs.seconds.sum(), grids[0]
+late, late_runs, late_grids = read_tables(recorded, ["prune15"])
+grid, late_grid = grids[0], late_grids[0]
+cost, late_cost = runs.seconds.sum(), late_runs.seconds.sum()
 outcomes = cifar_claims.recorded_claims(reduced, cost=cost)
+outcomes.append(cifar_claims.late_claim(reduced, late, cost=cost + late_cost))
 records.write_claims(folder, outcomes)
 effects = cifar_results.effect_table(reduced)
 records.write_table(folder, "effects", effects)
@@ -118,7 +121,8 @@ glue(
     "grid-words",
     f"{len(runs)} runs with {reduced.seed.nunique()} paired seeds, of ResNets of depth {' and '.join(map(str, runs.depth.unique()))}, on {grid['num_images']:,} training and "
     f"{grid['num_test_images']:,} test images of {grid['data_source']}, {grid['num_epochs']} epochs, the rate divided by ten at epochs {' and '.join(map(str, grid['decay_epochs']))}, "
-    f"{grid['precision']}. Computed on {grid['device']}, {grid['threads']} thread a run, {cost / 3600:.1f} hours in all, code at {grid['commit']}.",
+    f"{grid['precision']}; then {len(late_runs)} runs of {late_grid['num_epochs']} epochs that prune at epoch {late.prune_epoch.max()}, a fifth kept. Computed on {grid['device']}, "
+    f"{grid['threads']} thread a run, {(cost + late_cost) / 3600:.1f} hours in all, code at {grid['commit']}.",
     display=False,
 )
 HTML(tables.claims_html(table, pages=[]))
@@ -132,6 +136,9 @@ HTML(tables.claims_html(table, pages=[]))
 #
 # A panel for each depth and fraction, as in the paper's Figures 13 to 16 (Figure 2 has those of 13 and 14). The caption of Figure 15 names
 # other fractions than its panels; see the [errata](../book/errata.md).
+#
+# Of a later pruning the paper says: "We also performed the same experiments when pruning at iteration 15 and obtained very similar plots" (Appendix B.5). It shows
+# none; {numref}`fig-late` does.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
 cells = cifar_results.part(reduced, learning_rate=0.01, prune_epoch=1)
@@ -148,6 +155,9 @@ figure = cifar_figures.cells_figure(cells)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-16", "caption": "The paper's Figure 16, reduced: rate 0.1, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.1."}}
 cells = cifar_results.part(reduced, learning_rate=0.1, prune_epoch=5)
 figure = cifar_figures.cells_figure(cells)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
+figure = cifar_figures.cells_figure(late)
 
 # %%
 final = cifar_results.final_table(reduced)
@@ -211,13 +221,13 @@ glue(
 # A plain mean over the pairs, without the library, gives the pooled estimate.
 
 # %%
-assert cifar_results.faults(reduced) == []
+assert cifar_results.faults(reduced) == cifar_results.faults(late) == []
 keys = ["depth", "learning_rate", "prune_epoch", "keep_fraction", "seed", "epoch"]
 after = reduced[(reduced.epoch >= reduced.prune_epoch)].set_index(keys)
 gap = after.test_error[after.method == "liprune"] - after.test_error[after.method == "random"]
 plain = gap.groupby(keys[:-1]).mean().mean()
 assert abs(plain - outcomes[0].estimate) < 1e-9, f"{plain} is not {outcomes[0].estimate}"
-print(f"{len(reduced):,} rows without fault; {gap.size:,} paired epochs")
+print(f"{len(reduced):,} and {len(late):,} rows without fault; {gap.size:,} paired epochs")
 
 # %% [markdown]
 # ## Live: score, prune, train
@@ -317,7 +327,7 @@ glue(
     "answer-more",
     f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points: that the loss in performance is "
     f"minimal {verdicts['cifar-performance']}, against random pruning. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
-    f"{verdicts['cifar-prune-epoch']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
+    f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
     f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training.",
     display=False,
 )
@@ -329,7 +339,7 @@ glue(
 )
 glue(
     "cost",
-    f"{cost / 3600:.1f} hours of recorded runs on {grid['device']} ({len(runs)} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
+    f"{(cost + late_cost) / 3600:.1f} hours of recorded runs on {grid['device']} ({len(runs) + len(late_runs)} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
     display=False,
 )
 
@@ -344,6 +354,8 @@ glue(
 #
 # The records, each with the command that makes it again: `python -m liprune_utils.sweep grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced14_provenance.json>`);
+# `python -m liprune_utils.sweep grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
+# {download}`runs <../book/results/08_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/08_cifar10/prune15_provenance.json>`);
 # `python -m liprune_utils.sweep grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/precision_runs.csv>`, {download}`provenance <../book/results/08_cifar10/precision_provenance.json>`);
 # `benchmarks/training.py` ({download}`turns <../book/results/08_cifar10/benchmark.csv>`, {download}`provenance <../book/results/08_cifar10/benchmark.json>`).
@@ -360,7 +372,7 @@ glue(
 # | an epoch after pruning | not stated | one pass over the kept batches |
 # | the last, smaller batch | not stated | scored, ranked and kept like the others; of 50,000 images it has 80 |
 # | repetitions | one curve a panel | paired seeds, with intervals |
-# | images, epochs | all, 164 | a tenth, 20; live fewer; the paper's in the profile `paper` |
+# | images, epochs | all, 164 | a tenth, 20 (40 where pruned at epoch 15); live fewer; the paper's in the profile `paper` |
 # | when the rate falls | epochs 80 and 120 | at the same shares of the training |
 # | pruning at epoch 5 | after a fortieth of the training | after a fifth |
 #

@@ -21,6 +21,7 @@ from liprune_utils.other_scores import OtherScoresParameters
 from liprune_utils.records import PROJECT, VerdictParameters
 from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
+from liprune_utils.why import WhyParameters
 
 BIN = Path(sys.executable).parent
 PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
@@ -34,6 +35,7 @@ PARAMETERS = {
     "07_hessian_norm": HessianParameters,
     "08_cifar10": CifarParameters,
     "09_other_scores": OtherScoresParameters,
+    "10_why": WhyParameters,
     "11_verdict": VerdictParameters,
 }
 

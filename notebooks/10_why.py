@@ -1,0 +1,338 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why does LiPrune not accelerate ResNets?
+#
+# ## Overview
+#
+# **Claims** (Section 5 of {cite:t}`ayed2022`). Any pruning transforms the data distribution: "This typically results in a modification of the loss landscape."
+# And of the dynamics: "In the convex setting, it is sufficient to reduce the stochastic gradient variance to converge faster". Section 3 had said of the
+# missing acceleration: "We conjecture that this is due to the non-convex nature of the loss landscape".
+#
+# **Answer.** {glue:text}`answer`
+#
+# **Cost.** {glue:text}`cost`
+#
+# The paper names two effects that could hide an acceleration. This page measures both: where long training ends, and what the gradient's noise does. It adds a third,
+# which the paper does not consider: its convex experiment pruned points, its networks pruned batches of 128 images, and an average over 128 images hides most of what
+# tells images apart.
+
+# %% tags=["parameters"]
+slope: float = 1.0  # true slope w* of the linear model, which the paper does not state; not 0
+num_runs: int = 1000  # data sets of the linear model; from 100
+depth: int = 8  # ResNet depth, 6n + 2, of the small live training
+num_images: int = 640  # its training images
+num_test_images: int = 200  # its test images
+batch_size: int = 64  # images in each of its batches
+num_epochs: int = 4  # of its training
+prune_epoch: int = 3  # prune at the start of this epoch, from 2
+keep_fraction: float = 0.4  # fraction of the batches kept, in (0, 1]
+learning_rate: float = 0.05  # of its SGD
+seed: int = 0  # root of all random streams
+results_dir: str = "reruns/10_why"  # folder for the tables
+
+# %%
+from liprune_utils.why import WhyParameters
+
+parameters = WhyParameters.from_notebook(globals())
+
+# %% tags=["hide-input"]
+import json
+import time
+
+import pandas as pd
+from IPython.display import HTML
+from myst_nb import glue
+
+from liprune_utils import (
+    data,
+    figures,
+    matched_spread,
+    records,
+    tables,
+    why_claims,
+    why_figures,
+    why_findings,
+    why_results,
+)
+from liprune_utils.cifar_results import MARGIN, control_difference
+
+figures.use_style()
+folder = records.results_folder(results_dir)
+dataset = data.load()
+records.write_json(
+    folder / "provenance.json",
+    records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
+)
+began = time.perf_counter()
+HTML(data.banner(dataset))
+
+# %% tags=["hide-input"]
+recorded = records.PROJECT / "book" / "results"
+long_curves, long_runs, followed, kept, curves = (
+    pd.read_csv(recorded / "10_why" / f"{name}.csv")
+    for name in ("long_curves", "long_runs", "dynamics", "dynamics_kept", "dynamics_curves")
+)
+example_curves = pd.read_csv(recorded / "09_other_scores" / "examples_curves.csv")
+batch_norms = pd.read_csv(recorded / "07_hessian_norm" / "batch_norms.csv")
+study, sweep = (
+    json.loads((recorded / name).read_text())
+    for name in ("10_why/dynamics_provenance.json", "09_other_scores/examples_provenance.json")
+)
+losses = why_results.loss_table(long_runs)
+shifts = why_results.shift_table(kept)
+matched = why_results.matched_noise(followed)
+remedy = why_results.remedy_table(curves, study["prune_epoch"])
+examples = why_results.example_table(example_curves)
+spreads = why_results.cifar_spreads(batch_norms, shifts)
+spreads["batch_size"] = spreads.spread.map(matched_spread.matching_size)
+for name in ("losses", "shifts", "matched", "remedy", "examples", "spreads"):
+    records.write_table(folder, name, globals()[name])
+
+# %% [markdown]
+# (where-training-ends)=
+# ## Does pruning change where training ends?
+#
+# "In essence, any pruning algorithm aims to find a better subset than random pruning; therefore, it transforms the data distribution". The paper shows it on the
+# sine model ([page 06](06_sine_model.ipynb)); for networks it is a belief. The recorded runs train five times as long as the other small runs of this book, so that the loss
+# of the kept images is near its bottom, and then ask for the loss of *all* training images: random batches, LiPrune's batches, and the single examples with the
+# largest Hessian norms, a fifth of the images each, from the same network at the start of epoch 5.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-long", "caption": "Long training on a fifth of the images, recorded; ResNet-14, three paired seeds. Left: test error by epoch, thin lines are seeds, thick lines their mean. Right: mean cross-entropy after the last epoch, on the kept images and on all training images, without augmentation; each line is a run."}, "image": {"alt": "Two panels. On the left, test error in per cent against epoch for random pruning, LiPrune's batches and the examples with the largest norms, falling where the learning rate falls. On the right, a line for each run joins its loss on the kept images to its much larger loss on all."}}
+figure = why_figures.long_figure(long_curves, long_runs)
+
+# %%
+shown = losses[["measure", "arm", "difference", "low", "high", "num_seeds", "random"]]
+shown.style.hide().format("{:.3g}", subset=["difference", "low", "high", "random"])
+
+# %%
+shifts.pivot(index="arm", columns="statistic", values="mean").style.format("{:.3g}", na_rep="–")
+
+# %% tags=["hide-input"]
+glue("loss-words", why_findings.loss_sentence(losses), display=False)
+glue("shift-words", why_findings.shift_sentence(shifts), display=False)
+
+# %% [markdown]
+# {glue:text}`loss-words`
+#
+# {glue:text}`shift-words`
+#
+# In the second table `loss_ratio` and `el2n_ratio` are the kept images' mean loss and error length over those of all; `score_sd` is the relative standard deviation of the
+# Hessian norms, `score_gain` the mean norm of the kept over that of all, and `importance_gain` is explained below. All are means over seeds, at the moment of pruning.
+#
+# (noise-and-speed)=
+# ## Is less noise what makes the convex case faster?
+#
+# Near the weights $w$ of one step, let the gradient of a batch have mean $G$ and variance $V$. In the linear model, with $e = w - w^*$, a step leaves
+#
+# $$
+# \mathbb{E}\,(e^+)^2 = (e - \eta G)^2 + \eta^2 V .
+# $$ (eq-step-noise)
+#
+# Importance sampling with the weights $1/(n p_i)$ keeps $G$ and lowers $V$. LiPrune drops the weights, and changes both. {numref}`fig-linear-noise` compares LiPrune with random
+# pruning *at the same weights*, at distances that the runs of the paper's setting pass within its 30 steps. {eq}`eq-step-noise` splits LiPrune's lead in one step into the part of the mean
+# and the part of the noise.
+
+# %%
+from liprune_utils.linear_noise import noise_table, typical_noise
+
+linear = noise_table(num_runs, seed, slope)
+records.write_table(folder, "linear", linear)
+glue("linear-words", why_findings.linear_sentence(linear), display=False)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-linear-noise", "caption": "The paper's linear model, batch size 10, rate 0.01: LiPrune over random pruning at the same weights, against the distance to the true slope; training goes from left to right. Left: variance of the batch's gradient. Right: mean squared error after one step, below 1 where LiPrune's step is the better one. Bars, mostly hidden by the markers: 99% intervals over data sets."}, "image": {"alt": "Two panels, a line for each fraction kept. On the left the ratio of variances starts below one, crosses one at a tenth of the first distance and ends above one. On the right the ratio of errors is flat and below one, and rises towards one only at the end."}}
+figure = why_figures.linear_noise_figure(linear)
+
+# %% [markdown]
+# {glue:text}`linear-words`
+#
+# So the words are true of importance sampling, at a size that does not matter at the paper's rate, and they do not explain LiPrune. [Page 05](05_what_accelerates.ipynb)
+# found the same from the other side: the longer mean step explains the gain. The paper is right that the base ingredient of *accelerated SGD with importance sampling* is a
+# smaller variance; LiPrune is no such sampling.
+#
+# ### On CIFAR-10
+#
+# The recorded study goes on from one network, at the start of epoch 5, with each kept set, and measures on the way: the trace of the covariance of the batch's gradient
+# over the kept batches and over all batches, the largest Hessian norm of three fixed batches ("sharpness"), and the loss of all images.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dynamics", "caption": "After the pruning at the start of epoch 5, recorded: ResNet-14, a fifth kept, three paired seeds (thin) and their mean (thick). Noise is the trace of the covariance of a batch's gradient, train-mode batch norm, no augmentation, over the kept batches (at the weights of each arm) and over all batches. Sharpness is the largest Hessian norm of three fixed batches."}, "image": {"alt": "Four panels on logarithmic scales against epochs done, five arms each: noise over the kept batches, noise over all batches, sharpness, and loss of all images. All arms start from the same weights, so that all panels but the first begin in one point for each seed."}}
+figure = why_figures.dynamics_figure(followed)
+
+# %% tags=["hide-input"]
+glue("matched-words", why_findings.matched_sentence(matched, shifts), display=False)
+glue("remedy-words", why_findings.remedy_sentence(remedy, kept), display=False)
+
+# %% [markdown]
+# {glue:text}`matched-words`
+#
+# ### The remedy that the paper points to
+#
+# "In Johnson and Guestrin [2018], for example, a key component of the method is to adapt the learning rate by rescaling it by the inverse of the estimated gradient noise
+# reduction." {cite:t}`johnson2018` multiply the rate by $\mathbb{E}\|g_{\text{random}}\|^2 / \mathbb{E}\|g\|^2$. Two arms of the study do so from the pruning on,
+# with the ratio measured at that moment.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-remedy", "caption": "Differences of test error, averaged over the epochs after the pruning; recorded, ResNet-14, a fifth kept, three paired seeds, 90% intervals. Left of zero the first of the two is better. Shaded: the register's margin of one point."}, "image": {"alt": "Six rows of differences with intervals: LiPrune and the largest norms, each with its own and with the rescaled learning rate, against random pruning, and rescaled against not rescaled."}}
+names = {arm: look["label"] for arm, look in why_figures.ARMS.items()}
+labels = [f"{names[row.arm]}\nless {names[row.against]}" for row in remedy.itertuples()]
+figure = why_figures.differences_figure(remedy, labels, MARGIN)
+
+# %% [markdown]
+# {glue:text}`remedy-words`
+#
+# (points-and-batches)=
+# ## From points to batches
+#
+# The convex experiment pruned points; on CIFAR-10 the functions are batches, whose norms differ less than those of images. In the linear model a batch's constant is its
+# mean of $x^2$, with the relative standard deviation $\sqrt{4/5}/\sqrt{B}$. So each spread has a batch size, and we can ask what LiPrune gains there: 40 fixed batches, a
+# fifth kept, ten steps at the paper's rate, the excess loss of LiPrune over that of random pruning.
+
+# %%
+from liprune_utils.stats import Estimate
+
+sizes = sorted({*matched_spread.SIZES, *spreads.batch_size})
+races = matched_spread.spread_table(sizes, num_runs, seed, slope)
+records.write_table(folder, "races", races)
+assert races.z.max() < 5, "a simulated loss is far from its closed form"
+by_size = races.set_index("batch_size")
+terms = ["ratio", "ratio_low", "ratio_high", "num_runs"]
+convex = [Estimate(*by_size.loc[size, terms]) for size in spreads.batch_size]
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-spread-worth", "caption": "What a spread of the constants is worth in the paper's linear model: excess loss of LiPrune over that of random pruning after ten steps with fixed batches, against the relative standard deviation of the batches' constants. Markers: simulated, with 99% intervals; line: exact given the inputs. Vertical lines: spread of the Hessian norms of CIFAR-10. A spread right of the last marker is wider than any that uniform inputs have."}, "image": {"alt": "A curve that falls from near one at small spreads to near zero at the largest, with vertical lines at the spreads of CIFAR-10's batches, between a tenth and a fifth, and of its examples, far to the right."}}
+figure = why_figures.spread_figure(races, spreads)
+
+# %% tags=["hide-input"]
+start, last = study["prune_epoch"] - 1, study["decay_epochs"][0] - 1
+factor = by_size.steps[spreads.batch_size[2]]
+stretched = why_results.stretched_difference(curves, factor, start=start, last=last)
+control = control_difference(example_curves[example_curves.epoch > start])
+glue("spread-words", why_findings.spread_sentence(by_size, spreads, stretched), display=False)
+glue("example-words", why_findings.example_sentence(examples, control), display=False)
+
+# %% [markdown]
+# {glue:text}`spread-words`
+#
+# And the other way round: prune CIFAR-10 by examples, whose norms differ widely.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-examples", "caption": "Pruning batches and pruning examples of CIFAR-10 by their Hessian norm, each against random pruning: difference of test error, averaged over the epochs after the pruning; recorded, ResNet-14, three paired seeds, 90% intervals. Shaded: the register's margin of one point. Left of zero is faster."}, "image": {"alt": "Four rows of differences with intervals: LiPrune's batches and the examples with the largest norms, for two fractions kept, against random pruning."}}
+labels = [f"{names[row.arm]}\nkeep {row.keep_fraction:g}" for row in examples.itertuples()]
+figure = why_figures.differences_figure(examples, labels, MARGIN)
+
+# %% [markdown]
+# {glue:text}`example-words`
+#
+# ## Check: the machinery, live
+#
+# The study once more, small, on this machine: a network is trained for a few epochs, pruned, and followed with random batches and with LiPrune's. At the pruning
+# both arms must have the same network. The variance is then computed by another route, a plain loop of training steps without the optimiser, and that of the linear model
+# is held against its closed form, $e^2 (\overline{x^4} - \overline{x^2}^2) + \sigma^2\, \overline{x^2}$ for one point.
+
+# %%
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from liprune_utils.dynamics import choose
+from liprune_utils.experiment import Laboratory, before_pruning
+from liprune_utils.why import live_dynamics
+
+with TemporaryDirectory() as runs:  # a page starts afresh; a sweep would not
+    live = live_dynamics(dataset, parameters, Path(runs))
+    point, laboratory = parameters.points()[0], Laboratory(dataset, Path(runs))
+    state, task = before_pruning(point, laboratory), laboratory.task(point)
+    batches, _ = choose(point, state, laboratory)
+records.write_table(folder, "live", live["dynamics"])
+start = live["dynamics"].groupby("arm").first()
+for name in ("all_noise", "sharpness", "full_set_loss", "test_error"):
+    assert start[name].nunique() == 1, f"the arms do not start alike: {name}"
+
+# %%
+import numpy as np
+import torch
+from torch.nn import functional
+
+gradients, model = [], state.model.train()
+for batch in map(torch.from_numpy, batches):
+    model.zero_grad()
+    functional.cross_entropy(model(task.images[batch]), task.labels[batch]).backward()
+    gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]).double())
+by_loop = torch.stack(gradients).var(dim=0).sum().item()
+assert np.isclose(by_loop, start.kept_noise["random"], rtol=1e-3)
+typical = [
+    typical_noise(row.error, row.keep_fraction, "liprune", slope)
+    / typical_noise(row.error, row.keep_fraction, "random", slope)
+    for row in linear[linear.method == "liprune"].itertuples()
+]
+found = linear[linear.method == "liprune"].noise
+worst = np.abs(found / typical - 1).max()
+assert worst < 0.1, "variances of the linear model are far from their closed form"
+print(f"network: {by_loop:.4g} by a loop, {start.kept_noise['random']:.4g} by the study")
+print(f"linear model: {len(found)} ratios of variances, {worst:.1%} off at most")
+
+# %% tags=["hide-input"]
+cost = time.perf_counter() - began
+outcomes = [
+    why_claims.asymptotic_claim(losses, cost=float(long_runs.seconds.sum())),
+    why_claims.noise_claim(linear, matched, examples, cost=cost),
+    why_claims.points_claim(examples, control, convex, cost=sweep["seconds"]),
+]
+records.write_claims(folder, outcomes)
+glue("answer", why_findings.answer(*outcomes, examples), display=False)
+glue("closing-words", why_findings.closing_sentence(examples, convex, remedy), display=False)
+hours = (long_runs.seconds.sum() + study["seconds"] + sweep["seconds"]) / 3600
+spent = (
+    f"{cost:.0f} seconds live; {tables.number(hours, 2)} hours of one core for what is recorded."
+)
+glue("cost", spent, display=False)
+table = pd.DataFrame(outcomes).merge(
+    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+)
+HTML(tables.claims_html(table, pages=[]))
+
+# %% [markdown]
+# {download}`Losses after long training <../results/10_why/losses.csv>`, {download}`how the kept differ <../results/10_why/shifts.csv>`,
+# {download}`noise in the linear model <../results/10_why/linear.csv>` and {download}`at the pruning <../results/10_why/matched.csv>`,
+# {download}`the remedy <../results/10_why/remedy.csv>`, {download}`spreads of CIFAR-10 <../results/10_why/spreads.csv>` and
+# {download}`what they are worth <../results/10_why/races.csv>`, {download}`batches and examples <../results/10_why/examples.csv>`,
+# {download}`the live study <../results/10_why/live.csv>`. Recorded: long training
+# ({download}`curves <../book/results/10_why/long_curves.csv>`, {download}`runs <../book/results/10_why/long_runs.csv>`,
+# {download}`provenance <../book/results/10_why/long_provenance.json>`), the dynamics ({download}`measured <../book/results/10_why/dynamics.csv>`,
+# {download}`the kept <../book/results/10_why/dynamics_kept.csv>`, {download}`curves <../book/results/10_why/dynamics_curves.csv>`,
+# {download}`provenance <../book/results/10_why/dynamics_provenance.json>`), {download}`pruning by examples <../book/results/09_other_scores/examples_curves.csv>`,
+# {download}`norms of batches <../book/results/07_hessian_norm/batch_norms.csv>`.
+#
+# ## What the evidence supports
+#
+# {glue:text}`closing-words`
+#
+# **How strongly.** The linear model's answers are exact up to simulation, and hold for that model. Those for networks rest on three paired seeds, one depth, one rate, a
+# tenth of the images and, but for the long runs, 20 epochs; an interval over three seeds is wide, and an effect below it would not be seen. The noise is that of fixed batches
+# without augmentation, which training has. The rescaling is done once, at the pruning; Johnson and Guestrin go on measuring.
+#
+# **What non-convexity has to do with it.** None of these tests shows that it is the cause, nor can they exclude it. [Page 05](05_what_accelerates.ipynb) finds convex problems where
+# LiPrune does not accelerate either; [page 07](07_hessian_norm.ipynb) finds that the norm is no Lipschitz constant on a ReLU network. Both are reasons that do not need it.
+#
+# **What would change the verdict.** On the loss: more seeds, or training at the paper's scale. On the noise: a setting in which LiPrune's lead is mostly that of the second term of
+# {eq}`eq-step-noise`, such as a rate near the largest stable one. On batches: examples with large norms that are faster than random ones by more than the margin, at any
+# rate that was also tuned for random pruning.
+#
+# ## What differs from the paper
+#
+# - The paper offers its explanations without a measurement on networks. Here each has a number, at reduced scale.
+# - It scores batches. The example scores have eval-mode batch norm, since in train mode an image has no loss of its own.
+# - It does not say at which point of training it would rescale the rate, nor by which estimate.
+#
+# ## Next
+#
+# [The verdict](11_verdict.ipynb) keeps the account of all claims.
