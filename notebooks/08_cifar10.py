@@ -100,8 +100,8 @@ HTML(data.banner(dataset))
 # error that both runs reach.
 #
 # The last batch is smaller than the others where the images do not fill it. It is scored and ranked like them. A mean over fewer images
-# varies more, so that LiPrune may keep this batch more often than chance would, and then trains on fewer images. The overview counts such pairs, and gives the
-# difference without them.
+# varies more, so that LiPrune may keep this batch more often than chance would, and then trains on fewer images. The recorded grid therefore takes as many images as fill
+# its batches; the overview counts the pairs, if any, that kept different numbers of images.
 
 # %%
 reduced, runs, grids = read_tables(recorded, ["reduced14"])
@@ -370,7 +370,7 @@ glue(
 # | batch norm in the Hessian | not stated | as in training: the batch's own statistics, differentiated through |
 # | precision | not stated | bfloat16 in the recorded grid, float32 live |
 # | an epoch after pruning | not stated | one pass over the kept batches |
-# | the last, smaller batch | not stated | scored, ranked and kept like the others; of 50,000 images it has 80 |
+# | the last, smaller batch | not stated | scored, ranked and kept like the others; of 50,000 images it has 80; none in the recorded grid |
 # | repetitions | one curve a panel | paired seeds, with intervals |
 # | images, epochs | all, 164 | a tenth, 20 (40 where pruned at epoch 15); live fewer; the paper's in the profile `paper` |
 # | when the rate falls | epochs 80 and 120 | at the same shares of the training |
@@ -381,4 +381,4 @@ glue(
 #
 # ## Next
 #
-# If batches hardly differ, LiPrune has little to act on. [The verdict](11_verdict.ipynb) keeps the account.
+# Would [another score](09_other_scores.ipynb) do better? And [why](10_why.ipynb) does this one not? [The verdict](11_verdict.ipynb) keeps the account.
