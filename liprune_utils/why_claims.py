@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from liprune_utils.cifar_results import MARGIN
+from liprune_utils.cifar_claims import MARGIN
 from liprune_utils.parameters import require
 from liprune_utils.records import Claim, claim, decide
 from liprune_utils.stats import Estimate

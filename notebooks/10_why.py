@@ -68,7 +68,8 @@ from liprune_utils import (
     why_findings,
     why_results,
 )
-from liprune_utils.cifar_results import MARGIN, control_difference
+from liprune_utils.cifar_claims import MARGIN
+from liprune_utils.cifar_results import control_difference
 
 figures.use_style()
 folder = records.results_folder(results_dir)
