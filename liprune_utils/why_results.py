@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from liprune_utils.cifar_results import LEVEL, mean_errors
+from liprune_utils.cifar_results import LEVEL
 from liprune_utils.hessian_results import spreads
 from liprune_utils.stats import Estimate, mean_interval
 
@@ -147,11 +147,11 @@ def example_table(curves: pd.DataFrame) -> pd.DataFrame:
         The table of `paired_differences` of the mean test error over the epochs after the pruning,
         at 90%, for each ``keep_fraction``.
     """
-    errors, tables = mean_errors(curves[curves.epoch >= curves.prune_epoch]), []
-    for fraction, values in errors.groupby("keep_fraction"):
-        plain = values.reset_index(["depth", "learning_rate", "prune_epoch", "keep_fraction"])
+    after, tables = curves[curves.epoch >= curves.prune_epoch], []
+    for fraction, kept in after.groupby("keep_fraction"):
+        errors = kept.groupby(["method", "seed"]).test_error.mean()
         pairs = [(method, "random") for method in METHODS]
-        table = paired_differences(plain.test_error, pairs, LEVEL)
+        table = paired_differences(errors, pairs, LEVEL)
         tables.append(table.assign(keep_fraction=fraction))
     return pd.concat(tables, ignore_index=True)
 
