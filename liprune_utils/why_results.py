@@ -7,6 +7,7 @@ import pandas as pd
 
 from liprune_utils.cifar_results import LEVEL
 from liprune_utils.hessian_results import spreads
+from liprune_utils.other_scores_results import gap_table
 from liprune_utils.stats import Estimate, mean_interval
 
 LOSS_LEVEL = 0.99  # the register's level where it names no other
@@ -147,13 +148,10 @@ def example_table(curves: pd.DataFrame) -> pd.DataFrame:
         The table of `paired_differences` of the mean test error over the epochs after the pruning,
         at 90%, for each ``keep_fraction``.
     """
-    after, tables = curves[curves.epoch >= curves.prune_epoch], []
-    for fraction, kept in after.groupby("keep_fraction"):
-        errors = kept.groupby(["method", "seed"]).test_error.mean()
-        pairs = [(method, "random") for method in METHODS]
-        table = paired_differences(errors, pairs, LEVEL)
-        tables.append(table.assign(keep_fraction=fraction))
-    return pd.concat(tables, ignore_index=True)
+    gaps = gap_table(curves, LEVEL).rename(columns={"method": "arm"})
+    chosen = gaps[(gaps.measure == "mean") & gaps.arm.isin(METHODS)].assign(against="random")
+    columns = ["arm", "against", "difference", "low", "high", "num_seeds", "keep_fraction"]
+    return chosen[columns].reset_index(drop=True)
 
 
 def stretched_difference(curves: pd.DataFrame, factor: float, *, start: int, last: int) -> Estimate:

@@ -70,6 +70,7 @@ from liprune_utils import (
 )
 from liprune_utils.cifar_claims import MARGIN
 from liprune_utils.cifar_results import control_difference
+from liprune_utils.grid_tables import read_tables
 
 figures.use_style()
 folder = records.results_folder(results_dir)
@@ -83,16 +84,14 @@ HTML(data.banner(dataset))
 
 # %% tags=["hide-input"]
 recorded = records.PROJECT / "book" / "results"
-long_curves, long_runs, followed, kept, curves = (
+long_curves, long_runs, _ = read_tables(recorded / "10_why", ["long"])
+example_curves, _, (sweep,) = read_tables(recorded / "09_other_scores", ["examples"])
+followed, kept, curves = (
     pd.read_csv(recorded / "10_why" / f"{name}.csv")
-    for name in ("long_curves", "long_runs", "dynamics", "dynamics_kept", "dynamics_curves")
+    for name in ("dynamics", "dynamics_kept", "dynamics_curves")
 )
-example_curves = pd.read_csv(recorded / "09_other_scores" / "examples_curves.csv")
 batch_norms = pd.read_csv(recorded / "07_hessian_norm" / "batch_norms.csv")
-study, sweep = (
-    json.loads((recorded / name).read_text())
-    for name in ("10_why/dynamics_provenance.json", "09_other_scores/examples_provenance.json")
-)
+study = json.loads((recorded / "10_why" / "dynamics_provenance.json").read_text())
 losses = why_results.loss_table(long_runs)
 shifts = why_results.shift_table(kept)
 matched = why_results.matched_noise(followed)
@@ -218,7 +217,7 @@ figure = why_figures.spread_figure(races, spreads)
 start, last = study["prune_epoch"] - 1, study["decay_epochs"][0] - 1
 factor = by_size.steps[spreads.batch_size[2]]
 stretched = why_results.stretched_difference(curves, factor, start=start, last=last)
-control = control_difference(example_curves[example_curves.epoch > start])
+control = control_difference(example_curves)
 glue("spread-words", why_findings.spread_sentence(by_size, spreads, stretched), display=False)
 glue("example-words", why_findings.example_sentence(examples, control), display=False)
 
