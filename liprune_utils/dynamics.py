@@ -150,9 +150,9 @@ def follow(arm: Arm, lab: Laboratory) -> dict[str, pd.DataFrame]:
         lab: Data, device and folders.
 
     Returns:
-        ``dynamics``: a row each time of `measure`; ``dynamics_kept``: one row, from `kept_shift`,
-        `describe_scores` and `rate_factor`; ``dynamics_curves``: a row an epoch, from
-        `liprune_utils.experiment.curve`.
+        ``dynamics``: a row each time of `liprune_utils.pruning_effects.measure`;
+        ``dynamics_kept``: one row, from `kept_shift`, `describe_scores` and `rate_factor`;
+        ``dynamics_curves``: a row an epoch, from `liprune_utils.experiment.curve`.
     """
     began, point, task = time.perf_counter(), arm.point, lab.task(arm.point)
     state = before_pruning(point, lab)
