@@ -17,7 +17,7 @@ from liprune_utils.cifar_results import (
 )
 from liprune_utils.records import Claim, claim, decide
 from liprune_utils.stats import Estimate, mean_interval
-from liprune_utils.tables import estimated, number, words
+from liprune_utils.tables import estimated, in_brackets, words
 
 MARGIN = 1.0  # points of test error, the register's margin at reduced scale
 EPOCHS_MARGIN = 0.1  # the register's, of the epochs to a threshold
@@ -204,12 +204,6 @@ def image_words(curves: pd.DataFrame, runs: pd.DataFrame) -> str:
     )
 
 
-# Words such as "0.5 [0.4, 0.6]".
-def _interval(estimate: Estimate) -> str:
-    value, low, high = map(number, estimate[:3])
-    return f"{value} [{low}, {high}]"
-
-
 def same_claim(claim_id: str, cases: Mapping[str, Judgement], *, cost: float) -> Claim:
     """Decide whether cases have the same verdict (register: holds if they do).
 
@@ -228,8 +222,8 @@ def same_claim(claim_id: str, cases: Mapping[str, Judgement], *, cost: float) ->
         verdict = "holds" if len(verdicts) == 1 else "does-not-hold"
     worst = max((found.error for found in cases.values()), key=lambda e: max(-e.low, e.high))
     note = "LiPrune minus random, mean test error in points, and epochs over random's. " + " ".join(
-        f"{name.capitalize()}: {words(found.verdict)} ({_interval(found.error)} points, "
-        f"{_interval(found.epochs)} times the epochs, n = {found.error.num_runs} pairs)."
+        f"{name.capitalize()}: {words(found.verdict)} ({in_brackets(found.error)} points, "
+        f"{in_brackets(found.epochs)} times the epochs, n = {found.error.num_runs} pairs)."
         for name, found in cases.items()
     )
     return claim(claim_id, worst, verdict, cost=cost, note=note, source="recorded")

@@ -12,7 +12,7 @@ from liprune_utils.convex_scores import LINEAR, START
 from liprune_utils.records import Claim
 from liprune_utils.score_comparison import extremes
 from liprune_utils.stats import Estimate, mean_interval
-from liprune_utils.tables import estimated, number, words
+from liprune_utils.tables import estimated, in_brackets, number, words
 
 LABELS = {
     "hessian": "Hessian norm",
@@ -141,6 +141,23 @@ def gap_table(curves: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 
 def _difference(row: pd.Series) -> Estimate:
     return Estimate(row.difference, row.low, row.high, int(row.num_seeds))
+
+
+def gap_words(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Lay the differences out for a reader.
+
+    Args:
+        gaps: From `gap_table`.
+
+    Returns:
+        A row a method, a column for each measure and fraction kept, of words such as
+        "3.1 [2.1, 4.1]", in points.
+    """
+    shown = gaps.assign(gap=[in_brackets(_difference(row)) for _, row in gaps.iterrows()])
+    shown = shown.replace({"measure": MEASURES, "method": METHODS})
+    shown = shown.rename(columns={"keep_fraction": "fraction kept"})
+    wide = shown.pivot(index="method", columns=["measure", "fraction kept"], values="gap")
+    return wide.reindex(shown.method.unique())
 
 
 def recorded_words(gaps: pd.DataFrame, measure: str) -> str:

@@ -24,6 +24,19 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
 
 
+def in_brackets(estimate: Estimate) -> str:
+    """Write an estimate with its interval.
+
+    Args:
+        estimate: The estimate.
+
+    Returns:
+        Words such as "0.5 [0.4, 0.6]".
+    """
+    value, low, high = map(number, estimate[:3])
+    return f"{value} [{low}, {high}]"
+
+
 def estimated(estimate: Estimate, unit: str) -> str:
     """Write an estimate with its interval and what it rests on.
 
@@ -34,8 +47,7 @@ def estimated(estimate: Estimate, unit: str) -> str:
     Returns:
         Words such as "0.5 [0.4, 0.6], n = 20 runs".
     """
-    value, low, high = map(number, estimate[:3])
-    return f"{value} [{low}, {high}], n = {estimate.num_runs:,} {unit}"
+    return f"{in_brackets(estimate)}, n = {estimate.num_runs:,} {unit}"
 
 
 def badge(verdict: str) -> str:

@@ -8,7 +8,7 @@ from liprune_utils.cifar_claims import MARGIN
 from liprune_utils.parameters import require
 from liprune_utils.records import Claim, claim, decide
 from liprune_utils.stats import Estimate
-from liprune_utils.tables import number
+from liprune_utils.tables import in_brackets, number
 from liprune_utils.why_results import estimate_of
 
 LOSS_MARGIN = 0.05  # register: of an excess loss, here of random pruning's loss
@@ -80,18 +80,6 @@ def asymptotic_claim(losses: pd.DataFrame, *, cost: float) -> Claim:
         note=note,
         source="recorded",
     )
-
-
-def in_brackets(found: Estimate) -> str:
-    """Write an estimate with its interval.
-
-    Args:
-        found: The estimate.
-
-    Returns:
-        Words such as "0.5 [0.4, 0.6]".
-    """
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
 
 
 def noise_claim(

@@ -7,8 +7,8 @@ import pandas as pd
 from liprune_utils.cifar_claims import MARGIN
 from liprune_utils.records import Claim
 from liprune_utils.stats import Estimate
-from liprune_utils.tables import number, words
-from liprune_utils.why_claims import in_brackets, outcome, select
+from liprune_utils.tables import in_brackets, number, words
+from liprune_utils.why_claims import outcome, select
 from liprune_utils.why_results import METHODS, estimate_of
 
 NAMES = {"random": "random batches", "liprune": "LiPrune's batches", "hessian": "examples"}

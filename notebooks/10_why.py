@@ -69,7 +69,6 @@ from liprune_utils import (
     why_results,
 )
 from liprune_utils.cifar_claims import MARGIN
-from liprune_utils.cifar_results import control_difference
 from liprune_utils.grid_tables import read_tables
 
 figures.use_style()
@@ -214,6 +213,8 @@ convex = [Estimate(*by_size.loc[size, terms]) for size in spreads.batch_size]
 figure = why_figures.spread_figure(races, spreads)
 
 # %% tags=["hide-input"]
+from liprune_utils.cifar_results import control_difference
+
 start, last = study["prune_epoch"] - 1, study["decay_epochs"][0] - 1
 factor = by_size.steps[spreads.batch_size[2]]
 stretched = why_results.stretched_difference(curves, factor, start=start, last=last)

@@ -86,6 +86,16 @@ def test_gaps_are_paired_by_seed(level):
     assert means.difference.min() == pytest.approx(-3)
 
 
+def test_gaps_in_words_have_a_row_a_method():
+    table = results.gap_table(curves({("grand", 0.2): -3.0}, spread=0.5))
+    shown = results.gap_words(table)
+    assert shown.shape == (len(METHODS) - 1, 4)
+    low, high = (
+        f"{value:.3g}".replace("-", "−") for value in mean_interval([-3.5, -3, -2.5], 0.9)[1:3]
+    )
+    assert shown.loc["GraNd", ("after the last epoch", 0.2)] == f"−3 [{low}, {high}]"
+
+
 def test_recorded_words_count_who_is_surely_ahead_or_behind():
     shift = {("grand", 0.2): -3.0, ("loss", 0.2): 4.0, ("el2n", 0.2): 2.0, ("loss", 0.5): 1.0}
     words = results.recorded_words(results.gap_table(curves(shift, spread=0.1)), "final")

@@ -6,9 +6,9 @@ import why_tables as toy
 from liprune_utils.parameters import InputError
 from liprune_utils.records import load_register
 from liprune_utils.stats import Estimate
+from liprune_utils.tables import in_brackets
 from liprune_utils.why_claims import (
     asymptotic_claim,
-    in_brackets,
     noise_claim,
     outcome,
     points_claim,
