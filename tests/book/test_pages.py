@@ -18,6 +18,7 @@ from liprune_utils.importance_sampling import ImportanceParameters
 from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.liprune import LipruneParameters
 from liprune_utils.other_scores import OtherScoresParameters
+from liprune_utils.own_problem import OwnProblemParameters
 from liprune_utils.records import PROJECT, VerdictParameters
 from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
@@ -37,6 +38,7 @@ PARAMETERS = {
     "09_other_scores": OtherScoresParameters,
     "10_why": WhyParameters,
     "11_verdict": VerdictParameters,
+    "12_your_problem": OwnProblemParameters,
 }
 
 
