@@ -39,7 +39,7 @@ $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $$(wildcard notebooks/params/$$*.$
 
 $(USE_DATA:%=$(BUILD)/notebooks/%.ipynb): data/ready.json
 $(BUILD)/notebooks/10_why.ipynb: $(wildcard book/results/07_hessian_norm/* book/results/09_other_scores/*)
-$(BUILD)/notebooks/$(VERDICT).ipynb: $(EXECUTED)
+$(BUILD)/notebooks/$(VERDICT).ipynb: $(EXECUTED) $(wildcard book/errata.md)
 
 notebooks/%.ipynb: notebooks/%.py | $(VENV)/ready
 	@$(VENV)/bin/jupytext --quiet --update --to ipynb $<

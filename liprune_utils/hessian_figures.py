@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from liprune_utils.figures import shared_legend
+from liprune_utils.figures import METHODS, shared_legend
+from liprune_utils.pruning import keep_highest
 
 DIRECTIONS = {
     "eigenvector": {"color": "#009E73", "marker": "o", "linestyle": "-"},
@@ -122,6 +123,34 @@ def agreement_figure(agreements: pd.DataFrame) -> Figure:
     axes.set_yticks(places, agreements.comparison)
     axes.set(xlim=(-1, 1.02), xlabel="rank correlation of the batches' norms")
     shared_legend(figure)
+    return figure
+
+
+def training_frame(scores: pd.DataFrame, epoch: int, keep_fraction: float = 0.2) -> Figure:
+    """Draw the batches' norms at one epoch, in the order that they had at the first.
+
+    Args:
+        scores: One row a batch and epoch, of the same batches at each, with ``norm``.
+        epoch: The epoch to draw.
+        keep_fraction: Fraction that LiPrune would keep, in (0, 1].
+
+    Returns:
+        The figure; its vertical scale is the same for all epochs.
+    """
+    table = scores.pivot(index="epoch", columns="batch", values="norm")
+    mean = table.loc[epoch].mean()
+    table = table.div(table.mean(axis=1), axis=0)
+    values = table.loc[epoch, table.iloc[0].sort_values(ascending=False).index].to_numpy()
+    places, kept = np.arange(1, len(values) + 1), keep_highest(values, keep_fraction)
+    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    axes.plot(places, values, "o", color="#999999", label="pruned")
+    look = {"marker": "D", "color": METHODS["liprune"]["color"], "linestyle": "none"}
+    axes.plot(places[kept], values[kept], **look, label="kept by LiPrune")
+    axes.axhline(1, color="black", linewidth=0.8)
+    when = "before training" if epoch == 1 else f"start of epoch {epoch}"
+    axes.set(title=f"{when}, mean norm {mean:.3g}", xlabel="rank of the batch before training")
+    axes.set(ylabel="norm / mean norm", ylim=(0, 1.05 * table.to_numpy().max()))
+    axes.legend(loc="upper right", ncols=2)
     return figure
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -116,6 +117,22 @@ def load_register(path: Path = PROJECT / "book" / "claims.yml") -> dict[str, dic
         For each identifier its entry, in the register's order.
     """
     return {entry["id"]: entry for entry in yaml.safe_load(Path(path).read_text())}
+
+
+def load_errata(path: Path = PROJECT / "book" / "errata.md") -> dict[str, list[int]]:
+    """Read which errata concern which claim: those whose row links to it.
+
+    Args:
+        path: The page of errata.
+
+    Returns:
+        For each claim that a row links to, the rows' numbers in order.
+    """
+    found: dict[str, list[int]] = {}
+    for row in Path(path).read_text().split('<span id="erratum-')[1:]:
+        for claim_id in re.findall(r"#claim-([\w-]+)", row):
+            found.setdefault(claim_id, []).append(int(row.split('"')[0]))
+    return found
 
 
 def results_folder(results_dir: str | Path) -> Path:

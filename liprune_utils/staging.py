@@ -7,11 +7,23 @@ import nbformat
 import yaml
 
 from liprune_utils.records import PROJECT
+from liprune_utils.sources import DIGITS
 
 STAND_IN = (
     "CIFAR-10 was not available when this book was built. Pages that need it used handwritten "
     "digits instead: <strong>no number on them is about CIFAR-10</strong>."
 )
+CLOSING = """## This page
+
+Executed {when} UTC in {seconds:.0f} s, with at most {memory:,} MiB of memory, on {source}:
+{{download}}`the executed notebook <executed/{name}>`. To run it with other values, from the
+project's folder ([how](../book/rerun.md)):
+
+```bash
+.venv/bin/papermill --help-notebook notebooks/{name}
+.venv/bin/papermill notebooks/{name} out.ipynb -p NAME VALUE
+```
+"""
 MATHJAX = "tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts"
 
 
@@ -28,15 +40,36 @@ def stage(build: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(PROJECT / "book", folder / "book")
     shutil.copy(PROJECT / "_toc.yml", folder)
-    (folder / "notebooks").mkdir()
+    (folder / "notebooks" / "executed").mkdir(parents=True)
     pages = executed_pages(build)
     for path in pages:
-        shutil.copy(path, folder / "notebooks")
+        stage_page(path, folder / "notebooks")
     shutil.copytree(build / "results", folder / "results", dirs_exist_ok=True)
     stage_javascript(folder / "book" / "_static" / "vendor")
     (folder / "book" / "_execution.md").write_text(execution_table(pages))
     (folder / "_config.yml").write_text(staged_config(pages))
     return folder
+
+
+def stage_page(path: Path, folder: Path) -> None:
+    """Copy an executed page, with a closing section on its execution and how to rerun it.
+
+    Args:
+        path: An executed page.
+        folder: Where the copy goes, and beside it the page as it was, for download.
+    """
+    shutil.copy(path, folder / "executed" / path.name)
+    page, facts = nbformat.read(path, as_version=4), metadata(path)
+    run = facts["papermill"]
+    closing = CLOSING.format(
+        name=path.name,
+        when=run["start_time"][:16].replace("T", " "),
+        seconds=run["duration"],
+        memory=facts["peak_memory_mib"],
+        source=facts["data_source"] or "data generated on the page",
+    )
+    page.cells.append(nbformat.v4.new_markdown_cell(closing))
+    nbformat.write(page, folder / path.name)
 
 
 def executed_pages(build: Path) -> list[Path]:
@@ -79,8 +112,7 @@ def staged_config(pages: list[Path]) -> str:
         The configuration as YAML.
     """
     config = yaml.safe_load((PROJECT / "_config.yml").read_text())
-    sources = [metadata(path).get("data_source") for path in pages]
-    if any(source and "digits" in source for source in sources):
+    if DIGITS in [metadata(path).get("data_source") for path in pages]:
         config["sphinx"]["config"]["html_theme_options"]["announcement"] = STAND_IN
     return yaml.safe_dump(config, sort_keys=False)
 

@@ -1,7 +1,6 @@
 """Numbers and tables as a reader sees them."""
 
 import html
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,10 @@ def number(value: float | None, digits: int = 3) -> str:
     """
     if value is None or np.isnan(value):
         return "–"
-    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:.{digits}g}"
+    if "e+" in text and abs(value) < 1e6:  # thousands are read more easily than powers of ten
+        text = f"{float(text):,.0f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def in_brackets(estimate: Estimate) -> str:
@@ -77,31 +79,34 @@ def measured(row: pd.Series) -> str:
     return f"{number(row.estimate)} {interval}, n = {row.num_runs:,.0f}"
 
 
-def claims_html(table: pd.DataFrame, pages: Iterable[str]) -> str:
+def quotation(row: pd.Series) -> str:
+    """Write a claim in the paper's words, with their place.
+
+    Args:
+        row: A row of `liprune_utils.records.verdict_table`.
+
+    Returns:
+        HTML.
+    """
+    place = f'<span class="place">{html.escape(row.place)}</span>'
+    return f"<q>{html.escape(row.quote)}</q> {place}"
+
+
+def claims_html(table: pd.DataFrame) -> str:
     """Write claims as an HTML table that folds into cards on a phone.
 
     Args:
         table: Rows of `liprune_utils.records.verdict_table`.
-        pages: Names of the pages that this edition has, to link to; if empty, as on the page that
-            decides the claims, no page is named.
 
     Returns:
-        HTML, with links that work from any page of the book.
+        HTML.
     """
-    pages = set(pages)
-
-    def link(page: str) -> str:
-        return f'<a href="../notebooks/{page}.html">{page}</a>' if page in pages else page
-
+    rows = [row for _, row in table.iterrows()]
     cells = pd.DataFrame({
-        "The paper's words": [
-            f'<q>{html.escape(quote)}</q> <span class="place">{html.escape(place)}</span>'
-            for quote, place in zip(table["quote"], table.place, strict=True)
-        ],
-        "Measured": [measured(row) for _, row in table.iterrows()],
-        "Verdict": [badge(verdict) for verdict in table.verdict],
-        "Why": [html.escape(note) for note in table.note],
-        **({"Page": [link(page) for page in table.page]} if pages else {}),
+        "The paper's words": [quotation(row) for row in rows],
+        "Measured": [measured(row) for row in rows],
+        "Verdict": [badge(row.verdict) for row in rows],
+        "Why": [html.escape(row.note) for row in rows],
     })  # fmt: skip
     with pd.option_context("display.max_colwidth", None):
         return cells.to_html(escape=False, index=False, border=0, classes="claims")
@@ -117,3 +122,19 @@ def words(verdict: str) -> str:
         The words, such as "does not hold".
     """
     return verdict.replace("-", " ")
+
+
+def duration(seconds: float) -> str:
+    """Write a span of time in the unit that suits it.
+
+    Args:
+        seconds: At least 0.
+
+    Returns:
+        Words such as "0.4 s", "12 min" or "3.2 h".
+    """
+    size, unit = next(
+        pair for pair in ((3600, "h"), (60, "min"), (0, "s")) if seconds >= 1.5 * pair[0]
+    )
+    value = seconds / max(size, 1)
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{number(value, 2)} {unit}"

@@ -85,7 +85,7 @@ records.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
     records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% tags=["hide-input"]
 first, formula, speed_claim = outcomes

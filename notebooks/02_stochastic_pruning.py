@@ -99,7 +99,7 @@ records.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
     records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% [markdown]
 # (same-law)=

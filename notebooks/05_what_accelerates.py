@@ -74,6 +74,8 @@ from liprune_utils.real_races import CELLS, IMPORTANCE, descend, draw, stream
 
 figures.use_style()
 folder = records.results_folder(results_dir)
+source = f"generated data; {', '.join(SOURCES)} of scikit-learn"
+records.write_json(folder / "provenance.json", records.provenance(data_source=source))
 began = time.perf_counter()
 
 # %%
@@ -101,7 +103,7 @@ records.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
     records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% tags=["hide-input"]
 glue("answer", claims.answer(mechanism, best, limits, batches), display=False)

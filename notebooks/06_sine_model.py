@@ -111,7 +111,7 @@ records.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
     records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% [markdown]
 # A *well* is a local minimum; its *depth* is the topological prominence, that is, how far one must climb, on the easier side, before the path leads to a lower

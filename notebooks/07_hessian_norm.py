@@ -56,7 +56,7 @@ import torch
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import data, figures, hessian_figures, hessian_results, records, tables
+from liprune_utils import data, figures, frames, hessian_figures, hessian_results, records, tables
 from liprune_utils.hessian_runs import example_costs, probe_networks, recheck
 from liprune_utils.hessian_study import RECIPE, RECORDED, recorded_network
 from liprune_utils.images import make_task
@@ -99,11 +99,9 @@ figure = hessian_figures.secants_figure(secants)
 # %%
 switches = secants[(secants.activation == "relu") & (secants.direction == "eigenvector")]
 switches = switches[["epochs", "distance", "num_switched", "secant", "tangent", "ratio"]]
-switches.style.hide().format("{:.3g}")
-
-# %% tags=["hide-input"]
 exponent = hessian_results.switching_exponent(secants)
 glue("exponent", tables.estimated(exponent, "lines"), display=False)
+switches.style.hide().format("{:.3g}")
 
 # %% [markdown]
 # Where at least ten units switch, the ReLU secants go as the distance to the power {glue:text}`exponent` (99% interval over the lines of two networks); a
@@ -153,7 +151,7 @@ figure = hessian_figures.spread_figure(by_size)
 # ## How stable is the ranking?
 #
 # LiPrune prunes once, at a chosen epoch, with one network. If another initialisation, another epoch or another mode of batch norm ranks the batches otherwise,
-# the score says little about the batch itself.
+# the score says little about the batch itself. The slider moves through one training; its horizontal axis keeps the order that the batches had before.
 
 # %%
 compared = whole[whole.batch < 32]
@@ -162,6 +160,17 @@ records.write_table(folder, "agreements", agreements)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-agreement", "caption": "Rank correlation between two rankings of the same thirty-two batches by their Hessian norm: with networks of other seeds, at earlier epochs of one training, and between the two modes of batch norm; recorded, bars are 99% bootstrap intervals."}, "image": {"alt": "Rank correlations with intervals, one row a comparison, in three groups: seeds, training, batch norm."}}
 figure = hessian_figures.agreement_figure(agreements)
+
+# %% tags=["hide-input"]
+one = compared[(compared.seed == 0) & (compared.batch_norm == "train")]
+frames.frame_browser(
+    lambda epoch: hessian_figures.training_frame(one, epoch),
+    sorted(one.epoch.unique()),
+    describe=lambda epoch: (
+        f"Hessian norm over the mean norm of each batch at the start of epoch {epoch}, in the order before training; those that LiPrune would keep stand out."
+    ),
+    name="start of epoch",
+)
 
 # %% tags=["hide-input"]
 columns = ["comparison", "num_batches", "correlation", "low", "high", "overlap", "chance"]
@@ -242,7 +251,7 @@ claims = [tight, outcome]
 records.write_claims(folder, claims)
 table = records.verdict_table(folder.parent)
 table = table[table.id.isin([claim.id for claim in claims])]
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% [markdown]
 # ## Check: the recorded norms, again

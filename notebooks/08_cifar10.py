@@ -125,7 +125,7 @@ glue(
     f"{grid['threads']} thread a run, {(cost + late_cost) / 3600:.1f} hours in all, code at {grid['commit']}.",
     display=False,
 )
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% [markdown]
 # "Measured" is LiPrune minus random pruning in points of test error, with a 90% interval. Pairs are not independent: all cells of a seed share their batches and

@@ -222,7 +222,7 @@ for name in ("losses", "cases", "shared", "counts", "best"):
 outcome = convex.outperforms_claim(cases, cost=time.perf_counter() - began_convex)
 records.write_claims(folder, [outcome])
 table = records.verdict_table(folder.parent)
-HTML(tables.claims_html(table[table.id == outcome.id], pages=[]))
+HTML(tables.claims_html(table[table.id == outcome.id]))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-cases", "caption": "LiPrune's test loss over a rival's on convex problems, at the least favourable of four steps; left of the black line LiPrune is ahead at all four. Rates are the same for both. Bars: 99% intervals, widened for the number of cases (Bonferroni); 100 paired runs, 20 for digits, unless a parameter says otherwise."}, "image": {"alt": "Six panels of ratios on a logarithmic axis, a row for each problem and rate. Against random pruning LiPrune is left of one on the linear model at the two smaller rates and right of one on digits at the tuned rate. Against GraNd at the start nearly all ratios are at one. Against scores taken later they are left of one on breast cancer for the smallest fraction, right of one on digits."}}
 figure = other_scores_figures.case_figure(cases)

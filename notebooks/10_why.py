@@ -299,7 +299,7 @@ glue("cost", spent, display=False)
 table = pd.DataFrame(outcomes).merge(
     records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table, pages=[]))
+HTML(tables.claims_html(table))
 
 # %% [markdown]
 # {download}`Losses after long training <../results/10_why/losses.csv>`, {download}`how the kept differ <../results/10_why/shifts.csv>`,

@@ -39,7 +39,7 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import cifar_results, figures, records, tables
+from liprune_utils import cifar_results, figures, records, verdicts
 from liprune_utils.grid_tables import read_tables
 
 figures.use_style()
@@ -61,21 +61,19 @@ answer = (
     f"open: {decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()}."
 )
 glue("answer", answer, display=False)
-glue("decided", HTML(tables.claims_html(decided, pages)), display=False)
+glue("decided", HTML(verdicts.summary_html(decided)), display=False)
 
 # %% [markdown]
-# ## Claims that this edition decides
+# ## All claims
 #
-# "Measured" is the statistic of the register's rule in its least favourable case, with its interval and the number of runs $n$.
+# "Measured" is the statistic of the register's rule in its least favourable case, with its interval and the number of runs $n$. Each row opens: the rule, the data, the code that decides, what
+# it cost to compute, and the [errata](../book/errata.md) about it.
 
 # %% tags=["hide-input"]
-HTML(tables.claims_html(decided, pages))
-
-# %% [markdown]
-# ## Claims that no page decides yet
-
-# %% tags=["hide-input"]
-HTML(tables.claims_html(table[table.note == records.UNDECIDED], pages))
+sources = {page: records.read_provenance(results, page).get("data_source") for page in pages}
+functions = verdicts.deciding_functions(records.PROJECT / "liprune_utils")
+known = {page: source for page, source in sources.items() if source}
+HTML(verdicts.verdict_html(table, known, functions, records.load_errata()))
 
 # %% [markdown]
 # ## The two experiments side by side
@@ -92,11 +90,12 @@ overview.savefig(folder / "overview.svg")
 # %% [markdown]
 # ## Check: nothing is lost on the way
 #
-# Every claim of the register stands in the table once, and every claim that a page reported is among them.
+# Every claim of the register stands in the table once, every claim that a page reported is among them, and each has one function that decides it.
 
 # %%
 assert list(table.id) == list(records.load_register())
 assert {claim.id for claim in records.read_claims(results)} == set(decided.id)
+assert set(decided.id) <= set(functions)
 print(f"{len(table)} claims in the register, {len(decided)} reported by {len(pages)} pages")
 
 # %% [markdown]

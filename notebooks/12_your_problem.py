@@ -73,7 +73,6 @@ from liprune_utils.stats import Estimate
 
 figures.use_style()
 folder = records.results_folder(results_dir)
-records.write_json(folder / "provenance.json", records.provenance())
 began = time.perf_counter()
 
 # %% [markdown]
@@ -185,7 +184,10 @@ def phi(z, y):
     return torch.logaddexp(z - y, y - z)
 
 
-train_points, test_points = split(own_problem.read_targets(targets_file), seed=0)
+targets = own_problem.read_targets(targets_file)
+source = f"{examples.name} and {targets.name}"
+records.write_json(folder / "provenance.json", records.provenance(data_source=source))
+train_points, test_points = split(targets, seed=0)
 largest = own_problem.largest_curvature(phi, train_points.y)
 lipschitz = largest * linear_constant(train_points.x)
 kept = keep_highest(lipschitz, keep_fraction)

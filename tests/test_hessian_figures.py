@@ -193,3 +193,16 @@ def test_the_books_font_has_every_sign():
         warnings.simplefilter("error")  # matplotlib warns of a missing glyph
         for figure in drawn:
             figure.canvas.draw()
+
+
+def test_a_training_frame_keeps_the_first_order_and_marks_the_largest():
+    norms = {1: [5.0, 3.0, 4.0, 1.0, 2.0], 2: [1.0, 1.0, 2.0, 5.0, 1.0]}
+    rows = [(epoch, k, norm) for epoch, values in norms.items() for k, norm in enumerate(values)]
+    scores = pd.DataFrame(rows, columns=["epoch", "batch", "norm"])
+    axes = hessian_figures.training_frame(scores, 2, keep_fraction=0.4).axes[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.5, 1, 0.5, 0.5, 2.5])
+    np.testing.assert_array_equal(axes.lines[1].get_xdata(), [2, 5])
+    assert axes.get_title() == "start of epoch 2, mean norm 2"
+    first = hessian_figures.training_frame(scores, 1).axes[0]
+    assert first.get_title() == "before training, mean norm 3"
+    assert first.get_ylim() == axes.get_ylim()

@@ -7,7 +7,7 @@ import pytest
 
 from liprune_utils.records import UNDECIDED, VERDICTS
 from liprune_utils.stats import Estimate
-from liprune_utils.tables import badge, claims_html, estimated, measured, number
+from liprune_utils.tables import badge, claims_html, duration, estimated, measured, number
 
 ROW = {
     "quote": 'E||w|| <= eps & "<b>so on</b>"', "place": "Section 2 <a>", "estimate": -0.012345,
@@ -29,6 +29,8 @@ def claims(*changes: dict[str, object]) -> pd.DataFrame:
         (123.456, "123"),
         (-0.0000123456, "−1.23e−05"),
         (1e6, "1e+06"),
+        (-1234.5, "−1,230"),
+        (999_999.0, "1,000,000"),
         (math.inf, "inf"),
         (math.nan, "–"),
         (None, "–"),
@@ -43,7 +45,7 @@ def test_number_has_as_many_digits_as_wanted():
 
 
 def test_measured_value_has_its_interval_and_runs():
-    assert measured(claims({}).iloc[0]) == "−0.0123 [−0.02, 1.23e+03], n = 10,000"
+    assert measured(claims({}).iloc[0]) == "−0.0123 [−0.02, 1,230], n = 10,000"
     nothing = dict.fromkeys(("estimate", "low", "high", "num_runs"), math.nan)
     assert measured(claims(nothing).iloc[0]) == "–"
 
@@ -55,7 +57,7 @@ def test_badge_says_its_verdict(verdict):
 
 
 def test_words_of_others_are_escaped():
-    page = claims_html(claims({}), pages=[])
+    page = claims_html(claims({}))
     assert "<q>E||w|| &lt;= eps &amp; &quot;&lt;b&gt;so on&lt;/b&gt;&quot;</q>" in page
     assert '<span class="place">Section 2 &lt;a&gt;</span>' in page
     assert "<td>a &lt; b</td>" in page
@@ -63,22 +65,9 @@ def test_words_of_others_are_escaped():
     assert "<a" not in page
 
 
-def test_only_known_pages_are_linked():
-    table = claims({}, {"page": "10_why"})
-    page = claims_html(table, pages=iter(["04_linear_model"]))
-    link = '<a href="../notebooks/04_linear_model.html">04_linear_model</a>'
-    assert page.count("<a ") == page.count(link) == 1
-    assert "<td>10_why</td>" in page
-
-
-def test_without_pages_no_page_is_named():
-    assert "Page" not in claims_html(claims({}), pages=[])
-    assert "Page" in claims_html(claims({}), pages=["04_linear_model"])
-
-
 def test_every_claim_has_a_row_and_nothing_is_cut():
     long = "word" * 100
-    page = claims_html(claims({"note": long}, {"note": UNDECIDED}, {"quote": long}), pages=[])
+    page = claims_html(claims({"note": long}, {"note": UNDECIDED}, {"quote": long}))
     assert page.count("<tr") == 1 + 3
     assert page.count(long) == 2
     assert 'class="dataframe claims"' in page
@@ -87,3 +76,12 @@ def test_every_claim_has_a_row_and_nothing_is_cut():
 def test_an_estimate_is_written_with_its_interval_and_number():
     words = estimated(Estimate(-0.51234, -0.6, 1.0, 12_000), "runs")
     assert words == "−0.512 [−0.6, 1], n = 12,000 runs"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.42, "0.42 s"), (89, "89 s"), (90, "1.5 min"), (1000, "17 min"), (5400, "1.5 h"),
+     (4e6, "1,111 h")],
+)  # fmt: skip
+def test_a_duration_has_a_unit_that_suits_it(seconds, text):
+    assert duration(seconds) == text

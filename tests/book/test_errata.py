@@ -8,7 +8,7 @@ import pytest
 
 from liprune_utils.images import fixed_batches
 from liprune_utils.pruning import keep_highest
-from liprune_utils.records import PROJECT
+from liprune_utils.records import PROJECT, load_errata, load_register
 
 PAGE = PROJECT / "book" / "errata.md"
 TEXT = PAGE.read_text()
@@ -23,6 +23,13 @@ def rows(table: str) -> list[list[str]]:
     return [[" ".join(cell.split()) for cell in row] for row in cells]
 
 
+def number(row: list[str]) -> str:
+    """A row's number, which is its anchor too."""
+    anchor, shown = re.fullmatch(r'<span id="erratum-(\d+)">(\d+)</span>', row[0]).groups()
+    assert anchor == shown
+    return shown
+
+
 MATTER, MINOR = map(rows, re.findall(r"^```\{list-table\}\n(.*?)^```$", TEXT, flags=re.M | re.S))
 
 
@@ -32,7 +39,7 @@ def defined_labels() -> set[str]:
 
 
 def test_there_are_at_least_25_entries_numbered_in_order():
-    numbers = [int(row[0]) for row in MATTER + MINOR]
+    numbers = [int(number(row)) for row in MATTER + MINOR]
     assert len(numbers) >= 25
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -59,10 +66,18 @@ def test_a_link_leads_to_a_page(path):
     assert (PAGE.parent / path).exists()
 
 
-@pytest.mark.parametrize("row", MATTER, ids=lambda row: row[0])
+@pytest.mark.parametrize("row", MATTER, ids=number)
 def test_what_matters_is_shown_or_chosen(row):
     _, _, _, right, shown = row
     assert re.search(LINK, shown) or re.search(PATH, shown) or "Here:" in right
+
+
+def test_every_claim_that_a_row_names_is_in_the_register_and_leads_back():
+    links = re.findall(r'11_verdict\.html#claim-([\w-]+)">([\w-]+)</a>', TEXT)
+    assert all(anchor == shown for anchor, shown in links)
+    assert {shown for _, shown in links} <= set(load_register())
+    assert sum(map(len, load_errata().values())) == len(links) > 40
+    assert load_errata()["optimal-p-formula"] == [11]
 
 
 # The checks that no page makes. The functions are f_i(w) = a_i (w - c_i)^2 / 2, so L_i = a_i.

@@ -1,0 +1,130 @@
+"""The verdict of page 11: each claim with its rule, data, code, cost and errata, to be sifted."""
+
+import ast
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from liprune_utils.records import UNDECIDED
+from liprune_utils.tables import badge, duration, measured, quotation, words
+
+ORDERS = {
+    "paper": "in the paper's order",
+    "verdict": "by verdict",
+    "cost": "by cost, highest first",
+}
+HEADINGS = ("The paper's words", "Measured", "Verdict", "Why", "Page")
+
+
+def deciding_functions(library: Path) -> dict[str, str]:
+    """Find the function of the library that decides each claim: the one that writes its identifier.
+
+    Args:
+        library: Folder of the modules.
+
+    Returns:
+        For each text that stands in a public function, the function's full name.
+    """
+    found = {}
+    for path in sorted(library.glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                texts = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                found |= dict.fromkeys(texts, f"{library.name}.{path.stem}.{node.name}")
+    return found
+
+
+def summary_html(table: pd.DataFrame) -> str:
+    """Write claims in short: the paper's words, what was measured, and a verdict that leads on.
+
+    Args:
+        table: Rows of `liprune_utils.records.verdict_table`.
+
+    Returns:
+        HTML whose links to page 11 work from any page of the book.
+    """
+    rows = []
+    for _, row in table.iterrows():
+        link = f'<a href="../notebooks/11_verdict.html#claim-{row.id}">{badge(row.verdict)}</a>'
+        cells = (quotation(row), measured(row), link)
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return _table(HEADINGS[:3], rows, "dataframe claims")
+
+
+def verdict_html(
+    table: pd.DataFrame,
+    sources: Mapping[str, str],
+    functions: Mapping[str, str],
+    errata: Mapping[str, Sequence[int]],
+) -> str:
+    """Write all claims as a table with controls that sift and sort it.
+
+    The controls are hidden until ``book/_static/claims.js`` shows them: without JavaScript, and on
+    paper, the whole table stands there.
+
+    Args:
+        table: Rows of `liprune_utils.records.verdict_table`.
+        sources: For each page, what its data are.
+        functions: For each claim, the full name of the function that decides it.
+        errata: For each claim, the numbers of the errata that concern it.
+
+    Returns:
+        HTML whose links work from page 11; a row's id is "claim-" and the claim's identifier.
+    """
+    rows = []
+    for _, row in table.iterrows():
+        details = _details(row, sources.get(row.page, "generated"), functions.get(row.id), errata)
+        cells = (
+            quotation(row), measured(row), badge(row.verdict), html.escape(row.note) + details,
+            f'<a href="{row.page}.html">{row.page}</a>',
+        )  # fmt: skip
+        cost = 0 if pd.isna(row.cost) else row.cost
+        data = f'data-verdict="{row.verdict}" data-page="{row.page}" data-cost="{cost:g}"'
+        inner = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr id="claim-{row.id}" {data}>{inner}</tr>')
+    return _controls(table) + _table(HEADINGS, rows, "dataframe claims sifted")
+
+
+def _table(headings: Sequence[str], rows: Sequence[str], classes: str) -> str:
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    body = "\n".join(rows)
+    return f'<table class="{classes}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+
+
+def _details(
+    row: pd.Series, source: str, function: str | None, errata: Mapping[str, Sequence[int]]
+) -> str:
+    how = {"executed": "computed when the book was built", "recorded": "recorded, with provenance"}
+    facts = {"Rule": f"{html.escape(row.statistic)}. Holds: {html.escape(row.holds)}."}
+    if row.note != UNDECIDED:
+        facts["Cost"] = f"{duration(row.cost)}, {how[row.source]}"
+    facts["Data"] = f'{html.escape(source)}; <a href="../book/tables.html">tables</a>'
+    if function:
+        facts["Code"] = f'<a href="../book/api.html#{function}"><code>{function}</code></a>'
+    if numbers := errata.get(row.id):
+        links = [f'<a href="../book/errata.html#erratum-{n}">{n}</a>' for n in numbers]
+        facts["Errata"] = ", ".join(links)
+    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items())
+    return f"<details><summary>Rule, data, code, cost</summary><dl>{terms}</dl></details>"
+
+
+def _controls(table: pd.DataFrame) -> str:
+    counts = table.verdict.value_counts()
+    verdicts = {v: f"{words(v)} ({count})" for v, count in counts.items()}
+    pages = {page: page for page in sorted(table.page.unique())}
+    selects = {
+        "verdict": ("Verdict", {"": f"all ({len(table)})"} | verdicts),
+        "page": ("Page", {"": "all"} | pages),
+        "order": ("Order", ORDERS),
+    }
+    inner = "".join(
+        f'<label>{label} <select name="{name}">'
+        + "".join(f'<option value="{value}">{text}</option>' for value, text in options.items())
+        + "</select></label>"
+        for name, (label, options) in selects.items()
+    )
+    return (
+        f'<form class="claim-controls" hidden>{inner}<output aria-live="polite"></output></form>\n'
+    )
