@@ -74,8 +74,6 @@ from liprune_utils.real_races import CELLS, IMPORTANCE, descend, draw, stream
 
 figures.use_style()
 folder = records.results_folder(results_dir)
-source = f"generated data; {', '.join(SOURCES)} of scikit-learn"
-records.write_json(folder / "provenance.json", records.provenance(data_source=source))
 began = time.perf_counter()
 
 # %%
@@ -100,6 +98,8 @@ outcomes = [
     claims.batch_claim(batches, cost=cost),
 ]
 records.write_claims(folder, outcomes)
+source = f"generated data; {', '.join(SOURCES)} of scikit-learn"
+records.write_json(folder / "provenance.json", records.provenance(data_source=source))
 table = pd.DataFrame(outcomes).merge(
     records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
