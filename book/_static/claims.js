@@ -36,8 +36,3 @@ window.addEventListener("load", function () {
     visit();
   }
 });
-
-// On paper nothing can be opened.
-window.addEventListener("beforeprint", function () {
-  for (const details of document.querySelectorAll(".bd-article details")) details.open = true;
-});

@@ -1,5 +1,6 @@
 """The built book in headless Chromium: over http and from disk, wide and narrow, light and dark."""
 
+import base64
 import functools
 import http.server
 import json
@@ -29,7 +30,8 @@ FLAGS = (
     "--hide-scrollbars", "--force-device-scale-factor=1",
 )  # fmt: skip
 OWN = ("data:", "blob:", "chrome:", "about:", "file:")
-SLIDER = "notebooks/04_linear_model.html"
+SLIDERS = [page for page in PAGES if "widget-view+json" in (HTML / page).read_text()]
+AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = pytest.mark.browser
 
@@ -143,40 +145,124 @@ def test_a_page_is_typeset_described_and_fits_a_phone(browser, page):
     assert width <= 390
 
 
-def test_the_slider_shows_other_frames_without_a_kernel(browser):
+@pytest.mark.parametrize("page", SLIDERS)
+def test_sliders_show_other_frames_without_a_kernel(browser, page):
     resize(browser, 1440)
-    open_page(browser, f"{HTML.as_uri()}/{SLIDER}")
+    open_page(browser, f"{HTML.as_uri()}/{page}")
     deadline = time.monotonic() + 10
     while not (handles := browser.find_elements(By.CSS_SELECTOR, ".noUi-handle")):
         assert time.monotonic() < deadline, "the slider did not appear"
         time.sleep(0.1)
 
-    def frame() -> str:
+    def frames() -> list[str]:
         shown = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox img, .jupyter-widgets img")
-        return next(image.get_attribute("alt") for image in shown if image.is_displayed())
+        return [image.get_attribute("alt") for image in shown if image.is_displayed()]
 
-    first = frame()
-    assert handles[0].get_attribute("aria-label") == "learning rate"
-    handles[0].send_keys(Keys.ARROW_RIGHT)
-    time.sleep(0.5)
-    assert frame() != first
-    assert handles[0].get_attribute("aria-valuetext") == "0.01"
+    for number, handle in enumerate(handles):
+        before, said = frames(), handle.get_attribute("aria-valuetext")
+        assert handle.get_attribute("aria-label")
+        handle.send_keys(Keys.ARROW_RIGHT)
+        time.sleep(0.3)
+        changed = [
+            place
+            for place, pair in enumerate(zip(before, frames(), strict=True))
+            if len({*pair}) == 2
+        ]
+        assert changed == [number]  # its own frame and no other
+        assert handle.get_attribute("aria-valuetext") not in ("", said)
+
+
+@pytest.mark.parametrize("page", SLIDERS)
+def test_without_javascript_first_frames_are_shown(browser, page):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(f"{HTML.as_uri()}/{page}")
+        images = browser.find_elements(By.CSS_SELECTOR, "noscript img")
+        assert images
+        assert all(image.is_displayed() for image in images)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
+    open_page(browser, f"{HTML.as_uri()}/notebooks/11_verdict.html")
+    everything = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-]")
+
+    def shown() -> list:
+        rows = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-]")
+        return [row for row in rows if row.is_displayed()]
+
+    def choose(name: str, letters: str) -> None:
+        browser.find_element(By.NAME, name).send_keys(letters)
+
+    assert len(shown()) == len(everything)
+    choose("verdict", "inconclusive")
+    assert {row.get_attribute("data-verdict") for row in shown()} == {"inconclusive"}
+    choose("order", "by cost")
+    costs = [float(row.get_attribute("data-cost")) for row in shown()]
+    assert costs == sorted(costs, reverse=True)
+    said = browser.find_element(By.CSS_SELECTOR, ".claim-controls output").text
+    assert said == f"{len(costs)} of {len(everything)} claims shown"
+    shown()[0].find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
+    assert shown()[0].find_element(By.TAG_NAME, "dl").is_displayed()
+
+
+def test_a_link_from_the_errata_opens_the_claim(browser):
+    open_page(browser, f"{HTML.as_uri()}/book/errata.html")
+    link = browser.find_element(By.CSS_SELECTOR, "a[href$='#claim-optimal-p-formula']")
+    open_page(browser, link.get_attribute("href"))
+    details = browser.find_element(By.CSS_SELECTOR, "#claim-optimal-p-formula details")
+    assert details.get_attribute("open")
+    back = details.find_element(By.CSS_SELECTOR, "a[href$='#erratum-11']").get_attribute("href")
+    open_page(browser, back)
+    assert browser.find_element(By.ID, "erratum-11").is_displayed()
+
+
+def test_a_page_prints_dark_on_light_from_either_theme(browser):
+    open_page(browser, f"{HTML.as_uri()}/notebooks/11_verdict.html")
+    set_theme(browser, "dark")
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script("return document.documentElement.dataset.theme") == "light"
+    closed = browser.find_elements(By.CSS_SELECTOR, ".claims details:not([open])")
+    assert closed == []
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script("return document.documentElement.dataset.theme") == "dark"
+    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert pdf.startswith(b"%PDF")
+
+
+def faults(browser) -> list[str]:
+    """What axe finds that is serious or critical, each with the first element that has it."""
+    browser.execute_script(AXE.read_text())
+    found = browser.execute_async_script(
+        "axe.run(document, {resultTypes: ['violations']}).then(arguments[0])"
+    )
+    grave = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in grave]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_screenshots_are_taken(browser, page):
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_page_is_accessible(browser, page, theme):
+    width = {"light": 1440, "dark": 390}[theme]
+    resize(browser, width)
+    open_page(browser, f"{HTML.as_uri()}/{page}")
+    set_theme(browser, theme)
+    assert faults(browser) == []
+    take_screenshot(browser, f"{Path(page).stem}-{width}-{theme}", width)
+    other = 1830 - width
+    take_screenshot(browser, f"{Path(page).stem}-{other}-{theme}", other)
+
+
+def set_theme(browser, theme: str) -> None:
+    for name in ("theme", "mode"):
+        browser.execute_script(f"document.documentElement.dataset.{name} = arguments[0]", theme)
+
+
+def take_screenshot(browser, name: str, width: int) -> None:
     folder = PROJECT / "build" / "screenshots"
     folder.mkdir(exist_ok=True)
-    for width in (1440, 390):
-        for theme in ("light", "dark"):
-            resize(browser, width)
-            open_page(browser, f"{HTML.as_uri()}/{page}")
-            browser.execute_script(
-                "document.documentElement.dataset.theme = arguments[0];"
-                "document.documentElement.dataset.mode = arguments[0];",
-                theme,
-            )
-            height = browser.execute_script("return document.scrollingElement.scrollHeight")
-            resize(browser, width, min(height, 12_000))
-            path = folder / f"{Path(page).stem}-{width}-{theme}.png"
-            assert browser.save_screenshot(str(path))
+    resize(browser, width)
+    height = browser.execute_script("return document.scrollingElement.scrollHeight")
+    resize(browser, width, min(height, 12_000))
+    assert browser.save_screenshot(str(folder / f"{name}.png"))
