@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from liprune_utils.catalogue import tables_markdown
+from liprune_utils.licences import licences_markdown
 from liprune_utils.records import PROJECT
 from liprune_utils.sources import DIGITS
 
@@ -46,7 +48,10 @@ def stage(build: Path) -> Path:
         stage_page(path, folder / "notebooks")
     shutil.copytree(build / "results", folder / "results", dirs_exist_ok=True)
     stage_javascript(folder / "book" / "_static" / "vendor")
-    (folder / "book" / "_execution.md").write_text(execution_table(pages))
+    generated = {"execution": execution_table(pages), "tables": tables_markdown(build)}
+    generated["licences"] = licences_markdown()
+    for name, text in generated.items():
+        (folder / "book" / f"_{name}.md").write_text(text)
     (folder / "_config.yml").write_text(staged_config(pages))
     return folder
 
@@ -97,6 +102,7 @@ def stage_javascript(vendor: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (mathjax / part).is_dir() else shutil.copy
         copy(mathjax / part, target)
+    shutil.copy(modules / "mathjax" / "LICENSE", vendor / "mathjax")  # as Apache-2.0 asks
     shutil.copytree(
         manager / "dist", vendor / "html-manager", ignore=shutil.ignore_patterns("embed-amd*")
     )

@@ -302,7 +302,7 @@ shown.set_axis([*names, "gradient left at w*"], axis=1).style.hide().format(
 #
 # **Check: the same without simulation.** For infinitely many points the overlap is an integral over $|x|$ of the probability that the score
 # exceeds GraNd's threshold; the threshold solves another such integral. A finite data set agrees a little less, since its two thresholds
-# are themselves random; at 1000 points that costs a few thousandths at most. The check therefore uses data sets of fifty times that size.
+# are themselves random; at 1000 points that costs very little. The check therefore uses data sets of fifty times that size.
 
 # %%
 big = draw_linear(for_check, 30, 50 * NUM_POINTS, slope=slope)

@@ -175,7 +175,7 @@ figure = figures.race_figure(shown[shown.figure == 1])
 # losses are equal. What is larger is the loss on the *kept training points*, which LiPrune chose to be large
 # ({numref}`fig-losses`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-losses", "caption": "Three losses of the same 100 runs, batch size 10, learning rate 0.01, a tenth kept: on 400 test points, on the kept training points, on all training points. Only on the kept points does LiPrune start higher. Bands: 95% intervals of the mean."}, "image": {"alt": "Three panels of loss against step. In the test and full-training panels both methods start at the same loss; in the kept-points panel LiPrune starts almost three times higher, and falls below random pruning within five steps."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-losses", "caption": "Three losses of the same 100 runs, batch size 10, learning rate 0.01, a tenth kept: on 400 test points, on the kept training points, on all training points. Only on the kept points does LiPrune start higher. Bands: 95% intervals of the mean."}, "image": {"alt": "Three panels of loss against step. In the test and full-training panels both methods start at the same loss; in the kept-points panel LiPrune starts far higher, and falls below random pruning within five steps."}}
 figure = figures.losses_figure(shown[shown.figure == 1], keep_fraction=0.1)
 
 # %% [markdown]
@@ -188,7 +188,7 @@ figure = figures.losses_figure(shown[shown.figure == 1], keep_fraction=0.1)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-5", "caption": "Test loss with learning rate 0.005, batch size 10 (the paper's Figure 5). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.005. LiPrune falls faster in all; no method reaches its floor within 30 steps but LiPrune at keep 0.1 comes near."}}
 figure = figures.race_figure(shown[shown.figure == 5])
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-6", "caption": "Test loss with learning rate 0.05, batch size 10 (the paper's Figure 6). Bands: 95% intervals of the mean over 100 runs. After ten steps all curves lie on the floor that the label noise sets."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.05. All methods fall to about 0.02 within ten steps, LiPrune within two or three, and stay there."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-6", "caption": "Test loss with learning rate 0.05, batch size 10 (the paper's Figure 6). Bands: 95% intervals of the mean over 100 runs. After ten steps all curves lie on the floor that the label noise sets."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.05. All methods fall to one low level within ten steps, LiPrune within two or three, and stay there."}}
 figure = figures.race_figure(shown[shown.figure == 6])
 
 # %% [markdown]

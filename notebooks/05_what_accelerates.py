@@ -214,7 +214,7 @@ figure = acceleration_figures.contraction_figure(contraction)
 # ## Batch size
 #
 # By {eq}`eq-q` the batch size enters through $\mathrm{Var}(a_S)/B$ only, the term that hardly matters. When *points* are pruned and batches
-# are drawn from the kept ones, LiPrune's advantage should not depend on the batch size, and it does not, to within a few hundredths of itself
+# are drawn from the kept ones, LiPrune's advantage should not depend on the batch size, and it hardly does
 # ({numref}`fig-batch`). Nor do the kept sets depend on it: LiPrune and random pruning share a fraction $r$ of them on average, whatever $B$ is, since one of the two
 # is random. "More and more shared samples" is no reason.
 #

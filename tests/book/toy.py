@@ -68,7 +68,7 @@ def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")
     for name in pages:
         write_page(folder, name)
     shutil.copytree(PROJECT / "book" / "_static", folder / "book" / "_static")
-    for name in ("claims.yml", "references.bib"):
+    for name in ("claims.yml", "columns.yml", "references.bib"):
         shutil.copy(PROJECT / "book" / name, folder / "book")
     (folder / "book" / "intro.md").write_text(INTRO.format(first=pages[0]))
     chapters = "\n".join(f"  - file: notebooks/{name}" for name in pages)

@@ -1,0 +1,59 @@
+"""The register of tables and columns: whole, without a word too many, and shown."""
+
+import pandas as pd
+import pytest
+
+from liprune_utils.catalogue import Register, list_tables
+from liprune_utils.records import PROJECT
+
+BUILD = PROJECT / "build"
+REGISTER = Register()
+TABLES = list_tables(BUILD, REGISTER)
+BUILT = (BUILD / "results" / "11_verdict" / "verdicts.csv").exists()
+
+built = pytest.mark.skipif(not BUILT, reason="there is no built book: run `make book` first")
+
+
+def key(table) -> str:
+    return f"{table.page}/{table.name}"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=key)
+def test_a_table_can_be_read_and_is_described(table):
+    folder = PROJECT / "book" if table.recorded else BUILD / "results"
+    data = pd.read_csv(folder / table.link.removeprefix("../results/"))
+    assert data.shape == (table.num_rows, len(table.columns))
+    assert len(data) > 0
+    assert key(table) in REGISTER.rows
+    assert [c for c in table.columns if not REGISTER.find(key(table), c)] == []
+
+
+@built
+def test_no_description_is_left_over():
+    assert set(REGISTER.rows) == {key(table) for table in TABLES}
+    used = {REGISTER.find(key(table), column) for table in TABLES for column in table.columns}
+    assert [entry for entry in REGISTER.entries if entry not in used] == []
+
+
+def test_no_two_tables_of_a_page_share_a_name():
+    assert len({key(table) for table in TABLES}) == len(TABLES)
+
+
+def test_a_description_is_one_line_of_a_table():
+    for words in [*REGISTER.rows.values(), *(entry.words for entry in REGISTER.entries)]:
+        assert 5 < len(words) < 300, words
+        assert not set("\n|") & set(words), words
+        assert words[-1] not in ".;,", words
+
+
+@pytest.mark.skipif(
+    not (BUILD / "html").exists(), reason="there is no built book: run `make book` first"
+)
+def test_the_page_of_tables_offers_each_and_every_column():
+    page = (BUILD / "html" / "book" / "tables.html").read_text()
+    assert "(not described)" not in page
+    for table in TABLES:
+        assert f"/{table.name}.csv" in page
+        assert f"{table.num_rows:,}" in page
+    for entry in REGISTER.entries:
+        assert f'<span class="pre">{entry.name.split()[0]}' in page
