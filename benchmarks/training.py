@@ -24,7 +24,7 @@ from torchvision import transforms
 from tqdm import tqdm
 
 from liprune_utils import data, records
-from liprune_utils.cifar_results import throughput
+from liprune_utils.engine_results import throughput
 from liprune_utils.images import fixed_batches, make_task
 from liprune_utils.recipes import Recipe
 from liprune_utils.training import initial_network, start, train_until

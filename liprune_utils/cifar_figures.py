@@ -66,6 +66,31 @@ def cells_figure(curves: pd.DataFrame) -> Figure:
     return figure
 
 
+def cell_frame(curves: pd.DataFrame, cell: dict[str, float]) -> Figure:
+    """Draw one cell of a grid; all cells have the same scales.
+
+    Args:
+        curves: One row a run and epoch, of the whole grid.
+        cell: Values of the columns of ``CELL``.
+
+    Returns:
+        The figure; bands go from the lowest to the highest seed, the vertical line is the pruning.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 3.8))
+    plot_range(axes, part(curves, **cell))
+    axes.axvline(cell["prune_epoch"] - 1, color="black", linewidth=0.8)
+    axes.set_title(
+        f"ResNet-{cell['depth']}, rate {cell['learning_rate']:g}, pruned at the start of epoch "
+        f"{cell['prune_epoch']}, keep {cell['keep_fraction']:g}",
+        fontsize=10,
+    )
+    axes.set(xlabel="epoch", ylabel="test error (%)")
+    axes.set_ylim(curves.test_error.min() - 1, curves.test_error.max() + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return figure
+
+
 def effects_figure(effects: pd.DataFrame, margin: float) -> Figure:
     """Draw LiPrune's difference from random pruning, cell by cell and pooled (a forest plot).
 

@@ -1,10 +1,12 @@
 """What the CIFAR-10 runs say: paired differences between methods, cell by cell and pooled."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from liprune_utils.crossed import crossed_mean
-from liprune_utils.stats import Estimate, mean_interval
+from liprune_utils.stats import Estimate
 
 LEVEL = 0.90  # the register's level for equivalence
 SETTING = ["depth", "learning_rate", "prune_epoch"]
@@ -31,6 +33,31 @@ def part(curves: pd.DataFrame, **levels: float) -> pd.DataFrame:
         pruning = name in ("prune_epoch", "keep_fraction")
         curves = curves[(curves[name] == value) | (pruning & (curves.method == "none"))]
     return curves
+
+
+def cell_name(cell: Sequence[float]) -> str:
+    """Name a cell briefly.
+
+    Args:
+        cell: Values of the columns of ``CELL``.
+
+    Returns:
+        Words such as "14, 0.01, 5, 0.2".
+    """
+    return ", ".join(f"{value:g}" for value in cell)
+
+
+def cells(curves: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """List the cells of a grid.
+
+    Args:
+        curves: One row a run and epoch.
+
+    Returns:
+        For each brief name the values of the columns of ``CELL``.
+    """
+    kept = curves[curves.method != "none"]
+    return {cell_name(c): dict(zip(CELL, c, strict=True)) for c in kept.groupby(CELL).groups}
 
 
 def pairs(curves: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +189,7 @@ def effect_table(curves: pd.DataFrame) -> pd.DataFrame:
         ``num_pairs``.
     """
     table = differences(curves)
-    parts = [("cell", ", ".join(f"{v:g}" for v in key), p) for key, p in table.groupby(CELL)]
+    parts = [("cell", cell_name(key), rows) for key, rows in table.groupby(CELL)]
     for column, words in (("learning_rate", "rate"), ("prune_epoch", "pruned at epoch")):
         parts += [(column, f"all, {words} {level:g}", p) for level, p in table.groupby(column)]
     rows = []
@@ -235,43 +262,3 @@ def faults(curves: pd.DataFrame) -> list[str]:
     if (shared[["test_error", "train_loss"]].nunique() > 1).any(axis=None):
         found.append("Runs of one seed differ before they prune.")
     return found
-
-
-def precision_difference(runs: pd.DataFrame) -> pd.DataFrame:
-    """Compare runs in bfloat16 with the same runs in float32, paired by seed.
-
-    Args:
-        runs: One row a run, with ``precision``, ``seed``, ``test_error`` and ``train_loss`` of the
-            last epoch.
-
-    Returns:
-        For each of the two the mean ``difference``, bfloat16 less float32, with its 99% interval
-        (``low``, ``high``), the standard deviation over seeds in float32, and the number of seeds.
-    """
-    rows = []
-    for name in ("test_error", "train_loss"):
-        table = runs.pivot(index="seed", columns="precision", values=name)
-        gap = mean_interval(table.bfloat16 - table.float32, 0.99)
-        spread = {"seed_sd": table.float32.std(), "num_seeds": len(table)}
-        found = {"difference": gap.value, "low": gap.low, "high": gap.high}
-        rows.append({"statistic": name.replace("_", " ")} | found | spread)
-    return pd.DataFrame(rows)
-
-
-def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
-    """Reduce the benchmark of training to what it shows.
-
-    Args:
-        benchmark: One row a depth, method, fraction kept and turn, with ``images_per_second``.
-
-    Returns:
-        For each depth and method, all kept: median ``images_per_second``, and how many times those
-        of common code: ``times_common``, the median over turns, the ``lowest`` and ``highest``.
-    """
-    whole = benchmark[benchmark.keep_fraction == 1]
-    keys = {"index": ["depth", "turn"], "columns": "method", "values": "images_per_second"}
-    rates = whole.pivot(**keys)
-    times = rates.div(rates.common, axis=0).stack().groupby(["depth", "method"])
-    found = times.agg(times_common="median", lowest="min", highest="max")
-    found.insert(0, "images_per_second", rates.stack().groupby(["depth", "method"]).median())
-    return found.reset_index()

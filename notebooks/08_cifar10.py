@@ -62,7 +62,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
-from IPython.display import HTML
+from IPython.display import HTML, display
 from myst_nb import glue
 from scipy.sparse.linalg import eigsh
 from torch.nn import functional
@@ -71,7 +71,9 @@ from liprune_utils import cifar_claims, cifar_figures, cifar_results, data, figu
 from liprune_utils.cifar import run_points, score_tables
 from liprune_utils.crossed import components
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
+from liprune_utils.engine_results import precision_difference, throughput
 from liprune_utils.experiment import Laboratory
+from liprune_utils.frames import frame_browser
 from liprune_utils.grid_tables import read_tables
 from liprune_utils.images import fixed_batches
 from liprune_utils.training import initial_network
@@ -80,10 +82,8 @@ figures.use_style()
 folder = records.results_folder(results_dir)
 recorded = records.PROJECT / "book" / "results" / "08_cifar10"
 dataset = data.load()
-records.write_json(
-    folder / "provenance.json",
-    records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
-)
+facts = records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256)
+records.write_json(folder / "provenance.json", facts)
 HTML(data.banner(dataset))
 
 # %% [markdown]
@@ -104,7 +104,7 @@ HTML(data.banner(dataset))
 # its batches; the overview counts the pairs, if any, that kept different numbers of images.
 
 # %%
-reduced, runs, grids = read_tables(recorded, ["reduced14"])
+reduced, runs, grids = read_tables(recorded, ["reduced14", "reduced20"])
 late, late_runs, late_grids = read_tables(recorded, ["prune15"])
 grid, late_grid = grids[0], late_grids[0]
 cost, late_cost = runs.seconds.sum(), late_runs.seconds.sum()
@@ -138,7 +138,7 @@ HTML(tables.claims_html(table))
 # other fractions than its panels; see the [errata](../book/errata.md).
 #
 # Of a later pruning the paper says: "We also performed the same experiments when pruning at iteration 15 and obtained very similar plots" (Appendix B.5). It shows
-# none; {numref}`fig-late` does.
+# none; {numref}`fig-late` does. The slider below it goes through all cells on one scale, named by depth, rate, prune epoch and fraction kept.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
 cells = cifar_results.part(reduced, learning_rate=0.01, prune_epoch=1)
@@ -158,6 +158,17 @@ figure = cifar_figures.cells_figure(cells)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
 figure = cifar_figures.cells_figure(late)
+
+# %% tags=["hide-input"]
+cells = cifar_results.cells(reduced)
+frame_browser(
+    lambda name: cifar_figures.cell_frame(reduced, cells[name]),
+    list(cells),
+    describe=lambda name: (
+        f"Test error in per cent against epoch for LiPrune, random pruning and no pruning; depth, rate, prune epoch and fraction kept: {name}."
+    ),
+    name="cell",
+)
 
 # %%
 final = cifar_results.final_table(reduced)
@@ -299,19 +310,13 @@ print(
 # standard deviation that seeds have in float32. Test error is in per cent.
 
 # %%
-precision_gaps = cifar_results.precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
+precision_gaps = precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
 records.write_table(folder, "precision", precision_gaps)
-precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:])
-
-# %%
-speed = cifar_results.throughput(pd.read_csv(recorded / "benchmark.csv"))
+display(precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:]))
+speed = throughput(pd.read_csv(recorded / "benchmark.csv"))
 records.write_table(folder, "throughput", speed)
 looks = dict.fromkeys(speed.columns[3:], "{:.2f}") | {"images_per_second": "{:.0f}"}
 speed.style.hide().format(looks)
-
-# %% [markdown]
-# The second table is a recorded benchmark on two cores: training images a second, augmentation and the test error of each epoch included (median), and how many times those of
-# common public code (`DataLoader`, torchvision's transforms, float32), turn by turn in one process (median, lowest and highest).
 
 # %% tags=["hide-input"]
 verdicts = {claim.id: tables.words(claim.verdict) for claim in outcomes}
@@ -325,8 +330,8 @@ glue(
 )
 glue(
     "answer-more",
-    f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points: that the loss in performance is "
-    f"minimal {verdicts['cifar-performance']}, against random pruning. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
+    f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points; that the loss in performance is "
+    f"minimal, against random pruning: {verdicts['cifar-performance']}. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
     f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
     f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training.",
     display=False,
@@ -354,6 +359,8 @@ glue(
 #
 # The records, each with the command that makes it again: `python -m liprune_utils.sweep grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced14_provenance.json>`);
+# `python -m liprune_utils.sweep grids/reduced20.yml` ({download}`curves <../book/results/08_cifar10/reduced20_curves.csv>`,
+# {download}`runs <../book/results/08_cifar10/reduced20_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced20_provenance.json>`);
 # `python -m liprune_utils.sweep grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/08_cifar10/prune15_provenance.json>`);
 # `python -m liprune_utils.sweep grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,

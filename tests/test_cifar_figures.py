@@ -10,8 +10,14 @@ from cifar_grid import NUM_EPOCHS, grid_curves
 from matplotlib.colors import same_color
 
 from liprune_utils import figures
-from liprune_utils.cifar_figures import SCOPES, cells_figure, effects_figure, updates_figure
-from liprune_utils.cifar_results import effect_table, part
+from liprune_utils.cifar_figures import (
+    SCOPES,
+    cell_frame,
+    cells_figure,
+    effects_figure,
+    updates_figure,
+)
+from liprune_utils.cifar_results import cells, effect_table, part
 
 LABELS = ["LiPrune", "No pruning", "Random pruning"]
 TITLES = [f"ResNet-{depth}, keep {fraction}" for depth in (14, 20) for fraction in (0.2, 0.5)]
@@ -118,3 +124,14 @@ def test_methods_keep_their_look(curves):
             if line.get_label().startswith(look["label"]):
                 assert same_color(line.get_color(), look["color"])
                 assert line.get_linestyle() == look["linestyle"]
+
+
+def test_a_frame_shows_one_cell_on_the_scale_of_all():
+    curves = grid_curves()
+    found = cells(curves)
+    assert next(iter(found)) == "14, 0.01, 1, 0.2"
+    assert len(found) == 16
+    frames = [cell_frame(curves, cell).axes[0] for cell in list(found.values())[:3]]
+    assert len({axes.get_ylim() for axes in frames}) == 1
+    assert frames[2].get_title() == "ResNet-14, rate 0.01, pruned at the start of epoch 5, keep 0.2"
+    assert len(frames[0].lines) == 3 + 1
