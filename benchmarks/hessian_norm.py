@@ -15,6 +15,7 @@ curvlinops operator and power iteration, each to a relative 1e-3; hessian-eigent
 import argparse
 import copy
 import resource
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from liprune_utils.curvature import hessian_norm
 from liprune_utils.hessian_results import summarise_benchmark, times_faster
 from liprune_utils.hessian_study import RECORDED
 from liprune_utils.images import fixed_batches, make_task
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.recipes import Recipe
 from liprune_utils.training import start, train_until
 
@@ -151,8 +153,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=2, help="of training before the second round")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args()
-    if options.epochs < 1:
-        parser.error(f"--epochs is {options.epochs}; expected at least 1, to be another stage")
+    batches, peers, epochs = options.batches, options.peer_batches, options.epochs
+    require(1 <= batches <= 391, "--batches", batches, "from 1 to 391")
+    require(1 <= peers <= batches, "--peer-batches", peers, f"from 1 to --batches, {batches}")
+    require(epochs >= 1, "--epochs", epochs, "at least 1, to be another stage")
     return options
 
 
@@ -211,4 +215,4 @@ def report(table: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -10,6 +10,7 @@ batch's gradient.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,6 +22,7 @@ from torch.nn import functional
 
 from liprune_utils.batch_norm import fast_batch_norm
 from liprune_utils.models import resnet
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.per_example import example_hessian_norms
 
 
@@ -48,7 +50,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9)
-    return parser.parse_args()
+    options = parser.parse_args()
+    require(options.batch_size >= 2, "--batch-size", options.batch_size, "at least 2")
+    require(options.rounds >= 1, "--rounds", options.rounds, "at least 1")
+    return options
 
 
 def make_ways(
@@ -113,4 +118,4 @@ def report_examples(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

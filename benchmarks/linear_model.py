@@ -8,6 +8,7 @@ batches of the fast way, and the benchmark stops if a single iterate or loss dif
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -25,10 +26,12 @@ from liprune_utils.linear_model import (
     Streams,
     simulate,
 )
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.problems import draw_linear
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import distinct_batches
 
+NUM_COMPARED = 5  # runs whose iterates and losses are held against the loop's
 Draw = Callable[[Streams, int, int], list[np.ndarray]]
 
 
@@ -90,19 +93,22 @@ def main() -> None:
     parser.add_argument("--num-runs", type=int, default=2000, help="runs of the fast way")
     parser.add_argument("--num-loops", type=int, default=30, help="runs of the loop")
     options = parser.parse_args()
+    num_runs, num_loops = options.num_runs, options.num_loops
+    require(num_runs >= NUM_COMPARED, "--num-runs", num_runs, f"at least {NUM_COMPARED}")
+    require(num_loops >= 1, "--num-loops", num_loops, "at least 1")
 
     began = time.perf_counter()
-    fast = simulate(PAPER_FIGURES, num_runs=options.num_runs)
+    fast = simulate(PAPER_FIGURES, num_runs=num_runs)
     fast_losses = {cell: [r.loss(s) for s in ("test", "kept", "full")] for cell, r in fast.items()}
-    fast_s = (time.perf_counter() - began) / options.num_runs
+    fast_s = (time.perf_counter() - began) / num_runs
 
     streams, began = Streams(seed=0), time.perf_counter()
-    for _ in range(options.num_loops):
+    for _ in range(num_loops):
         loop_run(streams, choose)
-    slow_s = (time.perf_counter() - began) / options.num_loops
+    slow_s = (time.perf_counter() - began) / num_loops
 
     streams = Streams(seed=0)
-    slow = [loop_run(streams, replay()) for _ in range(5)]
+    slow = [loop_run(streams, replay()) for _ in range(NUM_COMPARED)]
     for run, found in enumerate(slow):
         for cell, (weights, losses) in found.items():
             np.testing.assert_allclose(fast[cell].error[:, run] + 1.0, weights, atol=1e-12)
@@ -113,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -10,6 +10,7 @@ a second, how many times common code's, and what an epoch costs when fewer batch
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ from tqdm import tqdm
 from liprune_utils import data, records
 from liprune_utils.engine_results import throughput
 from liprune_utils.images import fixed_batches, make_task
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.recipes import Recipe
 from liprune_utils.training import initial_network, start, train_until
 
@@ -107,6 +109,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="epochs of each, after one to warm up")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args()
+    images, turns = options.images, options.turns
+    require(128 <= images <= 50_000, "--images", images, "from a batch of 128 to 50000")
+    require(turns >= 1, "--turns", turns, "at least 1")
     dataset = data.load()
     table = pd.concat([race(dataset, depth, options) for depth in DEPTHS], ignore_index=True)
     report(table)
@@ -149,4 +154,4 @@ def report(table: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

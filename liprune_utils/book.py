@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
-import yaml
 
-from liprune_utils.files import write_atomically
-from liprune_utils.records import PROJECT, provenance, read_provenance
+from liprune_utils.files import read_yaml, write_atomically
+from liprune_utils.parameters import InputError, exit_status, require
+from liprune_utils.records import PROJECT, provenance, read_provenance, results_folder
 from liprune_utils.staging import executed_pages, metadata, stage
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ QUIET = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # pages run side by side: a waiting thread gives its core away
 }
-KERNEL = ["--log-level=ERROR"]
+KERNEL = ["--log-level=CRITICAL"]
 
 
 class PageError(RuntimeError):
@@ -86,6 +86,10 @@ def execute(notebook: Path, build: Path, parameters: Path | None) -> None:
     Raises:
         PageError: If a cell fails; the message names the page and holds the traceback.
     """
+    is_page = notebook.suffix == ".ipynb" and notebook.is_file()
+    require(is_page, "notebook", str(notebook), "a page such as notebooks/04_linear_model.ipynb")
+    read_parameters(parameters)  # refused, if at all, before anything is deleted
+    results_folder(build.absolute(), "--build")
     page = notebook.stem
     done, results = build / "notebooks" / notebook.name, build / "results" / page
     with only_one(build / "notebooks" / f".{page}.lock"):
@@ -96,6 +100,20 @@ def execute(notebook: Path, build: Path, parameters: Path | None) -> None:
         write_atomically(done, lambda partial: run_notebook(notebook, partial, results, parameters))
         os.utime(done, (began, began))  # so that whatever is edited during the run is newer
         say(page, f"done in {time.time() - began:.0f} s")
+
+
+def read_parameters(path: Path | None) -> dict[str, object]:
+    """Read a file of parameters.
+
+    Args:
+        path: The YAML file, or None.
+
+    Returns:
+        The values by name; none without a file.
+    """
+    given = read_yaml(path, "The file of parameters") if path else {}
+    require(isinstance(given, dict), str(path), given, "a mapping of parameters to values")
+    return given
 
 
 def run_notebook(notebook: Path, output: Path, results: Path, parameters: Path | None) -> None:
@@ -114,9 +132,9 @@ def run_notebook(notebook: Path, output: Path, results: Path, parameters: Path |
     from papermill.exceptions import PapermillExecutionError
 
     os.environ.update(QUIET)
-    given = yaml.safe_load(parameters.read_text()) if parameters else {}
     folders = {"results_dir": str(results), "records_dir": str(results.parent)}
     known = inspect_notebook(str(notebook))
+    given = read_parameters(parameters)
     given |= {name: folder for name, folder in folders.items() if name in known}
     try:
         execute_notebook(
@@ -141,8 +159,10 @@ def failure(notebook: Path, error: "PapermillExecutionError") -> str:
         error: What papermill raised.
 
     Returns:
-        The page, the cell and the plain traceback.
+        The page, and the sentence about its bad input, or the cell and the plain traceback.
     """
+    if error.ename == InputError.__name__:
+        return f"{notebook}: {error.evalue}"
     trace = ANSI.sub("", "\n".join(error.traceback))
     return f"{notebook}: cell {error.exec_count} failed.\n{trace}"
 
@@ -156,6 +176,7 @@ def render(build: Path) -> None:
     Raises:
         PageError: If jupyter-book finds fault.
     """
+    finished_pages(build)
     with only_one(build / ".render.lock"):
         say("render", "writing the pages")
         began = time.monotonic()
@@ -172,6 +193,20 @@ def render(build: Path) -> None:
         say("render", f"done in {time.monotonic() - began:.0f} s")
 
 
+def finished_pages(build: Path) -> list[Path]:
+    """List the executed pages of a build that has some.
+
+    Args:
+        build: Folder of the build.
+
+    Returns:
+        As `liprune_utils.staging.executed_pages`.
+    """
+    pages = executed_pages(build)
+    require(bool(pages), "--build", str(build), "a folder with executed pages in notebooks/")
+    return pages
+
+
 def summary(build: Path, since: float) -> None:
     """Say which pages ran and which were skipped.
 
@@ -179,7 +214,7 @@ def summary(build: Path, since: float) -> None:
         build: Folder of the build.
         since: When the build began, in seconds since 1970.
     """
-    for path in executed_pages(build):
+    for path in finished_pages(build):
         run = metadata(path)["papermill"]
         started = datetime.fromisoformat(run["start_time"])
         fresh = started.timestamp() >= since
@@ -223,12 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = vars(parse(arguments))
     command = {"execute": execute, "render": render, "summary": summary}[options.pop("command")]
-    try:
-        command(**options)
-    except (PageError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: command(**options), PageError, ValueError)
 
 
 if __name__ == "__main__":

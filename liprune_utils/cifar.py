@@ -35,11 +35,14 @@ class CifarParameters(Parameters):
     tolerance: float  # relative accuracy of a batch's Hessian norm, in (0, 1)
 
     def check(self) -> None:
-        """Check that each list has entries, and every point."""
+        """Check that each list has entries, each once, and every point."""
         super().check()
         for name in ("depths", "keep_fractions", "prune_epochs", "learning_rates"):
-            require(bool(getattr(self, name)), name, [], "at least one entry")
-        require(self.num_seeds >= 2, "num_seeds", self.num_seeds, "at least 2, for an interval")
+            values = getattr(self, name)
+            once = len(set(values)) == len(values) > 0
+            require(once, name, values, "at least one entry, each once")
+        seeds = self.num_seeds
+        require(2 <= seeds <= 1000, "num_seeds", seeds, "from 2, for an interval, to 1000")
         require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
         self.points()
 

@@ -60,7 +60,7 @@ def connected(scheduler: str | None, num_workers: int) -> Iterator[Client]:
             client = Client(address, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             expected = f"the address of a running scheduler, but: {error}"
-            raise InputError(f"--scheduler is {address!r}; expected {expected}") from None
+            raise InputError(f"--scheduler is {address!r}; expected {expected}.") from None
         yield stack.enter_context(client)
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from liprune_utils.files import write_atomically
-from liprune_utils.parameters import InputError
+from liprune_utils.parameters import InputError, require
 from liprune_utils.sources import (
     CIFAR10,
     CIFAR10_JPEG,
@@ -146,9 +146,12 @@ def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
         What the folder now holds.
 
     Raises:
-        InputError: If the JPEG tree is broken, or ``REQUIRE_CIFAR10=1`` and only the digits remain.
+        InputError: If the folder is a file, the JPEG tree is broken, or ``REQUIRE_CIFAR10=1`` and
+            only the digits remain.
     """
     folder = ROOT / folder
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    require(there.is_dir(), "folder", str(folder), "a folder, or the name of one to be made")
     prepared = _load_intact(folder)
     network = prepared is None or (retry and prepared.source == DIGITS)
     sources = {
@@ -185,9 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         dataset = prepare(options.folder, options.retry)
     except InputError as error:
-        sys.exit(str(error))
+        sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"The folder {options.folder} could not be prepared: {error}.")
+        sys.exit(f"error: The folder {options.folder} could not be prepared: {error}.")
     print(
         f"{dataset.source}: {len(dataset.train_labels)} training and {len(dataset.test_labels)}"
         f" test images, pixel SHA-256 {dataset.sha256[:12]}."

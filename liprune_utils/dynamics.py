@@ -11,6 +11,7 @@ in about forty minutes on two cores; what is finished lies in ``reruns/dynamics`
 import argparse
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -29,9 +30,18 @@ from liprune_utils.experiment import Laboratory, before_pruning, curve
 from liprune_utils.gradient_noise import batch_gradients, importance_gain
 from liprune_utils.grids import read_grid
 from liprune_utils.images import Task, fixed_batches
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.points import EXAMPLE_METHODS, Point
 from liprune_utils.pruning_effects import kept_shift, measure, rate_factor, whole
-from liprune_utils.records import PROJECT, provenance, results_folder, write_json, write_table
+from liprune_utils.records import (
+    PROJECT,
+    provenance,
+    read_table,
+    results_folder,
+    write_json,
+    write_table,
+)
+from liprune_utils.runs import RunError
 from liprune_utils.selection import kept_batches, point_scores
 from liprune_utils.training import State, train_until
 
@@ -86,10 +96,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "dynamics")
     parser.add_argument("--processes", type=int, default=2, help="arms side by side")
     options = parser.parse_args()
+    require(options.processes >= 1, "--processes", options.processes, "at least 1")
+    laboratory()  # damaged data are told here, not by each process
+    work = results_folder(options.work, "--work")
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}  # of the processes to come
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, spawn) as executor:
-        tables = run_arms(arms(), options.work, executor)
+        tables = run_arms(arms(), work, executor)
     write_record(tables, results_folder(RECORDED))
 
 
@@ -129,7 +142,7 @@ def run_arm(arm: Arm, work: Path) -> dict[str, pd.DataFrame]:
     if not (work / f"{arm.label}-{TABLES[-1]}.csv").exists():
         for name, table in follow(arm, laboratory()).items():
             write_table(work, f"{arm.label}-{name}", table)
-    return {name: pd.read_csv(work / f"{arm.label}-{name}.csv") for name in TABLES}
+    return {name: read_table(work / f"{arm.label}-{name}.csv") for name in TABLES}
 
 
 @cache
@@ -257,4 +270,4 @@ def write_record(tables: dict[str, pd.DataFrame], folder: Path) -> None:
 if __name__ == "__main__":
     from liprune_utils import dynamics as module  # processes cannot import what is in __main__
 
-    module.main()
+    sys.exit(exit_status(module.main, RunError))

@@ -1,6 +1,5 @@
 """What the runs of a grid have come to: how far each is, and their table when all are done."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from liprune_utils.experiment import Laboratory
+from liprune_utils.files import read_json
 from liprune_utils.grids import Grid
+from liprune_utils.parameters import require
 from liprune_utils.points import Point
-from liprune_utils.records import provenance, results_folder, write_json, write_table
+from liprune_utils.records import (
+    PROJECT,
+    provenance,
+    read_table,
+    results_folder,
+    write_json,
+    write_table,
+)
 
 MEASURED = ("full_set_loss", "kept_set_loss", "seconds", "peak_memory_mib")
 
@@ -60,6 +68,19 @@ def show_status(points: Sequence[Point], lab: Laboratory) -> None:
     print(f"{list(found.values()).count('done')} of {len(found)} runs are done.")
 
 
+def refuse_other_table(grid: Grid, file: Path) -> None:
+    """Refuse a grid that would overwrite another's table, as an edited copy of its file may.
+
+    Args:
+        grid: The grid.
+        file: Its file; the table of an earlier sweep of the same file may be replaced.
+    """
+    path = PROJECT / grid.folder / f"{grid.name}_provenance.json"
+    earlier = str(read_json(path)["command"]) if path.exists() else file.name
+    own = f"one of its own, for {grid.folder} holds the table of `{earlier}`"
+    require(earlier.endswith(file.name), "name", grid.name, own)
+
+
 def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
     """Join the runs of a grid, all done, into its recorded table.
 
@@ -74,15 +95,14 @@ def collect(grid: Grid, lab: Laboratory, command: str) -> Path:
     curves, rows, records = [], [], []
     for point in grid.points:
         folder, columns = lab.folder(point), _cells(point, grid.columns())
-        curve = pd.read_csv(folder / "curve.csv")
-        done = json.loads((folder / "done.json").read_text())
+        curve, done = read_table(folder / "curve.csv"), read_json(folder / "done.json")
         curves.append(pd.DataFrame(columns, index=curve.index).join(curve))
         last = curve.tail(1)[["test_error", "train_loss", "num_updates"]].to_dict("records")[0]
         measured = {name: done[name] for name in MEASURED}
-        kept = {"num_images_kept": len(pd.read_csv(folder / "kept.csv"))}
+        kept = {"num_images_kept": len(read_table(folder / "kept.csv"))}
         rows.append(columns | last | measured | kept)
         records.append(done)
-    folder, table = results_folder(grid.folder), pd.DataFrame(rows)
+    folder, table = results_folder(grid.folder, "folder"), pd.DataFrame(rows)
     write_table(folder, f"{grid.name}_curves", pd.concat(curves, ignore_index=True))
     write_table(folder, f"{grid.name}_runs", table)
     shared = {k: v for k, v in asdict(grid.points[0]).items() if k not in grid.columns()}
@@ -108,10 +128,10 @@ def read_tables(
         The curves and the runs of all grids, one below the other, and the provenance of each.
     """
     curves, runs = (
-        pd.concat((pd.read_csv(folder / f"{name}_{kind}.csv") for name in names), ignore_index=True)
+        pd.concat((read_table(folder / f"{name}_{kind}.csv") for name in names), ignore_index=True)
         for kind in ("curves", "runs")
     )
-    sources = [json.loads((folder / f"{name}_provenance.json").read_text()) for name in names]
+    sources = [read_json(folder / f"{name}_provenance.json") for name in names]
     return curves, runs, sources
 
 

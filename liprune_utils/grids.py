@@ -2,7 +2,7 @@
 
 A grid file has ``folder`` and ``name`` (where the table goes, and its prefix), ``common`` (fields
 of `liprune_utils.points.Point` that all share) and ``blocks``: in each, every combination of the
-listed values is a point. What two blocks share is run once.
+listed values is a point; a list has each value once. What two blocks share is run once.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
 
-import yaml
-
+from liprune_utils.files import read_yaml
 from liprune_utils.parameters import InputError, refuse_unknown, require
 from liprune_utils.points import Point
 
@@ -61,10 +60,8 @@ def read_grid(path: str | Path) -> Grid:
     Raises:
         InputError: If the file or one of its points is not as described; the sentence names it.
     """
-    path = Path(path)
+    found = read_yaml(Path(path), "The grid file")
     try:
-        with path.open("rb") as file:
-            found = yaml.safe_load(file)
         require(isinstance(found, dict), "The content", found, f"a mapping of {', '.join(KEYS)}")
         refuse_unknown(set(map(str, found)), list(KEYS), "A grid file")
         for key, (kind, words) in KEYS.items():
@@ -74,9 +71,6 @@ def read_grid(path: str | Path) -> Grid:
         points = [point for block in found["blocks"] for point in expand(found["common"], block)]
         require(min(point.num_epochs for point in points) > 0, "num_epochs", 0, "at least 1")
         return Grid(found["folder"], found["name"], tuple(dict.fromkeys(points)))
-    except (OSError, yaml.YAMLError) as error:
-        words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"The grid file {path} cannot be read: {words}.") from None
     except InputError as error:
         raise InputError(f"Grid file {path}: {error}") from None
 
@@ -98,7 +92,8 @@ def expand(common: Mapping[str, object], block: Mapping[str, list]) -> list[Poin
     require(isinstance(block, dict) and bool(block), "A block", block, KEYS["blocks"][1])
     refuse_unknown({str(name) for name in [*common, *block]}, known, "A point")
     for name, values in block.items():
-        require(isinstance(values, list) and bool(values), name, values, "a list of values")
+        once = isinstance(values, list) and all(values.count(value) == 1 for value in values)
+        require(bool(values) and once, name, values, "a list of values, each once")
     return [
         Point(**{**common, **dict(zip(block, values, strict=True))})
         for values in product(*block.values())

@@ -20,6 +20,7 @@ from liprune_utils.hessian_study import EPOCHS, RECIPE, TOLERANCE, recorded_netw
 from liprune_utils.images import Task, fixed_batches
 from liprune_utils.parameters import Parameters, require
 from liprune_utils.per_example import example_hessian_norms
+from liprune_utils.recipes import DEEPEST, NUM_SEEDS
 from liprune_utils.tightness import tightness
 from liprune_utils.training import start, train_until
 
@@ -45,22 +46,23 @@ class HessianParameters(Parameters):
     def check(self) -> None:
         """Check the ranges."""
         super().check()
-        known = self.depth > 2 and self.depth % 6 == 2
-        require(known, "depth", self.depth, "6n + 2, such as 8, 14 or 20")
+        known = 2 < self.depth <= DEEPEST and self.depth % 6 == 2
+        require(known, "depth", self.depth, f"6n + 2, such as 8, 14 or 20, up to {DEEPEST}")
         images, size = self.num_images, RECIPE.batch_size
         require(size <= images <= 50_000, "num_images", images, f"from {size} to 50000")
         require(images % size != 1, "num_images", images, "one that leaves no batch of one image")
-        require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
+        require(1 <= self.num_epochs <= 10_000, "num_epochs", self.num_epochs, "from 1 to 10000")
         rate = self.learning_rate
         require(0 < rate <= 1, "learning_rate", rate, "a step size in (0, 1]")
         probe = self.probe_size
         require(2 <= probe <= size, "probe_size", probe, f"from 2 to the batch size, {size}")
-        require(self.num_random >= 1, "num_random", self.num_random, "at least 1")
+        require(1 <= self.num_random <= 1000, "num_random", self.num_random, "from 1 to 1000")
         require(1 <= self.num_checked <= 391, "num_checked", self.num_checked, "from 1 to 391")
-        require(self.num_chunks >= 2, "num_chunks", self.num_chunks, "at least 2, for an interval")
+        chunks = self.num_chunks
+        require(2 <= chunks <= 1000, "num_chunks", chunks, "from 2, for an interval, to 1000")
         require(1 <= self.chunk_size <= 1000, "chunk_size", self.chunk_size, "from 1 to 1000")
         require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
-        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        require(0 <= self.seed < NUM_SEEDS, "seed", self.seed, "from 0 to 2^63 - 1")
 
 
 def probe_networks(task: Task, parameters: HessianParameters) -> pd.DataFrame:

@@ -7,6 +7,7 @@ in ``reruns/hessian_study/`` and is not computed again.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,9 +22,16 @@ from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.files import write_atomically
 from liprune_utils.images import Task, fixed_batches, make_task
-from liprune_utils.parameters import require
+from liprune_utils.parameters import InputError, exit_status, require
 from liprune_utils.recipes import Recipe
-from liprune_utils.records import PROJECT, provenance, results_folder, write_json, write_table
+from liprune_utils.records import (
+    PROJECT,
+    provenance,
+    read_table,
+    results_folder,
+    write_json,
+    write_table,
+)
 from liprune_utils.training import State, initial_network, start, train_until
 
 RECORDED = "book/results/07_hessian_norm"
@@ -71,13 +79,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "hessian_study")
     options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    dataset = data.load()
+    dataset, work = data.load(), results_folder(options.work, "--work")
     task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
-    tables = [run_point(task, point, options.work) for point in points()]
+    tables = [run_point(task, point, work) for point in points()]
     folder = results_folder(RECORDED)
     write_table(folder, "batch_norms", pd.concat(tables, ignore_index=True))
-    model = network(task, 0, EPOCHS[-1], options.work)
+    model = network(task, 0, EPOCHS[-1], work)
     save_network(model, folder / "resnet14_seed0_epoch5.pt")
     facts = asdict(RECIPE) | {
         "command": "python -m liprune_utils.hessian_study",
@@ -101,8 +108,7 @@ def recorded_network(epoch: int) -> nn.Module:
     require(epoch in (1, EPOCHS[-1]), "epoch", epoch, f"1 or {EPOCHS[-1]}, which are recorded")
     model = initial_network(RECIPE)
     if epoch > 1:
-        path = PROJECT / RECORDED / "resnet14_seed0_epoch5.pt"
-        model.load_state_dict(torch.load(path, weights_only=True))
+        read_network(model, PROJECT / RECORDED / "resnet14_seed0_epoch5.pt")
     return model
 
 
@@ -131,7 +137,7 @@ def run_point(task: Task, point: Point, work: Path) -> pd.DataFrame:
         columns = {name: value for name, value in asdict(point).items() if name != "num_batches"}
         write_table(work, point.name, scores.assign(**columns, seconds=round(seconds, 3)))
         print(f"{point.name}: {seconds:.2f} s a batch", flush=True)
-    return pd.read_csv(path)
+    return read_table(path)
 
 
 def network(task: Task, seed: int, epoch: int, work: Path) -> nn.Module:
@@ -151,7 +157,7 @@ def network(task: Task, seed: int, epoch: int, work: Path) -> nn.Module:
     if epoch > 1 and not path.exists():
         train_and_save(state, task, seed, epoch, work)
     if epoch > 1:
-        state.model.load_state_dict(torch.load(path, weights_only=True))
+        read_network(state.model, path)
     return state.model
 
 
@@ -182,5 +188,22 @@ def save_network(model: nn.Module, path: Path) -> None:
     write_atomically(path, lambda partial: torch.save(model.state_dict(), partial))
 
 
+def read_network(model: nn.Module, path: Path) -> None:
+    """Read what `save_network` wrote into a network of the same shape.
+
+    Args:
+        model: The network.
+        path: The file.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True))
+    except Exception as error:  # torch.load raises many kinds
+        found = type(error).__name__
+        raise InputError(f"{path} is missing or damaged ({found}); expected a network.") from None
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

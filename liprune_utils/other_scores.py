@@ -20,6 +20,7 @@ from liprune_utils.images import Task, fixed_batches, generator
 from liprune_utils.output_scores import forgetting_counts
 from liprune_utils.parameters import Parameters, require
 from liprune_utils.per_example import example_hessian_norms
+from liprune_utils.recipes import NUM_SEEDS
 from liprune_utils.score_files import ScoreManifest, save_scores, weights_sha256
 from liprune_utils.scores import SCORES, score
 from liprune_utils.training import start, train_until
@@ -27,6 +28,7 @@ from liprune_utils.training import start, train_until
 KEEP_FRACTIONS = (0.2, 0.5)  # the paper's, on CIFAR-10
 BY_NETWORK = tuple(name for name in SCORES if name not in ("forgetting", "random"))
 NUM_FOR_STATISTICS = 5000  # images over which batch norm's statistics are recomputed
+NUM_SHOWN = 6  # images with the highest and the lowest scores, on page 09
 FORGETTING_RATE = 0.05
 NUM_TEST = 100  # test images of the training for forgetting, which nothing here uses
 Scorer = Callable[[Tensor, Tensor], tuple[np.ndarray, float]]
@@ -48,14 +50,15 @@ class OtherScoresParameters(Parameters):
         super().check()
         size, images = self.batch_size, self.num_images
         require(2 <= size <= 128, "batch_size", size, "from 2 to 128")
-        many = 2 * size <= images <= NUM_FOR_STATISTICS and images % size == 0
-        expected = f"a multiple of the batch size {size}, from {2 * size} to {NUM_FOR_STATISTICS}"
+        least, most = max(2 * size, NUM_SHOWN), NUM_FOR_STATISTICS
+        many = least <= images <= most and images % size == 0
+        expected = f"a multiple of the batch size {size}, from {least} to {most}"
         require(many, "num_images", images, expected)
         epochs = self.num_forgetting_epochs
         require(2 <= epochs <= 200, "num_forgetting_epochs", epochs, "from 2 to 200")
         require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
         require(10 <= self.num_runs <= 10_000, "num_runs", self.num_runs, "from 10 to 10000")
-        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        require(0 <= self.seed < NUM_SEEDS, "seed", self.seed, "from 0 to 2^63 - 1")
 
 
 def image_numbers(dataset: Dataset, count: int) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import difflib
+import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 NOTEBOOK_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}  # put there by IPython itself
@@ -27,6 +28,26 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
     """
     if not holds:
         raise InputError(f"{name} is {value!r}; expected {expected}.")
+
+
+def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> int:
+    """Run a command; what it cannot use becomes one line of the error stream, not a traceback.
+
+    Args:
+        command: What to do.
+        *others: Errors that are told in one sentence too, beside bad input and the system's.
+
+    Returns:
+        The exit status: the command's own, or 1.
+    """
+    try:
+        return command() or 0
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}." if error.filename else str(error)
+    except (InputError, *others) as error:
+        words = str(error)
+    print(f"error: {words}", file=sys.stderr)
+    return 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 from liprune_utils.parameters import check_types, require
 
+DEEPEST = 1202  # of He et al. (arXiv 1512.03385)
+NUM_SEEDS = 2**63  # that torch takes
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -50,13 +52,15 @@ class Recipe:
 
     def check(self) -> None:
         """Check the ranges."""
-        known = self.depth > 2 and self.depth % 6 == 2
-        require(known, "depth", self.depth, "6n + 2, such as 14 or 20")
+        known = 2 < self.depth <= DEEPEST and self.depth % 6 == 2
+        require(known, "depth", self.depth, f"6n + 2, such as 14 or 20, up to {DEEPEST}")
         rate = self.learning_rate
         require(0 < rate <= 1, "learning_rate", rate, "a step size in (0, 1]")
         for epoch in self.decay_epochs:
             require(epoch >= 1, "decay_epochs", epoch, "epochs from 1")
-        require(self.num_epochs >= 0, "num_epochs", self.num_epochs, "at least 0")
+        once = len(set(self.decay_epochs)) == len(self.decay_epochs)
+        require(once, "decay_epochs", list(self.decay_epochs), "each epoch once")
+        require(0 <= self.num_epochs <= 10_000, "num_epochs", self.num_epochs, "from 0 to 10000")
         size, images = self.batch_size, self.num_images
         require(2 <= images <= 50_000, "num_images", images, "from 2 to 50000")
         require(2 <= size <= images, "batch_size", size, f"from 2 to num_images, {images}")
@@ -67,7 +71,7 @@ class Recipe:
         require(0 <= self.momentum < 1, "momentum", self.momentum, "a number in [0, 1)")
         require(0 <= self.weight_decay <= 1, "weight_decay", self.weight_decay, "from 0 to 1")
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {PRECISIONS}")
-        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        require(0 <= self.seed < NUM_SEEDS, "seed", self.seed, "from 0 to 2^63 - 1")
 
     def rate(self, epoch: int) -> float:
         """Divide the learning rate by 10 for each decay epoch that has begun.

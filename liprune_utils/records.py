@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from liprune_utils.files import write_atomically
+from liprune_utils.files import read_json, write_atomically
 from liprune_utils.parameters import InputError, Parameters, require
 from liprune_utils.stats import Estimate
 
@@ -34,11 +34,17 @@ class VerdictParameters(Parameters):
     records_dir: str  # folder with one folder of results for each page
 
     def check(self) -> None:
-        """Check that there are results to judge."""
+        """Check that there are results to judge: each claim once, and the curves of page 04."""
         super().check()
-        found = list((PROJECT / self.records_dir).glob("*/claims.json"))
+        folder, name = PROJECT / self.records_dir, self.records_dir
+        ids = [outcome.id for outcome in read_claims(folder)]
         expected = "a folder that `make book` or a page's rerun has filled"
-        require(bool(found), "records_dir", self.records_dir, expected)
+        require(bool(ids), "records_dir", name, expected)
+        twice = [claim_id for claim_id in ids if ids.count(claim_id) > 1]
+        once = f"each claim once, but there are two of {', '.join(sorted(set(twice)))}"
+        require(not twice, "records_dir", name, once)
+        drawn = (folder / "04_linear_model" / "curves.csv").is_file()
+        require(drawn, "records_dir", name, "results of page 04 too, in 04_linear_model")
 
 
 @dataclass(frozen=True)
@@ -135,11 +141,12 @@ def load_errata(path: Path = PROJECT / "book" / "errata.md") -> dict[str, list[i
     return found
 
 
-def results_folder(results_dir: str | Path) -> Path:
+def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
     """Make sure that a folder for results exists and can be written.
 
     Args:
         results_dir: The folder; a relative one lies in the project, wherever the page runs.
+        name: What the reader calls it.
 
     Returns:
         The folder.
@@ -154,7 +161,7 @@ def results_folder(results_dir: str | Path) -> Path:
             pass
     except OSError as error:
         raise InputError(
-            f"results_dir is {str(results_dir)!r}; expected a folder that can be written, "
+            f"{name} is {str(results_dir)!r}; expected a folder that can be written, "
             f"but {folder}: {error.strerror}."
         ) from None
     return folder
@@ -180,6 +187,24 @@ def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
         table: One row an observation.
     """
     write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        One row an observation.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError):  # all of pandas' own are among the latter
+        raise InputError(f"{path} is missing or damaged; expected a table.") from None
 
 
 def write_claims(folder: Path, claims: Iterable[Claim]) -> None:
@@ -209,7 +234,14 @@ def read_claims(records_dir: Path) -> list[Claim]:
         The claims; none if no page has run.
     """
     files = sorted(Path(records_dir).glob("*/claims.json"))
-    return [Claim(**entry) for file in files for entry in json.loads(file.read_text())]
+    return [outcome for file in files for outcome in _claims_in(file)]
+
+
+def _claims_in(file: Path) -> list[Claim]:
+    try:
+        return [Claim(**entry) for entry in read_json(file)]
+    except (TypeError, ValueError):
+        raise InputError(f"{file} is damaged; expected the claims of a page.") from None
 
 
 def verdict_table(records_dir: Path) -> pd.DataFrame:
@@ -272,4 +304,4 @@ def read_provenance(records_dir: Path, page: str) -> dict[str, object]:
         The record; empty if there is none.
     """
     path = Path(records_dir) / page / "provenance.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}

@@ -22,7 +22,7 @@ from typing import IO
 import pandas as pd
 import torch
 
-from liprune_utils.files import write_atomically
+from liprune_utils.files import read_json, write_atomically
 from liprune_utils.parameters import InputError, require
 from liprune_utils.records import provenance, write_json, write_table
 from liprune_utils.stopping import Stopped, leave_if_asked, stop_requested
@@ -93,7 +93,7 @@ class Run:
     def done(self) -> dict[str, object] | None:
         """What `finish` has noted, or None while the run is not done."""
         path = self.folder / "done.json"
-        return _read_json(path) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def is_due(self) -> bool:
         """Tell whether it is time for a checkpoint.
@@ -202,13 +202,6 @@ def _unpacked(path: Path, content: bytes) -> dict[str, object]:
         ) from None
 
 
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError:
-        raise InputError(f"{path} is damaged; expected JSON.") from None
-
-
 @contextmanager
 def open_run(
     root: Path, label: str, settings: Mapping[str, object], *, wait: bool = False
@@ -236,7 +229,7 @@ def open_run(
         run, note = Run(folder, settings), folder / "run.json"
         if not note.exists():
             run._write(lambda: write_json(note, settings), note.name)
-        found = _read_json(note)
+        found = read_json(note)
         require(found == dict(settings), f"The run in {folder}", found, f"{dict(settings)}")
         yield run
 

@@ -24,9 +24,15 @@ from tqdm import tqdm
 from liprune_utils import data, runs, stopping
 from liprune_utils.clusters import SaveOnClose, connected
 from liprune_utils.experiment import Laboratory, run_point
-from liprune_utils.grid_tables import collect, epochs_done, progress, show_status
+from liprune_utils.grid_tables import (
+    collect,
+    epochs_done,
+    progress,
+    refuse_other_table,
+    show_status,
+)
 from liprune_utils.grids import read_grid
-from liprune_utils.parameters import InputError
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.points import Point
 from liprune_utils.records import PROJECT, results_folder
 from liprune_utils.workload import estimate_hours
@@ -212,10 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parse(arguments)
     try:
-        return _main(options)
-    except (InputError, runs.RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return exit_status(lambda: _main(options), runs.RunError)
     except KeyboardInterrupt:
         return 130
 
@@ -223,6 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     grid, place = read_grid(options.grid), _workplace(options)
     lab = place.laboratory()
+    require(lab.root.is_dir() or not lab.root.exists(), "--runs", str(lab.root), "a folder")
     waiting = [point for point in grid.points if progress(point, lab) != "done"]
     if options.status:
         show_status(grid.points, lab)
@@ -232,8 +236,9 @@ def _main(options: argparse.Namespace) -> int:
         hours = estimate_hours(waiting, lab, _num_workers(options))
         print(f"{len(waiting)} of {len(grid.points)} runs to do, about {hours:.1f} hours.")
         return 0
-    for folder in (grid.folder, lab.root):
-        results_folder(folder)
+    refuse_other_table(grid, options.grid)
+    for folder, name in ((grid.folder, "folder"), (lab.root, "--runs")):
+        results_folder(folder, name)
     if status := _run(waiting, lab, options) if waiting else 0:
         return status
     folder = collect(grid, lab, f"python -m liprune_utils.sweep {options.grid}")

@@ -13,6 +13,7 @@ from liprune_utils.batch_scores import best_estimates
 from liprune_utils.cifar import CifarParameters, run_points, score_tables
 from liprune_utils.experiment import Laboratory
 from liprune_utils.images import fixed_batches
+from liprune_utils.parameters import InputError
 from liprune_utils.points import Point
 from liprune_utils.pruning import keep_highest
 from liprune_utils.recipes import Recipe
@@ -59,9 +60,14 @@ def test_the_grid_has_every_combination_once():
     assert set(found) == expected
 
 
-def test_a_value_that_is_listed_twice_is_run_once():
-    again = {"depths": [8, 8], "keep_fractions": [0.34, 0.34], "prune_epochs": [1, 2, 1]}
-    assert replace(PARAMETERS, **again).points() == POINTS
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("depths", [8, 8]), ("keep_fractions", [1, 1.0]), ("prune_epochs", [1, 2, 1])],
+)
+def test_a_value_that_is_listed_twice_is_refused(name, values):
+    with pytest.raises(InputError) as refused:
+        replace(PARAMETERS, **{name: values})
+    assert str(refused.value) == f"{name} is {values}; expected at least one entry, each once."
 
 
 def test_what_all_runs_share_is_the_pages():

@@ -464,7 +464,7 @@ def test_command_shows_the_source_found(tmp_path, caplog, capsys):
 def test_command_refuses_digits_in_one_sentence(digits):
     ended = run(digits, REQUIRE_CIFAR10="1")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("REQUIRE_CIFAR10=1 refuses")
+    assert ended.stderr.startswith("error: REQUIRE_CIFAR10=1 refuses")
     assert ended.stderr.count("\n") == 1
 
 

@@ -179,4 +179,8 @@ def test_an_arm_is_finished_when_its_last_table_is_there(toy_study, monkeypatch)
     assert calls == [arm, arm]
     assert run_arm(arm, toy_study)["dynamics"].equals(found["dynamics"])
     assert len(calls) == 2
+    damaged = toy_study / f"{arm.label}-{TABLES[0]}.csv"
+    damaged.write_text("")
+    with pytest.raises(InputError, match=f"^{damaged} is missing or damaged; expected a table"):
+        run_arm(arm, toy_study)
     assert np.array_equal(found["dynamics_kept"].arm, ["dynamics_kept"])

@@ -1,10 +1,11 @@
-"""A file appears whole or not at all, and nothing is left beside it."""
+"""A file appears whole or not at all, and nothing is left beside it; what it says is not lost."""
 
 import os
 
 import pytest
 
-from liprune_utils.files import write_atomically
+from liprune_utils.files import read_yaml, write_atomically
+from liprune_utils.parameters import InputError
 
 
 def names(folder):
@@ -48,3 +49,14 @@ def test_partial_file_of_a_killed_run_is_replaced(tmp_path):
     write_atomically(tmp_path / "table.csv", lambda partial: partial.write_text("new"))
     assert (tmp_path / "table.csv").read_text() == "new"
     assert names(tmp_path) == ["table.csv"]
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 1", "b: {a: 1, a: 2}", "- {b: [], a: 1, a: }"])
+def test_a_name_that_yaml_has_twice_is_refused(tmp_path, text):
+    path = tmp_path / "x.yml"
+    path.write_text(text)
+    words = f"^The file {path} cannot be read: found 'a' twice in .*, line \\d, column \\d+\\.$"
+    with pytest.raises(InputError, match=words):
+        read_yaml(path, "The file")
+    path.write_text("- {a: 1}\n- {a: 2, b: {a: 3}}")
+    assert read_yaml(path, "The file") == [{"a": 1}, {"a": 2, "b": {"a": 3}}]

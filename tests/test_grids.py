@@ -50,7 +50,8 @@ def test_blocks_follow_one_another_and_what_they_share_is_run_once(tmp_path):
     blocks = [
         {"seed": [2, 0]},
         {"seed": [1, 0, 2]},
-        {"method": ["random"], "keep_fraction": [1, 1.0]},
+        {"method": ["random"], "keep_fraction": [1]},
+        {"method": ["random"], "keep_fraction": [1.0]},
     ]
     found = read(tmp_path, blocks=blocks).points
     pruned = replace(TOY, method="random")

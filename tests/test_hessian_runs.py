@@ -66,26 +66,31 @@ def clock(monkeypatch) -> Clock:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("depth", 10, "6n + 2, such as 8, 14 or 20"),
-        ("depth", 2, "6n + 2, such as 8, 14 or 20"),
+        ("depth", 10, "6n + 2, such as 8, 14 or 20, up to 1202"),
+        ("depth", 2, "6n + 2, such as 8, 14 or 20, up to 1202"),
+        ("depth", 1208, "6n + 2, such as 8, 14 or 20, up to 1202"),
         ("num_images", 127, "from 128 to 50000"),
         ("num_images", 50_001, "from 128 to 50000"),
         ("num_images", 257, "one that leaves no batch of one image"),
-        ("num_epochs", 0, "at least 1"),
+        ("num_epochs", 0, "from 1 to 10000"),
+        ("num_epochs", 10_001, "from 1 to 10000"),
         ("learning_rate", 0.0, "a step size in (0, 1]"),
         ("learning_rate", float("nan"), "a step size in (0, 1]"),
         ("learning_rate", 1.5, "a step size in (0, 1]"),
         ("probe_size", 1, "from 2 to the batch size, 128"),
         ("probe_size", 129, "from 2 to the batch size, 128"),
-        ("num_random", 0, "at least 1"),
+        ("num_random", 0, "from 1 to 1000"),
+        ("num_random", 1001, "from 1 to 1000"),
         ("num_checked", 0, "from 1 to 391"),
         ("num_checked", 392, "from 1 to 391"),
-        ("num_chunks", 1, "at least 2, for an interval"),
+        ("num_chunks", 1, "from 2, for an interval, to 1000"),
+        ("num_chunks", 1001, "from 2, for an interval, to 1000"),
         ("chunk_size", 0, "from 1 to 1000"),
         ("chunk_size", 1001, "from 1 to 1000"),
         ("tolerance", 0.0, "a number in (0, 1)"),
         ("tolerance", 1.0, "a number in (0, 1)"),
-        ("seed", -1, "at least 0"),
+        ("seed", -1, "from 0 to 2^63 - 1"),
+        ("seed", 2**63, "from 0 to 2^63 - 1"),
         ("results_dir", "", "a folder's name"),
         ("depth", 8.0, "a whole number, not a number"),
     ],
@@ -267,6 +272,15 @@ def test_a_point_is_scored_once_and_on_the_same_batches_for_all_seeds(study, mon
     assert (found.seconds > 0).all()
     monkeypatch.setattr(hessian_study, "batch_hessian_norms", never)
     pd.testing.assert_frame_equal(run_point(data, point, study), found)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04N."])
+def test_a_damaged_network_or_table_is_named(study, content):
+    point = Point(0, 2, num_batches=1)
+    for name in ("network-0-2.pt", f"{point.name}.csv"):
+        (study / name).write_bytes(content if name.endswith(".pt") else b"")
+        with pytest.raises(InputError, match=rf"^{study / name} is missing or damaged.*; expected"):
+            run_point(task(), point, study)
 
 
 def test_the_study_records_its_table_its_network_and_its_data(study, monkeypatch):

@@ -71,7 +71,8 @@ def scored(pair):
         ("tolerance", 1.0, "a number in (0, 1)"),
         ("num_runs", 9, "from 10 to 10000"),
         ("num_runs", 10_001, "from 10 to 10000"),
-        ("seed", -1, "at least 0"),
+        ("seed", -1, "from 0 to 2^63 - 1"),
+        ("seed", 2**63, "from 0 to 2^63 - 1"),
         ("results_dir", "", "a folder's name"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from liprune_utils.cifar import CifarParameters
 from liprune_utils.linear_model import LinearModelParameters
-from liprune_utils.parameters import InputError, Parameters
+from liprune_utils.parameters import InputError, Parameters, exit_status
 from liprune_utils.records import VerdictParameters
 
 NAN = math.nan
@@ -143,3 +143,27 @@ def test_last_batch_of_one_image_cannot_be_scored():
     CifarParameters(**(CIFAR | {"num_images": 2 * 128 + 2}))
     with pytest.raises(InputError, match=r"num_images|batch_size"):
         CifarParameters(**(CIFAR | {"num_images": 2 * 128 + 1}))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InputError("It is 3; expected 4."), "error: It is 3; expected 4.\n"),
+        (KeyError("also"), "error: 'also'\n"),
+        (FileNotFoundError(2, "No such file", "x.csv"), "error: x.csv: No such file.\n"),
+        (OSError("No network"), "error: No network\n"),
+    ],
+)
+def test_a_command_that_cannot_go_on_says_so_in_one_line(capsys, error, said):
+    def command():
+        raise error
+
+    assert exit_status(command, KeyError) == 1
+    assert capsys.readouterr() == ("", said)
+
+
+def test_a_command_has_its_own_status_and_a_fault_its_traceback():
+    assert exit_status(lambda: None) == 0
+    assert exit_status(lambda: 130) == 130
+    with pytest.raises(ZeroDivisionError):
+        exit_status(lambda: 1 / 0)

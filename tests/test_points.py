@@ -48,7 +48,7 @@ def test_every_field_of_its_own_has_a_bad_value_here():
 
 
 def test_the_recipe_of_a_point_is_checked():
-    message = "depth is 15; expected 6n + 2, such as 14 or 20."
+    message = "depth is 15; expected 6n + 2, such as 14 or 20, up to 1202."
     assert refusal(PRUNED, depth=15) == message
 
 

@@ -11,9 +11,9 @@ from liprune_utils.recipes import Recipe
 NAN = math.nan
 SMALL = Recipe(num_images=14, num_test_images=40, batch_size=4, num_epochs=3)
 BAD = {
-    "depth": [(2, "6n + 2, such as 14 or 20"), (15, "6n + 2, such as 14 or 20")],
+    "depth": [(depth, "6n + 2, such as 14 or 20, up to 1202") for depth in (2, 15, 1208)],
     "learning_rate": [(0, "a step size in (0, 1]"), (1.5, "a step size in (0, 1]")],
-    "num_epochs": [(-1, "at least 0")],
+    "num_epochs": [(-1, "from 0 to 10000"), (10_001, "from 0 to 10000")],
     "num_images": [(1, "from 2 to 50000"), (50_001, "from 2 to 50000")],
     "num_test_images": [(0, "from 1 to 10000"), (10_001, "from 1 to 10000")],
     "batch_size": [(1, "from 2 to num_images, 14"), (15, "from 2 to num_images, 14")],
@@ -21,7 +21,11 @@ BAD = {
     "weight_decay": [(-1e-4, "from 0 to 1"), (1.1, "from 0 to 1")],
     "augment": [(1, "True or False, not a whole number")],
     "precision": [("float16", "one of ('float32', 'bfloat16')")],
-    "seed": [(-1, "at least 0"), (1.0, "a whole number, not a number")],
+    "seed": [
+        (-1, "from 0 to 2^63 - 1"),
+        (2**63, "from 0 to 2^63 - 1"),
+        (1.0, "a whole number, not a number"),
+    ],
 }
 CASES = [(name, *case) for name, cases in BAD.items() for case in cases]
 

@@ -1,15 +1,13 @@
 """The pages as text, and as papermill runs them by hand."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import jupytext
 import nbformat
 import papermill
 import pytest
 import yaml
+from by_hand import PAGES, code_cells, rerun
 
 from liprune_utils.acceleration import AccelerationParameters
 from liprune_utils.cifar import CifarParameters
@@ -24,8 +22,6 @@ from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
 from liprune_utils.why import WhyParameters
 
-BIN = Path(sys.executable).parent
-PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
 PARAMETERS = {
     "01_importance_sampling": ImportanceParameters,
     "02_stochastic_pruning": StochasticParameters,
@@ -46,20 +42,10 @@ def pages(function):
     return pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)(function)
 
 
-def rerun(page: str, output: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a page as the README says."""
-    command = [BIN / "papermill", f"notebooks/{page}.ipynb", output, "--no-progress-bar"]
-    return subprocess.run(
-        [*command, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
-
-
 def defaults(page: str) -> dict[str, object]:
     """The values in the parameters cell."""
-    notebook = jupytext.read(PROJECT / "notebooks" / f"{page}.py")
-    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     namespace = {}
-    exec(cells[0].source, namespace)
+    exec(code_cells(page)[0], namespace)
     return {name: value for name, value in namespace.items() if not name.startswith("__")}
 
 
@@ -163,30 +149,3 @@ def test_a_rerun_by_hand_leaves_the_book_alone(tmp_path):
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "results" / "curves.csv").exists()
     assert (book.stat().st_mtime_ns if book.exists() else None) == before
-
-
-@pytest.mark.parametrize(
-    ("page", "given", "words"),
-    [
-        ("04_linear_model", "lerning_rate 0.02", "did you mean 'learning_rate'"),
-        ("04_linear_model", "learning_rate fast", "learning_rate is 'fast'; expected a number"),
-        ("04_linear_model", "keep_fraction 0", "keep_fraction is 0; expected a fraction in"),
-        ("04_linear_model", "keep_fraction 1.5", "keep_fraction is 1.5; expected a fraction in"),
-        ("04_linear_model", "keep_fraction NaN", "keep_fraction is nan; expected a fraction in"),
-        ("04_linear_model", "batch_size 201", "from 1 to the 200 points that keep_fraction 0.2"),
-        ("07_hessian_norm", "num_chunks 1", "num_chunks is 1; expected at least 2"),
-        ("07_hessian_norm", "depth 9", "depth is 9; expected 6n + 2"),
-        ("08_cifar10", "num_seeds 1", "num_seeds is 1; expected at least 2"),
-        ("11_verdict", "records_dir nowhere", "records_dir is 'nowhere'; expected a folder"),
-        ("04_linear_model", "results_dir README.md/x", "expected a folder that can be written"),
-    ],
-)
-def test_bad_parameters_stop_a_page_in_one_sentence(page, given, words, tmp_path):
-    out = tmp_path / "out.ipynb"
-    result = rerun(page, out, "-p", *given.split())
-    assert result.returncode != 0
-    said = [line for line in result.stderr.splitlines() if line.startswith("InputError: ")]
-    assert words in said[-1]
-    assert said[-1].endswith(".") or said[-1].endswith("?")
-    executed = [cell for cell in nbformat.read(out, 4).cells if cell.get("execution_count")]
-    assert len(executed) <= 4  # the parameters, what was given, the check, and at most the set-up
