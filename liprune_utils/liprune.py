@@ -29,6 +29,7 @@ RULE_CASES = (
     ("391 batches of CIFAR-10", np.arange(391.0), 0.2),
     ("391 batches of CIFAR-10", np.arange(391.0), 0.5),
 )
+NARROWEST = 0.5  # interval of the sine model's weight
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class LipruneParameters(Parameters):
         super().check()
         require(0 < abs(self.slope) <= 1e3, "slope", self.slope, "not 0, and at most 1000 in size")
         require(-1e3 <= self.low <= 1e3, "low", self.low, "a weight from -1000 to 1000")
-        above = f"a weight above low = {self.low}, up to 1000"
-        require(self.low < self.high <= 1e3, "high", self.high, above)
+        # On a narrower interval rounding decides what the search for secants finds.
+        above = f"a weight above low = {self.low} by at least {NARROWEST}, up to 1000"
+        require(self.low + NARROWEST <= self.high <= 1e3, "high", self.high, above)
         runs = self.num_runs
         require(1000 <= runs <= 10_000, "num_runs", runs, "from 1000, for the intervals, to 10000")
         require(self.seed >= 0, "seed", self.seed, "a whole number from 0")
