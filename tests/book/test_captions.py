@@ -26,6 +26,12 @@ def soup(page) -> BeautifulSoup:
     return BeautifulSoup(page.read_text(), "html.parser")
 
 
+def shown(page) -> list:
+    """The images of an article, without those in place of a slider that needs JavaScript."""
+    images = soup(page).article.find_all("img")
+    return [image for image in images if not image.find_parent("noscript")]
+
+
 def frames(page) -> list:
     """The images in the saved state of a page's widgets."""
     states = [json.loads(script.string)["state"] for script in soup(page).find_all(type=STATE)]
@@ -36,7 +42,7 @@ def frames(page) -> list:
 
 @pages
 def test_every_image_has_an_alternative_text_of_its_own(page):
-    images = soup(page).article.find_all("img") + frames(page)
+    images = shown(page) + frames(page)
     texts = [image.get("alt") for image in images]
     said = [text for text in texts if text != ""]  # "" marks a decoration
     assert all(text and len(text) > 40 for text in said), said
@@ -57,7 +63,13 @@ def test_every_figure_has_a_caption_that_stands_alone(page):
 
 @pages
 def test_an_image_of_an_article_stands_in_a_figure(page):
-    assert all(image.find_parent("figure") for image in soup(page).article.find_all("img"))
+    assert all(image.find_parent("figure") for image in shown(page))
+
+
+@pages
+def test_what_is_shown_without_javascript_is_a_frame_of_a_slider(page):
+    texts = [image.get("alt") for image in soup(page).select("article noscript img")]
+    assert set(texts) <= {image["alt"] for image in frames(page)}
 
 
 def test_sliders_are_among_what_is_checked():

@@ -1,6 +1,8 @@
 """The built book as files: links, downloads, figures, and the tables behind them."""
 
+import json
 import re
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -90,3 +92,12 @@ def test_executed_pages_carry_what_the_status_page_shows():
         facts = nbformat.read(page, as_version=4).metadata["liprune"]
         assert facts["peak_memory_mib"] > 0
         assert f"{facts['peak_memory_mib']:,} MiB" in status
+
+
+def test_the_javascript_of_the_pages_is_named_with_version_and_licence():
+    text = unescape((HTML / "book" / "data.html").read_text())
+    packages = json.loads((PROJECT / "package-lock.json").read_text())["packages"]
+    for name in packages[""]["dependencies"]:
+        entry = packages[f"node_modules/{name}"]
+        cells = (f"<td><p>{words}</p></td>" for words in (name, entry["version"], entry["license"]))
+        assert "\n".join(cells) in text

@@ -12,6 +12,8 @@ import nbformat
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+# Older than what is installed from them: an install would write through the link to node_modules.
+INSTALLED = "requirements.txt", "pyproject.toml", "package.json", "package-lock.json"
 HEADER = """# ---
 # jupyter:
 #   kernelspec:
@@ -62,7 +64,6 @@ def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")
     )
     for name in ("requirements.txt", "pyproject.toml"):
         (folder / name).touch()
-        os.utime(folder / name, (0, 0))
     (folder / "node_modules").symlink_to(PROJECT / "node_modules")
     (folder / "notebooks").mkdir()
     for name in pages:
@@ -78,8 +79,8 @@ def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")
     for path in folder.rglob("*"):
         if not path.is_symlink():
             os.utime(path, (long_ago, long_ago))
-    os.utime(folder / "requirements.txt", (0, 0))
-    os.utime(folder / "pyproject.toml", (0, 0))
+    for name in INSTALLED:
+        os.utime(folder / name, (0, 0))
     return folder
 
 
