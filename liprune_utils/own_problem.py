@@ -47,10 +47,16 @@ class OwnProblemParameters(Parameters):
             require(name in known, "scores", name, f"names among {', '.join(known)}")
         twice = len(set(self.scores)) == len(self.scores)
         require("random" in self.scores and twice, "scores", self.scores, "'random' and others")
-        for name, least in (("num_epochs", 1), ("num_seeds", 2), ("num_steps", 1), ("num_runs", 2)):
+        counts = {"num_epochs": (1, 10_000), "num_seeds": (2, 1000)}
+        counts |= {"num_steps": (1, 1_000_000), "num_runs": (2, 10_000)}
+        for name, (least, most) in counts.items():
             value = getattr(self, name)
-            require(value >= least, name, value, f"at least {least}")
-        require(0 < self.step_size <= 1, "step_size", self.step_size, "a number in (0, 1]")
+            require(least <= value <= most, name, value, f"from {least} to {most}")
+        require(0 < self.step_size <= 1, "step_size", self.step_size, "a step size in (0, 1]")
+        for name in ("classes_file", "targets_file"):
+            file = getattr(self, name)
+            found = not file or (PROJECT / file).is_file()
+            require(found, name, file, f"an .npz file, but {PROJECT / file} is none")
 
 
 class Examples(NamedTuple):

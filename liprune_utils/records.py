@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ import pandas as pd
 import yaml
 
 from liprune_utils.files import read_json, write_atomically
-from liprune_utils.parameters import InputError, Parameters, require
+from liprune_utils.parameters import InputError, require
 from liprune_utils.stats import Estimate
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -25,26 +24,6 @@ VERDICTS = (
 )  # fmt: skip
 SOURCES = ("executed", "recorded")
 UNDECIDED = "No page of this edition decides it yet."
-
-
-@dataclass(frozen=True)
-class VerdictParameters(Parameters):
-    """Parameters of page 11."""
-
-    records_dir: str  # folder with one folder of results for each page
-
-    def check(self) -> None:
-        """Check that there are results to judge: each claim once, and the curves of page 04."""
-        super().check()
-        folder, name = PROJECT / self.records_dir, self.records_dir
-        ids = [outcome.id for outcome in read_claims(folder)]
-        expected = "a folder that `make book` or a page's rerun has filled"
-        require(bool(ids), "records_dir", name, expected)
-        twice = [claim_id for claim_id in ids if ids.count(claim_id) > 1]
-        once = f"each claim once, but there are two of {', '.join(sorted(set(twice)))}"
-        require(not twice, "records_dir", name, once)
-        drawn = (folder / "04_linear_model" / "curves.csv").is_file()
-        require(drawn, "records_dir", name, "results of page 04 too, in 04_linear_model")
 
 
 @dataclass(frozen=True)
@@ -123,22 +102,6 @@ def load_register(path: Path = PROJECT / "book" / "claims.yml") -> dict[str, dic
         For each identifier its entry, in the register's order.
     """
     return {entry["id"]: entry for entry in yaml.safe_load(Path(path).read_text())}
-
-
-def load_errata(path: Path = PROJECT / "book" / "errata.md") -> dict[str, list[int]]:
-    """Read which errata concern which claim: those whose row links to it.
-
-    Args:
-        path: The page of errata.
-
-    Returns:
-        For each claim that a row links to, the rows' numbers in order.
-    """
-    found: dict[str, list[int]] = {}
-    for row in Path(path).read_text().split('<span id="erratum-')[1:]:
-        for claim_id in re.findall(r"#claim-([\w-]+)", row):
-            found.setdefault(claim_id, []).append(int(row.split('"')[0]))
-    return found
 
 
 def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:

@@ -2,12 +2,15 @@
 
 import ast
 import html
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from liprune_utils.records import UNDECIDED
+from liprune_utils.parameters import Parameters, require
+from liprune_utils.records import PROJECT, UNDECIDED, read_claims
 from liprune_utils.tables import badge, duration, measured, quotation, words
 
 ORDERS = {
@@ -16,6 +19,42 @@ ORDERS = {
     "cost": "by cost, highest first",
 }
 HEADINGS = ("The paper's words", "Measured", "Verdict", "Why", "Page")
+
+
+@dataclass(frozen=True)
+class VerdictParameters(Parameters):
+    """Parameters of page 11."""
+
+    records_dir: str  # folder with one folder of results for each page
+
+    def check(self) -> None:
+        """Check that there are results to judge: each claim once, and the curves of page 04."""
+        super().check()
+        folder, name = PROJECT / self.records_dir, self.records_dir
+        ids = [outcome.id for outcome in read_claims(folder)]
+        expected = "a folder that `make book` or a page's rerun has filled"
+        require(bool(ids), "records_dir", name, expected)
+        twice = [claim_id for claim_id in ids if ids.count(claim_id) > 1]
+        once = f"each claim once, but there are two of {', '.join(sorted(set(twice)))}"
+        require(not twice, "records_dir", name, once)
+        drawn = (folder / "04_linear_model" / "curves.csv").is_file()
+        require(drawn, "records_dir", name, "results of page 04 too, in 04_linear_model")
+
+
+def load_errata(path: Path = PROJECT / "book" / "errata.md") -> dict[str, list[int]]:
+    """Read which errata concern which claim: those whose row links to it.
+
+    Args:
+        path: The page of errata.
+
+    Returns:
+        For each claim that a row links to, the rows' numbers in order.
+    """
+    found: dict[str, list[int]] = {}
+    for row in Path(path).read_text().split('<span id="erratum-')[1:]:
+        for claim_id in re.findall(r"#claim-([\w-]+)", row):
+            found.setdefault(claim_id, []).append(int(row.split('"')[0]))
+    return found
 
 
 def deciding_functions(library: Path) -> dict[str, str]:

@@ -56,6 +56,7 @@ from torch import nn
 
 from liprune_utils import convex_score_results as convex
 from liprune_utils import (
+    convex_score_words,
     convex_scores,
     data,
     figures,
@@ -231,10 +232,10 @@ figure = other_scores_figures.case_figure(cases)
 counts.replace({"against": convex.LABELS}).style.hide()
 
 # %% tags=["hide-input"]
-glue("best-words", results.best_words(best), display=False)
-glue("shared-words", results.shared_words(shared), display=False)
-glue("linear-words", results.linear_words(losses), display=False)
-glue("random-words", results.random_words(losses, cases), display=False)
+glue("best-words", convex_score_words.best_words(best), display=False)
+glue("shared-words", convex_score_words.shared_words(shared), display=False)
+glue("linear-words", convex_score_words.linear_words(losses), display=False)
+glue("random-words", convex_score_words.random_words(losses, cases), display=False)
 
 # %% [markdown]
 # What speaks most for LiPrune, rival by rival, at the worst step: {glue:text}`best-words`
@@ -301,7 +302,8 @@ glue(
 )
 glue("recorded-final", results.recorded_words(gaps, "final"), display=False)
 glue("answer-recorded", results.recorded_words(gaps, "mean"), display=False)
-answer = f"{results.convex_words(outcome, counts, cases)} {results.random_words(losses, cases)}"
+answer = convex_score_words.convex_words(outcome, counts, cases)
+answer = f"{answer} {convex_score_words.random_words(losses, cases)}"
 glue("answer", answer, display=False)
 glue(
     "cost",

@@ -30,7 +30,7 @@ records_dir: str = "build/results"  # folder with one folder of results for each
 results_dir: str = "reruns/11_verdict"  # folder for the tables
 
 # %%
-from liprune_utils.records import VerdictParameters
+from liprune_utils.verdicts import VerdictParameters
 
 parameters = VerdictParameters.from_notebook(globals())
 
@@ -73,7 +73,7 @@ glue("decided", HTML(verdicts.summary_html(decided)), display=False)
 sources = {page: records.read_provenance(results, page).get("data_source") for page in pages}
 functions = verdicts.deciding_functions(records.PROJECT / "liprune_utils")
 known = {page: source for page, source in sources.items() if source}
-HTML(verdicts.verdict_html(table, known, functions, records.load_errata()))
+HTML(verdicts.verdict_html(table, known, functions, verdicts.load_errata()))
 
 # %% [markdown]
 # ## The two experiments side by side

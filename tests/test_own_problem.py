@@ -142,8 +142,8 @@ def test_a_loss_without_a_constant_is_refused():
         ({"scores": ["random", "random"]}, "expected 'random' and others"),
         ({"scores": ["random", "hesian"]}, "scores is 'hesian'; expected names among hessian,"),
         ({"scores": ["random", "forgetting"]}, "expected names among"),
-        ({"num_seeds": 1}, "num_seeds is 1; expected at least 2"),
-        ({"step_size": 0.0}, "step_size is 0.0; expected a number in (0, 1]"),
+        ({"num_seeds": 1}, "num_seeds is 1; expected from 2 to 1000"),
+        ({"step_size": 0.0}, "step_size is 0.0; expected a step size in (0, 1]"),
     ],
 )
 def test_bad_parameters_are_refused(given, words):

@@ -12,7 +12,7 @@ import pytest
 from liprune_utils.cifar import CifarParameters
 from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.parameters import InputError, Parameters, exit_status
-from liprune_utils.records import VerdictParameters
+from liprune_utils.verdicts import VerdictParameters
 
 NAN = math.nan
 LINEAR = {

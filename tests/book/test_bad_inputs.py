@@ -180,6 +180,23 @@ CHECKED = [
         "records_dir: '{here}/alone'",
         "expected results of page 04 too, in 04_linear_m",
     ),
+    ("12_your_problem", "scores: [hesian, random]", "scores is 'hesian'; expected names among"),
+    ("12_your_problem", "scores: [hessian]", "scores is ['hessian']; expected 'random' and others"),
+    ("12_your_problem", "scores: random", "scores is 'random'; expected a list, each a text"),
+    (
+        "12_your_problem",
+        "scores: [forgetting, random]",
+        "scores is 'forgetting'; expected names am",
+    ),
+    ("12_your_problem", "num_seeds: 1", "num_seeds is 1; expected from 2 to 1000"),
+    ("12_your_problem", "num_runs: 2.5", "num_runs is 2.5; expected a whole number, not a number"),
+    ("12_your_problem", "step_size: 3", "step_size is 3; expected a step size in (0, 1]"),
+    ("12_your_problem", "keep_fraction: -0.2", "keep_fraction is -0.2; expected a fraction in (0,"),
+    (
+        "12_your_problem",
+        "classes_file: 7",
+        "classes_file is 7; expected a text, not a whole number",
+    ),
 ]
 
 
@@ -208,6 +225,7 @@ RERUN = [
     ("08_cifar10", "-p keep_fractions [0.2]", "keep_fractions is '[0.2]'; expected a list"),
     ("09_other_scores", "-p num_images 250", "num_images is 250; expected a multiple of the batch"),
     ("10_why", "-p prune_epoch 9", "prune_epoch is 9; expected from 2 to num_epochs, 4"),
+    ("12_your_problem", "-p classes_file mine.npz", "classes_file is 'mine.npz'; expected"),
     ("11_verdict", "-p records_dir nowhere", "records_dir is 'nowhere'; expected a folder that"),
 ]
 

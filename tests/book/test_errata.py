@@ -8,7 +8,8 @@ import pytest
 
 from liprune_utils.images import fixed_batches
 from liprune_utils.pruning import keep_highest
-from liprune_utils.records import PROJECT, load_errata, load_register
+from liprune_utils.records import PROJECT, load_register
+from liprune_utils.verdicts import load_errata
 
 PAGE = PROJECT / "book" / "errata.md"
 TEXT = PAGE.read_text()

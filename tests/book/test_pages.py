@@ -17,9 +17,10 @@ from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.liprune import LipruneParameters
 from liprune_utils.other_scores import OtherScoresParameters
 from liprune_utils.own_problem import OwnProblemParameters
-from liprune_utils.records import PROJECT, VerdictParameters
+from liprune_utils.records import PROJECT
 from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
+from liprune_utils.verdicts import VerdictParameters
 from liprune_utils.why import WhyParameters
 
 PARAMETERS = {
