@@ -39,7 +39,7 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import cifar_results, figures, records, verdicts
+from liprune_utils import cifar_results, figures, records, tables, verdicts
 from liprune_utils.grid_tables import read_tables
 
 figures.use_style()
@@ -61,6 +61,9 @@ answer = (
     f"open: {decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()}."
 )
 glue("answer", answer, display=False)
+glue("scope", f"{len(table)} claims, {len(decided)} of them tested.", display=False)
+for _, row in table.iterrows():
+    glue(f"measured-{row.id}", tables.measured(row), display=False)
 glue("decided", HTML(verdicts.summary_html(decided)), display=False)
 
 # %% [markdown]
