@@ -45,8 +45,8 @@ class OwnProblemParameters(Parameters):
         known = [name for name in SCORES if name not in UNFIT]
         for name in self.scores:
             require(name in known, "scores", name, f"names among {', '.join(known)}")
-        twice = len(set(self.scores)) == len(self.scores)
-        require("random" in self.scores and twice, "scores", self.scores, "'random' and others")
+        once = len(set(self.scores)) == len(self.scores) > 1
+        require("random" in self.scores and once, "scores", self.scores, "'random' and others")
         counts = {"num_epochs": (1, 10_000), "num_seeds": (2, 1000)}
         counts |= {"num_steps": (1, 1_000_000), "num_runs": (2, 10_000)}
         for name, (least, most) in counts.items():

@@ -270,17 +270,18 @@ rival = convex.set_index("method")
 fair = comparison(
     means[means.method != "random"].replace({"method": {"longer": "random"}}), "test_loss", "method"
 ).iloc[0]
-best = compared[compared.score == scores[0]].iloc[0]
+first = compared[compared.score != "random"].iloc[0]
 
 
 def words(row):
-    return tables.estimated(Estimate(row.difference, row.low, row.high, row.num_seeds), "pairs")
+    gap = Estimate(row.difference, row.low, row.high, int(row.num_seeds))
+    return tables.estimated(gap, "pairs")
 
 
 glue(
     "answer",
-    f"on {examples.name}, keeping {keep_fraction:g} of the examples by {scores[0]!r} changes the test error by {words(best)} points against random examples (95% interval); on the convex loss LiPrune changes the "
-    f"mean test loss by {words(rival.loc['liprune'])} against random points, and by {words(fair)} against random points with steps as long.",
+    f"Keeping {keep_fraction:g} of {examples.name} by {first.score!r} instead of at random changes the test error, in points, by {words(first)} (95% interval). On the convex loss LiPrune "
+    f"changes the mean test loss of random points by {words(rival.loc['liprune'])}, and that of random points with steps as long by {words(fair)}.",
     display=False,
 )
 glue("data-words", f"{examples.name}, {len(examples.y):,} examples,", display=False)

@@ -140,6 +140,7 @@ def test_a_loss_without_a_constant_is_refused():
         ({"keep_fraction": 0.0}, "keep_fraction is 0.0; expected a fraction in (0, 1]"),
         ({"scores": ["loss"]}, "expected 'random' and others"),
         ({"scores": ["random", "random"]}, "expected 'random' and others"),
+        ({"scores": ["random"]}, "expected 'random' and others"),
         ({"scores": ["random", "hesian"]}, "scores is 'hesian'; expected names among hessian,"),
         ({"scores": ["random", "forgetting"]}, "expected names among"),
         ({"num_seeds": 1}, "num_seeds is 1; expected from 2 to 1000"),
