@@ -43,7 +43,8 @@ class CifarParameters(Parameters):
             require(once, name, values, "at least one entry, each once")
         seeds = self.num_seeds
         require(2 <= seeds <= 1000, "num_seeds", seeds, "from 2, for an interval, to 1000")
-        require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "at least 1")
+        epochs = self.num_epochs
+        require(1 <= epochs <= 10_000, "num_epochs", epochs, "from 1 to 10000")
         self.points()
 
     def points(self) -> list[Point]:

@@ -37,6 +37,7 @@ class WhyParameters(Parameters):
         require(0 < abs(slope) <= 1e3, "slope", slope, "not 0, and at most 1000 in size")
         require(100 <= runs <= 10**5, "num_runs", runs, "from 100 to 100000")
         last = self.num_epochs
+        require(2 <= last <= 10_000, "num_epochs", last, "from 2 to 10000")
         live = f"from 2 to num_epochs, {last}"
         require(2 <= self.prune_epoch <= last, "prune_epoch", self.prune_epoch, live)
         self.points()

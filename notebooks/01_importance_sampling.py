@@ -31,11 +31,11 @@
 # the theory from which LiPrune is derived, before any pruning.
 
 # %% tags=["parameters"]
-num_problems: int = 60  # random problems for each dimension and noise level, from 10
-noise_sd: float = 0.2  # label noise of the noisy problems (the paper's linear model: 0.2)
-spread: float = 0.5  # how much the points differ in size: standard deviation of the log size
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/01_importance_sampling"  # folder for the tables
+num_problems: int = 60  # random problems for each dimension and noise level, from 10 to 10000
+noise_sd: float = 0.2  # label noise of the noisy problems, in (0, 10]; the paper's line: 0.2
+spread: float = 0.5  # standard deviation of the points' log sizes, from 0 to 1.5
+seed: int = 0  # root of all random streams, from 0
+results_dir: str = "reruns/01_importance_sampling"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.importance_sampling import ImportanceParameters

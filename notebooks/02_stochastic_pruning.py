@@ -38,12 +38,12 @@
 # $$ (eq-theorem-2)
 
 # %% tags=["parameters"]
-num_problems: int = 40  # random problems for each dimension and noise level, from 10
-num_draws: int = 10_000  # draws of the coins, or runs, behind each simulated share, from 1000
-noise_sd: float = 0.2  # label noise of the noisy problems (the paper's linear model: 0.2)
-spread: float = 0.5  # how much the points differ in size: standard deviation of the log size
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/02_stochastic_pruning"  # folder for the tables
+num_problems: int = 40  # random problems for each dimension and noise level, from 10 to 10000
+num_draws: int = 10_000  # draws, or runs, behind each simulated share, from 1000 to 1000000
+noise_sd: float = 0.2  # label noise of the noisy problems, in (0, 10]; the paper's line: 0.2
+spread: float = 0.5  # standard deviation of the points' log sizes, from 0 to 1.5
+seed: int = 0  # root of all random streams, from 0
+results_dir: str = "reruns/02_stochastic_pruning"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.stochastic_pruning import StochasticParameters

@@ -33,12 +33,12 @@
 # its batches do to them.
 
 # %% tags=["parameters"]
-slope: float = 1.0  # true slope w* of the linear model, which the paper does not state; not 0
-low: float = 8.0  # sine model, "your interval" of weights: lower end (SGD starts there)
-high: float = 12.0  # its upper end (the weight behind the paper's data)
-num_runs: int = 1500  # data sets of the linear model; from 1000
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/03_liprune"  # folder for the tables
+slope: float = 1.0  # true slope w*, from -1000 to 1000, not 0; the paper does not state it
+low: float = 8.0  # sine model, lower end of "your interval", from -1000 to 1000; the paper: 8
+high: float = 12.0  # its upper end, from 0.5 above low to 1000; the paper's data have 12
+num_runs: int = 1500  # data sets of the linear model, from 1000 to 10000
+seed: int = 0  # root of all random streams, from 0
+results_dir: str = "reruns/03_liprune"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.liprune import LipruneParameters

@@ -32,12 +32,12 @@
 
 # %% tags=["parameters"]
 learning_rate: float = 0.02  # "your setting": step size of SGD, in (0, 1]
-batch_size: int = 10  # "your setting": distinct points in each step
+batch_size: int = 10  # "your setting": distinct points in each step, from 1 to the points kept
 keep_fraction: float = 0.2  # "your setting": fraction of the points kept, in (0, 1]
-slope: float = 1.0  # true slope w*, which the paper does not state; not 0
-num_runs: int = 10_000  # runs, each on data of its own; from 100
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/04_linear_model"  # folder for the tables
+slope: float = 1.0  # true slope w*, from -1000 to 1000, not 0; the paper does not state it
+num_runs: int = 10_000  # runs, each on data of its own, from 100 to 1000000; the paper: 100
+seed: int = 0  # root of all random streams, from 0
+results_dir: str = "reruns/04_linear_model"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.linear_model import LinearModelParameters

@@ -34,11 +34,11 @@
 # true slope.
 
 # %% tags=["parameters"]
-slope: float = 1.0  # true slope w* of the linear model, which the paper does not state; not 0
-num_runs: int = 10_000  # data sets of the linear model, each with its own SGD runs; from 1000
-num_problems: int = 100  # data sets of each other convex problem; from 10
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/05_what_accelerates"  # folder for the tables
+slope: float = 1.0  # true slope w*, from -100 to 100, not 0; the paper does not state it
+num_runs: int = 10_000  # data sets of the linear model with SGD runs, from 1000 to 1000000
+num_problems: int = 100  # data sets of each other convex problem, from 10 to 100000
+seed: int = 0  # root of all random streams, from 0
+results_dir: str = "reruns/05_what_accelerates"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.acceleration import AccelerationParameters

@@ -36,11 +36,11 @@
 # %% tags=["parameters"]
 keep_fraction: float = 0.2  # "your setting": fraction of the points kept, from 0.01 to 1
 learning_rate: float = 0.1  # "your setting": step size of SGD (loss with the half), in (0, 10]
-start: float = 11.0  # "your setting": first weight of SGD, from -20 to 20
-num_draws: int = 10_000  # data sets of 1000 points whose landscapes are measured; from 5000
-num_runs: int = 10_000  # SGD runs of the paper's setting, each on data of its own; from 100
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/06_sine_model"  # folder for the tables
+start: float = 11.0  # "your setting": first weight of SGD, from -20 to 20; the paper: 8
+num_draws: int = 10_000  # data sets whose landscapes are measured, from 5000 to 1000000
+num_runs: int = 10_000  # runs of SGD, each on data of its own, from 100 to 1000000
+seed: int = 0  # root of all random streams, from 0
+results_dir: str = "reruns/06_sine_model"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.sine_model import SineParameters

@@ -30,18 +30,18 @@
 # examples are measured live; the norms of all batches of CIFAR-10 were recorded.
 
 # %% tags=["parameters"]
-depth: int = 8  # ResNet depth, 6n + 2, of the networks whose secants are measured
-num_images: int = 1280  # training images for them
-num_epochs: int = 4  # of their training
-learning_rate: float = 0.1  # of their training
-probe_size: int = 32  # images in the batch whose gradients are compared
-num_random: int = 2  # random directions
-num_checked: int = 2  # recorded batches that are scored again
-num_chunks: int = 5  # samples of examples that are scored, at each stage of training
-chunk_size: int = 32  # examples in each
-tolerance: float = 0.01  # relative accuracy of an example's norm
-seed: int = 0  # of networks and directions
-results_dir: str = "reruns/07_hessian_norm"  # folder for the tables
+depth: int = 8  # depth of the ResNets whose secants are measured, 6n + 2 from 8 to 1202
+num_images: int = 1280  # training images, from 128 to 50000; no last batch of one
+num_epochs: int = 4  # epochs of their training, from 1 to 10000
+learning_rate: float = 0.1  # step size of their training, in (0, 1]
+probe_size: int = 32  # images in the batch whose gradients are compared, from 2 to 128
+num_random: int = 2  # random directions, from 1 to 1000
+num_checked: int = 2  # recorded batches that are scored again, from 1 to 391
+num_chunks: int = 5  # samples of examples, scored at each stage of training, from 2 to 1000
+chunk_size: int = 32  # examples in each sample, from 1 to 1000
+tolerance: float = 0.01  # relative accuracy of an example's norm, in (0, 1)
+seed: int = 0  # seed of networks and directions, from 0 to 2^63 - 1
+results_dir: str = "reruns/07_hessian_norm"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.hessian_runs import HessianParameters

@@ -30,13 +30,13 @@
 # choose other images than the Hessian norm does. It then lets them race: on convex problems, where the theory speaks, and on CIFAR-10, recorded.
 
 # %% tags=["parameters"]
-num_images: int = 240  # images of CIFAR-10 that are scored, a multiple of the batch size
-batch_size: int = 24  # images in a batch, of the batch score and of the training for forgetting
-num_forgetting_epochs: int = 10  # of a training on these images alone, for forgetting
-tolerance: float = 0.03  # relative accuracy of a Hessian norm
-num_runs: int = 100  # paired runs on each convex problem, a fifth of them on digits
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/09_other_scores"  # folder for the tables
+num_images: int = 240  # images that are scored, whole batches of them, from two batches to 5000
+batch_size: int = 24  # images in a batch, where batches are scored or trained on, from 2 to 128
+num_forgetting_epochs: int = 10  # epochs of the training that counts forgetting, from 2 to 200
+tolerance: float = 0.03  # relative accuracy of a Hessian norm, in (0, 1)
+num_runs: int = 100  # paired runs on each convex problem (fewer on digits), from 10 to 10000
+seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
+results_dir: str = "reruns/09_other_scores"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.other_scores import OtherScoresParameters

@@ -31,18 +31,18 @@
 # tells images apart.
 
 # %% tags=["parameters"]
-slope: float = 1.0  # true slope w* of the linear model, which the paper does not state; not 0
-num_runs: int = 1000  # data sets of the linear model; from 100
-depth: int = 8  # ResNet depth, 6n + 2, of the small live training
-num_images: int = 640  # its training images
-num_test_images: int = 200  # its test images
-batch_size: int = 64  # images in each of its batches
-num_epochs: int = 4  # of its training
-prune_epoch: int = 3  # prune at the start of this epoch, from 2
-keep_fraction: float = 0.4  # fraction of the batches kept, in (0, 1]
-learning_rate: float = 0.05  # of its SGD
-seed: int = 0  # root of all random streams
-results_dir: str = "reruns/10_why"  # folder for the tables
+slope: float = 1.0  # true slope w*, from -1000 to 1000, not 0; the paper does not state it
+num_runs: int = 1000  # data sets of the linear model, from 100 to 100000
+depth: int = 8  # depth of the live ResNet, 6n + 2 from 8 to 1202; the paper: 14 and 20
+num_images: int = 640  # its training images, from two kept batches to 50000
+num_test_images: int = 200  # its test images, from 1 to 10000
+batch_size: int = 64  # images in each of its batches, from 2 to num_images; the paper: 128
+num_epochs: int = 4  # its epochs, from 2 to 10000
+prune_epoch: int = 3  # prune at the start of this epoch, from 2 to num_epochs; the paper: 1 and 5
+keep_fraction: float = 0.4  # fraction of the batches kept, in (0, 1]; the paper: 0.2 and 0.5
+learning_rate: float = 0.05  # step size of its SGD, in (0, 1]; the paper: 0.01 and 0.1
+seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
+results_dir: str = "reruns/10_why"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.why import WhyParameters

@@ -27,7 +27,7 @@
 
 # %% tags=["parameters"]
 records_dir: str = "build/results"  # folder with one folder of results for each page
-results_dir: str = "reruns/11_verdict"  # folder for the tables
+results_dir: str = "reruns/11_verdict"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.verdicts import VerdictParameters

@@ -33,16 +33,16 @@
 #     .venv/bin/papermill notebooks/12_your_problem.ipynb out.ipynb -p classes_file mine.npz
 
 # %% tags=["parameters"]
-classes_file: str = ""  # your .npz with x [n, ...] and classes y [n] from 0; "" for digits
-targets_file: str = ""  # your .npz with x [n, ...] and targets y [n]; "" for diabetes
+classes_file: str = ""  # your .npz with x [n, ...] and classes y [n] from 0; or "" for digits
+targets_file: str = ""  # your .npz with x [n, ...] and targets y [n]; or "" for diabetes
 keep_fraction: float = 0.2  # fraction of the examples kept, in (0, 1]
 scores: list = ["hessian", "grand", "loss", "random"]  # "random" and others of page 09
-num_epochs: int = 20  # passes over the kept examples
-num_seeds: int = 10  # paired repetitions of the network's training; at least 2
-num_steps: int = 200  # SGD steps on the convex loss
-step_size: float = 0.003  # of SGD on the convex loss, in (0, 1]
-num_runs: int = 50  # paired repetitions on the convex loss; at least 2
-results_dir: str = "reruns/12_your_problem"  # folder for the tables
+num_epochs: int = 20  # passes over the kept examples, from 1 to 10000
+num_seeds: int = 10  # paired repetitions of the network's training, from 2 to 1000
+num_steps: int = 200  # SGD steps on the convex loss, from 1 to 1000000
+step_size: float = 0.003  # step size of SGD on the convex loss, in (0, 1]
+num_runs: int = 50  # paired repetitions on the convex loss, from 2 to 10000
+results_dir: str = "reruns/12_your_problem"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.own_problem import OwnProblemParameters

@@ -1,6 +1,7 @@
 """The pages as text, and as papermill runs them by hand."""
 
 import re
+from itertools import product
 
 import jupytext
 import nbformat
@@ -17,6 +18,7 @@ from liprune_utils.linear_model import LinearModelParameters
 from liprune_utils.liprune import LipruneParameters
 from liprune_utils.other_scores import OtherScoresParameters
 from liprune_utils.own_problem import OwnProblemParameters
+from liprune_utils.parameters import InputError
 from liprune_utils.records import PROJECT
 from liprune_utils.sine_model import SineParameters
 from liprune_utils.stochastic_pruning import StochasticParameters
@@ -89,9 +91,40 @@ def test_parameters_are_typed_commented_and_known(page):
     found = papermill.inspect_notebook(str(page.with_suffix(".ipynb")))
     fields = {field.name for field in PARAMETERS[page.stem].__dataclass_fields__.values()}
     assert set(found) == fields
-    for parameter in found.values():
+    for name, parameter in found.items():
         assert parameter["inferred_type_name"] != "None"
-        assert parameter["help"]
+        assert len(parameter["help"]) >= 15, name
+        assert re.search(r"\bfrom\b|\bin [(\[]|\bor\b|\bothers\b|\bfolder\b", parameter["help"]), (
+            name
+        )
+
+
+IMPOSSIBLE = (-(10**9), 10**9 + 1)
+DEPENDENT = {("09_other_scores", "num_images"), ("10_why", "num_images")}  # on other parameters
+
+
+def refused_range(page: str, name: str, given: float) -> str:
+    """The range, in digits, that a page asks for where a parameter is out of it; may be empty."""
+    values = defaults(page)
+    kind = type(values[name])
+    given = [given] if kind is list else kind(given)
+    with pytest.raises(InputError) as refused:
+        PARAMETERS[page](**(values | {name: given}))
+    words = str(refused.value).split("expected ")[-1]
+    found = re.search(r"in [(\[][^)\]]+[)\]]|from -?[\d.]+ to \d+(?:\.\d+)?", words)
+    return found[0] if found else ""
+
+
+@pages
+def test_help_states_the_range_that_the_page_asks_for(page):
+    helps = papermill.inspect_notebook(str(page.with_suffix(".ipynb")))
+    numbers = {
+        name for name, value in defaults(page.stem).items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    } - {"seed"}  # fmt: skip
+    numbers -= {name for stem, name in DEPENDENT if stem == page.stem}
+    for name, given in product(numbers, IMPOSSIBLE):
+        assert refused_range(page.stem, name, given) in helps[name]["help"], name
 
 
 @pages
