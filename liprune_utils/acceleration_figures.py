@@ -24,8 +24,8 @@ LOOKS = METHODS | {
     "theorem2": {"label": "Theorem 2", "color": "#CC79A7", "linestyle": (0, (1, 1))},
 }
 MARKERS = {"liprune": "o", "random": "s", "none": "^", "unbiased": "D"}
-FRACTIONS = {0.1: ("o", "#0072B2"), 0.3: ("s", "#D55E00"), 0.5: ("^", "#009E73")}
-FRACTIONS |= {0.7: ("D", "#CC79A7")}
+FRACTIONS = {0.1: ("o", "#56B4E9"), 0.3: ("s", "#CC79A7"), 0.5: ("^", "#E69F00")}
+FRACTIONS |= {0.7: ("D", "#009E73")}
 SHOWN = (1e-3, 1e3)  # ratios beyond are drawn at the edge, as arrows
 
 

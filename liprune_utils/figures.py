@@ -13,11 +13,11 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from liprune_utils.problems import LinearData
 from liprune_utils.pruning import keep_highest
 
-# Okabe and Ito's palette, told apart by dash and lightness in grey as well.
+# Near Okabe and Ito's palette, a step of lightness apart, so that grey tells them apart as well.
 METHODS = {
-    "liprune": {"label": "LiPrune", "color": "#0072B2", "linestyle": "-"},
-    "random": {"label": "Random pruning", "color": "#D55E00", "linestyle": "--"},
-    "none": {"label": "No pruning", "color": "#444444", "linestyle": ":"},
+    "liprune": {"label": "LiPrune", "color": "#00639B", "linestyle": "-"},
+    "random": {"label": "Random pruning", "color": "#DE6A10", "linestyle": "--"},
+    "none": {"label": "No pruning", "color": "#333333", "linestyle": ":"},
 }
 NORMAL_95 = 1.96  # half-width of a 95% interval, in standard errors
 

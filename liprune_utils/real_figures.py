@@ -97,7 +97,7 @@ def step_figure(steps: pd.DataFrame) -> Figure:
     figure, panels = plt.subplots(1, 3, figsize=(6.4, 4.2), sharey=True, sharex=True)
     order = steps[["method", "keep_fraction"]].drop_duplicates().sort_values("keep_fraction")
     cells = list(order.itertuples(index=False, name=None))
-    looks = {"shared": (0.15, "s", "white"), "arrival": (-0.15, "o", "#0072B2")}
+    looks = {"shared": (0.15, "s", "white"), "arrival": (-0.15, "o", "#555555")}
     groups = steps.groupby("data_set", sort=False)
     for axes, (name, group) in zip(panels, groups, strict=True):
         for rule, (offset, marker, face) in looks.items():
@@ -105,7 +105,7 @@ def step_figure(steps: pd.DataFrame) -> Figure:
             median, low, high = (np.minimum(rows[c], NEVER) for c in ("median", "low", "high"))
             pairs = zip(rows.method, rows.keep_fraction, strict=True)
             height = [offset - cells.index(pair) for pair in pairs]
-            look = {"marker": marker, "markerfacecolor": face, "color": "#0072B2"}
+            look = {"marker": marker, "markerfacecolor": face, "color": "#555555"}
             bars = np.array([median - low, high - median])
             axes.errorbar(median, height, xerr=bars, label=RULES[rule], **BARS, **look)
         axes.axvline(NUM_STEPS, color="#777777", linewidth=0.8, linestyle=":")

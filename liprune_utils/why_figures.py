@@ -20,7 +20,7 @@ ARMS = {
                          "linestyle": (0, (4, 1, 1, 1)), "marker": "v"},
 }  # fmt: skip
 FRACTION_LOOKS = (
-    {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+    {"color": "#56B4E9", "linestyle": "-", "marker": "o"},
     {"color": "#009E73", "linestyle": "--", "marker": "s"},
     {"color": "#E69F00", "linestyle": "-.", "marker": "^"},
     {"color": "#CC79A7", "linestyle": ":", "marker": "D"},

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ipywidgets.embed import embed_data
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_rgb
 from matplotlib.figure import Figure
 
 from liprune_utils import figures, frames
@@ -19,6 +19,42 @@ from liprune_utils.linear_results import curve_table
 from liprune_utils.problems import draw_linear
 
 LABELS = ["LiPrune", "Random pruning", "No pruning"]
+# What is seen without one kind of cones: Machado et al. 2009, Table 1, of linear RGB.
+BLINDNESS = {
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+XYZ = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+
+
+def linear_rgb(color: str) -> np.ndarray:
+    value = np.array(to_rgb(color))
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def cielab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of linear RGB, D65."""
+    t = XYZ @ rgb.clip(0, 1) / XYZ.sum(axis=1)
+    x, y, z = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_methods_differ_in_grey_and_for_colour_blind_readers():
+    colors = [linear_rgb(look["color"]) for look in figures.METHODS.values()]
+    for one, other in combinations(colors, 2):
+        assert abs(cielab(one)[0] - cielab(other)[0]) > 15
+        for seen in map(np.array, BLINDNESS.values()):
+            assert np.linalg.norm(cielab(seen @ one) - cielab(seen @ other)) > 25
+    contrasts = [1.05 / (XYZ[1] @ color + 0.05) for color in colors]  # WCAG 2.2, against white
+    assert min(contrasts) > 3
+    assert len({look["linestyle"] for look in figures.METHODS.values()}) == len(colors)
+
+
+def test_the_colours_of_methods_mean_nothing_else():
+    for path in Path(figures.__file__).parent.glob("*_figures.py"):
+        for look in figures.METHODS.values():
+            assert look["color"] not in path.read_text(), path
 
 
 @pytest.fixture(autouse=True)

@@ -49,6 +49,14 @@ def test_no_path_of_the_machine_is_shown(page):
     assert str(PROJECT) not in page.read_text()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_weighs_less_than_two_megabytes(page):
+    """Its text and its images; fonts and what all pages share are not counted."""
+    images = set(re.findall(r'(?:src|data)="([^":]+\.(?:svg|png|webp|jpe?g))"', page.read_text()))
+    files = [page, *((page.parent / unquote(image)) for image in images)]
+    assert sum(file.stat().st_size for file in files) < 2_000_000
+
+
 def test_every_table_can_be_downloaded_and_read():
     offered = {
         Path(unquote(link)).name
