@@ -61,6 +61,11 @@ def crossed_mean(values: np.ndarray, level: float = 0.90) -> Estimate:
 
     Returns:
         The mean and its interval; its number of runs is C S.
+
+    Example:
+        >>> differences = np.array([[-1.0, 0.5, 0.0], [0.5, -0.5, 1.0]])  # two cells, three seeds
+        >>> np.round(crossed_mean(differences), 2)  # value, low, high, n
+        array([ 0.08, -1.03,  1.2 ,  6.  ])
     """
     values = np.asarray(values, dtype=float)
     require(values.shape[1] >= 2, "The number of seeds", values.shape[1], "at least 2")

@@ -57,6 +57,14 @@ def hessian_norm(
 
     Returns:
         The norm, with its eigenvector in the order of ``model.parameters()``.
+
+    Example:
+        >>> from torch.nn import functional
+        >>> x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+        >>> line = nn.Linear(2, 1, bias=False)
+        >>> found = hessian_norm(line, functional.mse_loss, x, torch.zeros(2, 1))
+        >>> round(found.norm, 4)  # of the mean of (w x)^2: 2 |x|^2 / 2
+        25.0
     """
     gradient = loss_gradient(
         model, loss_fn, inputs, targets, batch_norm=batch_norm, differentiable=True

@@ -59,6 +59,12 @@ def read_grid(path: str | Path) -> Grid:
 
     Raises:
         InputError: If the file or one of its points is not as described; the sentence names it.
+
+    Example:
+        >>> from liprune_utils.records import PROJECT
+        >>> grid = read_grid(PROJECT / "grids" / "paper_cell.yml")
+        >>> grid.points[-1].label
+        'resnet14-liprune-keep0.2-prune1-rate0.01-seed1'
     """
     found = read_yaml(Path(path), "The grid file")
     try:

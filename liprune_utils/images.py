@@ -94,6 +94,10 @@ def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarra
 
     Returns:
         Arrays of indices.
+
+    Example:
+        >>> fixed_batches(num_images=5, batch_size=2, seed=0)
+        [array([1, 4]), array([3, 0]), array([2])]
     """
     order = generator(seed, "batches").permutation(num_images)
     return np.split(order, range(batch_size, num_images, batch_size))

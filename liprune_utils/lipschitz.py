@@ -26,6 +26,10 @@ def linear_constant(x: np.ndarray) -> np.ndarray:
 
     Returns:
         Array of shape ``[...]``, >= 0.
+
+    Example:
+        >>> linear_constant(np.array([[1.0, 2.0], [0.0, 3.0]]))
+        array([5., 9.])
     """
     return (np.asarray(x) ** 2).sum(axis=-1)
 
@@ -235,6 +239,11 @@ def largest_secant(w: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
     Returns:
         Array of shape ``[...]``: at most the Lipschitz constant on the interval, but for rounding.
+
+    Example:
+        >>> w = np.linspace(-1, 1, 1001)[:, None]
+        >>> largest_secant(w, np.sin(w)).round(3)
+        array([1.])
     """
     return np.abs(np.diff(gradients, axis=0) / np.diff(w, axis=0)).max(axis=0)
 

@@ -125,6 +125,10 @@ def forgetting_counts(correct: np.ndarray) -> np.ndarray:
 
     Raises:
         InputError: If the history has another type or shape, or no epoch.
+
+    Example:
+        >>> forgetting_counts(np.array([[1, 1], [0, 1], [1, 1], [0, 0]], dtype=bool))
+        array([2., 1.])
     """
     correct = np.asarray(correct)
     kind = f"{correct.dtype} of shape {list(correct.shape)}"

@@ -209,6 +209,11 @@ def largest_curvature(
 
     Raises:
         InputError: If the largest lies at the end of the grid, as where no constant exists.
+
+    Example:
+        >>> logistic = lambda z, y: torch.nn.functional.softplus(-y * z)
+        >>> round(largest_curvature(logistic, np.array([-1.0, 1.0])), 4)
+        0.25
     """
     z = torch.linspace(-reach, reach, num_points, dtype=torch.float64)
     second = torch.func.vmap(torch.func.grad(torch.func.grad(loss)), in_dims=(0, None))

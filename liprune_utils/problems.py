@@ -62,6 +62,11 @@ def draw_linear(
 
     Returns:
         The data sets.
+
+    Example:
+        >>> data = draw_linear(np.random.default_rng(0), num_runs=3, num_points=1000)
+        >>> data.x.shape
+        (3, 1000)
     """
     draws = np.empty((num_runs, 2, num_points))
     for row in draws:

@@ -22,6 +22,10 @@ def num_kept(num_functions: int, keep_fraction: float) -> int:
 
     Raises:
         InputError: If an argument is out of range.
+
+    Example:
+        >>> num_kept(1000, keep_fraction=0.3)
+        300
     """
     require(num_functions >= 1, "num_functions", num_functions, "at least 1")
     require(0 < keep_fraction <= 1, "keep_fraction", keep_fraction, "a fraction in (0, 1]")
@@ -39,6 +43,10 @@ def rank(scores: np.ndarray) -> np.ndarray:
 
     Raises:
         InputError: If a score is NaN.
+
+    Example:
+        >>> rank(np.array([3.0, 1.0, 2.0, 3.0]))
+        array([0, 3, 2, 1])
     """
     scores = np.asarray(scores)
     bad = np.argwhere(np.isnan(scores))

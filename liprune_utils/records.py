@@ -57,6 +57,10 @@ def decide(answers: Iterable[bool | None], *, in_part: bool) -> str:
     Returns:
         "holds" if all hold; "does-not-hold" if some fail ("holds-in-part", where the rule knows
         it, if others hold); else "inconclusive".
+
+    Example:
+        >>> decide([True, None, True], in_part=True), decide([True, False], in_part=True)
+        ('inconclusive', 'holds-in-part')
     """
     answers = list(answers)
     if answers and all(answer is True for answer in answers):

@@ -74,6 +74,10 @@ def class_distance(labels: np.ndarray, kept: np.ndarray, num_classes: int) -> fl
 
     Returns:
         The total variation distance :math:`\tfrac12 \sum_c |q_c - p_c|`, from 0 to 1.
+
+    Example:
+        >>> class_distance(np.array([0, 0, 1, 1]), kept=np.array([0, 1]), num_classes=2)
+        0.5
     """
     whole, part = (
         np.bincount(found, minlength=num_classes) / len(found) for found in (labels, labels[kept])

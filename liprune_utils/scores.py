@@ -57,6 +57,13 @@ def score(
 
     Raises:
         InputError: If the name is unknown, or something that the score needs is not as described.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Linear(2, 3)
+        >>> inputs, labels = torch.zeros(4, 2), torch.tensor([0, 1, 2, 0])
+        >>> score("random", model, inputs, labels, seed=1).round(2)
+        array([0.51, 0.95, 0.14, 0.95])
     """
     require(name in SCORES, "The score", name, f"one of {', '.join(SCORES)}")
     chunks = {} if chunk_size is None else {"chunk_size": chunk_size}

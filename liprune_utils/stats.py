@@ -64,6 +64,10 @@ def mean_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
 
     Returns:
         The mean and its interval.
+
+    Example:
+        >>> np.round(mean_interval(np.array([1.0, 2.0, 4.0, 5.0]), level=0.9), 3)
+        array([3.   , 0.852, 5.148, 4.   ])
     """
     samples = np.asarray(samples, dtype=float)
     mean = samples.mean()
@@ -84,6 +88,10 @@ def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float 
 
     Returns:
         The ratio and its interval.
+
+    Example:
+        >>> ratio_interval(np.array([1.0, 2.1, 2.9]), np.array([2.0, 4.0, 6.0])).value
+        0.5
     """
     ratio = numerator.mean() / denominator.mean()
     errors = mean_interval((numerator - ratio * denominator) / denominator.mean(), level)
@@ -120,6 +128,10 @@ def share_interval(successes: int, num_runs: int, level: float = 0.99) -> Estima
 
     Returns:
         The share and its interval.
+
+    Example:
+        >>> np.round(share_interval(0, 100), 4)  # none of a hundred may still be one in twenty
+        array([0.00e+00, 0.00e+00, 5.16e-02, 1.00e+02])
     """
     tail, failures = (1 - level) / 2, num_runs - successes
     low = beta.ppf(tail, successes, failures + 1) if successes else 0.0

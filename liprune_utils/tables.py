@@ -34,6 +34,10 @@ def in_brackets(estimate: Estimate) -> str:
 
     Returns:
         Words such as "0.5 [0.4, 0.6]".
+
+    Example:
+        >>> in_brackets(Estimate(-0.4811, -0.883, -0.0791, 48))
+        '−0.481 [−0.883, −0.0791]'
     """
     value, low, high = map(number, estimate[:3])
     return f"{value} [{low}, {high}]"
@@ -132,6 +136,10 @@ def duration(seconds: float) -> str:
 
     Returns:
         Words such as "0.4 s", "12 min" or "3.2 h".
+
+    Example:
+        >>> duration(90), duration(7300)
+        ('1.5 min', '2 h')
     """
     size, unit = next(
         pair for pair in ((3600, "h"), (60, "min"), (0, "s")) if seconds >= 1.5 * pair[0]
