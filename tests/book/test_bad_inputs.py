@@ -245,7 +245,11 @@ def test_a_rerun_stops(here, tmp_path_factory, page, given, words):
 
 # Commands: a grid file is `GRID` with one text in another's place.
 GRIDS = [
-    ("name: mine", "nam: mine", "A grid file has no parameter 'nam': did you mean 'name'?"),
+    (
+        "name: mine",
+        "nam: mine",
+        "A grid file has no parameter 'nam': did you mean 'name'?",
+    ),  # codespell:ignore nam
     ("name: mine", "name: ../mine", "name is '../mine'; expected the beginning of a file's name"),
     (
         "name: mine",
@@ -291,7 +295,7 @@ COMMANDS = [
     (f"{SWEEP} --sheduler tcp://127.0.0.1:9", "unrecognized arguments: --sheduler"),
     (f"{SWEEP} --scheduler tcp://127.0.0.1:9", "expected the address of a running scheduler, but"),
     (f"{SWEEP} --scheduler a://b", "--scheduler is 'a://b'; expected the address of a running"),
-    ("liprune_utils.book exceute", "invalid choice: 'exceute'"),
+    ("liprune_utils.book exceute", "invalid choice: 'exceute'"),  # codespell:ignore exceute
     ("liprune_utils.book execute notebooks/04_linear_model.py --build {here}/build",
      "notebook is 'notebooks/04_linear_model.py'; expected a page such as notebooks/04_linear_mo"),
     ("liprune_utils.book execute {here}/04_linear_model.ipynb --build {here}/build",

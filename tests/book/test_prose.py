@@ -20,7 +20,10 @@ AMERICAN = (
     r"\bcenter\w*", r"\bmodeled\b", r"\bmodeling\b", r"\blabeled\b", r"\blabeling\b",
     r"\bcanceled\b", r"\bgray\b", r"\bartifacts?\b", r"\bfulfill\b", r"\bdefense\b", r"\bcatalog\b",
 )  # fmt: skip
-NOT_OURS = r"optimization-inspired|randomized Kaczmarz|To maximize the factor|optimizer: Its"
+NOT_OURS = (
+    r"unrecognized arguments|optimization-inspired|randomized Kaczmarz|To maximize the factor"
+    r"|optimizer: Its"
+)
 
 COUNT = r"(?:\d+|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty|fifty|hundred|thousand)"
 RESULTS = re.compile(
