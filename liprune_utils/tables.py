@@ -80,7 +80,7 @@ def measured(row: pd.Series) -> str:
     if pd.isna(row.estimate):
         return "–"
     interval = f"[{number(row.low)}, {number(row.high)}]"
-    return f"{number(row.estimate)} {interval}, n = {row.num_runs:,.0f}"
+    return f"{number(row.estimate)} {interval}, n\u00a0=\u00a0{row.num_runs:,.0f}"
 
 
 def quotation(row: pd.Series) -> str:

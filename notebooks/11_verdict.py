@@ -64,6 +64,7 @@ glue("answer", answer, display=False)
 glue("scope", f"{len(table)} claims, {len(decided)} of them tested.", display=False)
 for _, row in table.iterrows():
     glue(f"measured-{row.id}", tables.measured(row), display=False)
+    glue(f"verdict-{row.id}", tables.words(row.verdict), display=False)
 glue("decided", HTML(verdicts.summary_html(decided)), display=False)
 
 # %% [markdown]

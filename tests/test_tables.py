@@ -45,7 +45,7 @@ def test_number_has_as_many_digits_as_wanted():
 
 
 def test_measured_value_has_its_interval_and_runs():
-    assert measured(claims({}).iloc[0]) == "−0.0123 [−0.02, 1,230], n = 10,000"
+    assert measured(claims({}).iloc[0]) == "−0.0123 [−0.02, 1,230], n\u00a0=\u00a010,000"
     nothing = dict.fromkeys(("estimate", "low", "high", "num_runs"), math.nan)
     assert measured(claims(nothing).iloc[0]) == "–"
 

@@ -60,7 +60,7 @@ def test_a_summary_leads_to_the_rows():
     assert (
         'href="../notebooks/11_verdict.html#claim-some-claim"><span class="verdict holds">' in page
     )
-    assert "0.5 [0.25, 0.75], n = 9" in page
+    assert "0.5 [0.25, 0.75], n\u00a0=\u00a09" in page
     assert "<b>" not in page
 
 
