@@ -1,7 +1,7 @@
 """Images of an experiment as tensors on one device: standardised, in fixed batches, augmented.
 
 What the paper (Section 4.2) leaves unsaid is said here: images are standardised by channel, and
-augmented by a pad-4 crop and a flip (He et al. 2015, arXiv 1512.03385, Section 4.2).
+augmented by a pad-4 crop and a flip (He et al. 2016, arXiv 1512.03385, Section 4.2).
 """
 
 from dataclasses import dataclass
@@ -94,10 +94,6 @@ def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarra
 
     Returns:
         Arrays of indices.
-
-    Example:
-        >>> fixed_batches(num_images=5, batch_size=2, seed=0)
-        [array([1, 4]), array([3, 0]), array([2])]
     """
     order = generator(seed, "batches").permutation(num_images)
     return np.split(order, range(batch_size, num_images, batch_size))

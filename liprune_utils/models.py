@@ -1,4 +1,4 @@
-"""Residual networks for CIFAR-10 (He et al. 2015, arXiv 1512.03385, Section 4.2)."""
+"""Residual networks for CIFAR-10 (He et al. 2016, arXiv 1512.03385, Section 4.2)."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -40,6 +40,11 @@ def cielab(rgb: np.ndarray) -> np.ndarray:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
+def test_cielab_of_known_colours():
+    np.testing.assert_allclose(cielab(linear_rgb("white")), [100, 0, 0], atol=0.01)
+    np.testing.assert_allclose(cielab(linear_rgb("red")), [53.24, 80.09, 67.20], atol=0.05)
+
+
 def test_methods_differ_in_grey_and_for_colour_blind_readers():
     colors = [linear_rgb(look["color"]) for look in figures.METHODS.values()]
     for one, other in combinations(colors, 2):
