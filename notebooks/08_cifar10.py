@@ -33,22 +33,22 @@
 # epochs, and repeated with paired seeds. Then it runs a much smaller grid live, to show that the machinery works.
 
 # %% tags=["parameters"]
-depths: list = [14]  # ResNet depths, 6n + 2; the paper: 14 and 20
-keep_fractions: list = [0.2, 0.5]  # fractions of the batches kept, in (0, 1]
-prune_epochs: list = [2]  # prune at the start of this epoch, 1 before training; the paper: 1 and 5
-learning_rates: list = [0.01]  # step sizes of SGD; the paper: 0.01 and 0.1
-decay_epochs: list = []  # the rate is divided by 10 at these; the paper: 80 and 120
-num_epochs: int = 3  # passes over the kept batches; the paper: 164
-num_images: int = 1024  # training images; the paper: 50,000
-num_test_images: int = 500  # test images; the paper: 10,000
-batch_size: int = 128  # images in each fixed batch
-momentum: float = 0.9  # of SGD; the paper does not say
-weight_decay: float = 1e-4  # of SGD; the paper does not say
-augment: bool = True  # crop and flip in training; the paper does not say
-precision: str = "float32"  # or "bfloat16", automatic mixed precision
-num_seeds: int = 2  # paired repetitions; the paper shows one curve
-tolerance: float = 0.1  # relative accuracy of a batch's Hessian norm
-results_dir: str = "reruns/08_cifar10"  # folder for the tables
+depths: list = [14]  # ResNet depths, each 6n + 2, from 8 to 1202; the paper: 14 and 20
+keep_fractions: list = [0.2, 0.5]  # fractions kept, each in (0, 1]; the paper: 0.2 and 0.5
+prune_epochs: list = [2]  # prune at the start of these, from 1 to num_epochs; the paper: 1 and 5
+learning_rates: list = [0.01]  # step sizes of SGD, each in (0, 1]; the paper: 0.01 and 0.1
+decay_epochs: list = []  # the rate falls tenfold at these, each from 1; the paper: 80 and 120
+num_epochs: int = 3  # passes over the kept batches, from 1 to 10000; the paper: 164
+num_images: int = 1024  # training images, from 2 to 50000; the paper: 50000
+num_test_images: int = 500  # test images, from 1 to 10000; the paper: 10000
+batch_size: int = 128  # images in each fixed batch, from 2 to num_images; the paper: 128
+momentum: float = 0.9  # momentum of SGD, in [0, 1); the paper does not say
+weight_decay: float = 1e-4  # weight decay of SGD, from 0 to 1; the paper does not say
+augment: bool = True  # True or False: crop and flip in training; the paper does not say
+precision: str = "float32"  # "float32", or "bfloat16" (mixed); the paper does not say
+num_seeds: int = 2  # paired repetitions, from 2 to 1000; the paper shows one curve
+tolerance: float = 0.1  # relative accuracy of a batch's Hessian norm, in (0, 1)
+results_dir: str = "reruns/08_cifar10"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.cifar import CifarParameters
@@ -100,14 +100,15 @@ HTML(data.banner(dataset))
 # error that both runs reach.
 #
 # The last batch is smaller than the others where the images do not fill it. It is scored and ranked like them. A mean over fewer images
-# varies more, so that LiPrune may keep this batch more often than chance would, and then trains on fewer images. The recorded grid therefore takes as many images as fill
+# varies more, so that LiPrune may keep this batch more often than chance would, and then trains on fewer images. The reduced grid therefore takes as many images as fill
 # its batches; the overview counts the pairs, if any, that kept different numbers of images.
 
 # %%
 reduced, runs, grids = read_tables(recorded, ["reduced14", "reduced20"])
 late, late_runs, late_grids = read_tables(recorded, ["prune15"])
 grid, late_grid = grids[0], late_grids[0]
-cost, late_cost = runs.seconds.sum(), late_runs.seconds.sum()
+whole, whole_runs, (whole_grid,) = read_tables(recorded, ["paper_cell"])
+cost, late_cost, whole_cost = (table.seconds.sum() for table in (runs, late_runs, whole_runs))
 outcomes = cifar_claims.recorded_claims(reduced, cost=cost)
 outcomes.append(cifar_claims.late_claim(reduced, late, cost=cost + late_cost))
 records.write_claims(folder, outcomes)
@@ -121,8 +122,9 @@ glue(
     "grid-words",
     f"{len(runs)} runs with {reduced.seed.nunique()} paired seeds, of ResNets of depth {' and '.join(map(str, runs.depth.unique()))}, on {grid['num_images']:,} training and "
     f"{grid['num_test_images']:,} test images of {grid['data_source']}, {grid['num_epochs']} epochs, the rate divided by ten at epochs {' and '.join(map(str, grid['decay_epochs']))}, "
-    f"{grid['precision']}; then {len(late_runs)} runs of {late_grid['num_epochs']} epochs that prune at epoch {late.prune_epoch.max()}, a fifth kept. Computed on {grid['device']}, "
-    f"{grid['threads']} thread a run, {(cost + late_cost) / 3600:.1f} hours in all, code at {grid['commit']}.",
+    f"{grid['precision']}; then {len(late_runs)} runs of {late_grid['num_epochs']} epochs that prune at epoch {late.prune_epoch.max()}, a fifth kept; and {len(whole_runs)} at the paper's scale, "
+    f"{whole_grid['num_images']:,} images and {whole_grid['num_epochs']} epochs. Computed on {grid['device']}, {grid['threads']} thread a run, {(cost + late_cost + whole_cost) / 3600:.1f} hours in all; "
+    f"code at {', '.join(sorted({g['commit'] for g in [*grids, late_grid, whole_grid]}))}.",
     display=False,
 )
 HTML(tables.claims_html(table))
@@ -138,26 +140,29 @@ HTML(tables.claims_html(table))
 # other fractions than its panels; see the [errata](../book/errata.md).
 #
 # Of a later pruning the paper says: "We also performed the same experiments when pruning at iteration 15 and obtained very similar plots" (Appendix B.5). It shows
-# none; {numref}`fig-late` does. The slider below it goes through all cells on one scale, named by depth, rate, prune epoch and fraction kept.
+# none; {numref}`fig-late` does.
+#
+# {numref}`fig-whole` is one panel of Figure 2 at the paper's scale, with all images and epochs. {glue:text}`whole-words`
+#
+# The slider below it goes through all cells of the reduced grid on one scale, named by depth, rate, prune epoch and fraction kept.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
-cells = cifar_results.part(reduced, learning_rate=0.01, prune_epoch=1)
-figure = cifar_figures.cells_figure(cells)
+figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.01, prune_epoch=1))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-14", "caption": "The paper's Figure 14, reduced: rate 0.01, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.01."}}
-cells = cifar_results.part(reduced, learning_rate=0.01, prune_epoch=5)
-figure = cifar_figures.cells_figure(cells)
+figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.01, prune_epoch=5))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-15", "caption": "The paper's Figure 15, reduced: rate 0.1, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.1."}}
-cells = cifar_results.part(reduced, learning_rate=0.1, prune_epoch=1)
-figure = cifar_figures.cells_figure(cells)
+figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.1, prune_epoch=1))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-16", "caption": "The paper's Figure 16, reduced: rate 0.1, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.1."}}
-cells = cifar_results.part(reduced, learning_rate=0.1, prune_epoch=5)
-figure = cifar_figures.cells_figure(cells)
+figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.1, prune_epoch=5))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
 figure = cifar_figures.cells_figure(late)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-whole", "caption": "The paper's scale: ResNet-14, rate 0.01, a fifth of the batches kept, pruned before training, all images, 164 epochs with the rate divided by ten at epochs 80 and 120. Test error after each epoch; lines are means over the paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Test error in per cent against epoch for LiPrune and random pruning over a whole training, with two sudden falls where the rate falls."}}
+figure = cifar_figures.cells_figure(whole)
 
 # %% tags=["hide-input"]
 cells = cifar_results.cells(reduced)
@@ -205,11 +210,11 @@ pairs = cifar_results.differences(reduced)
 records.write_table(folder, "pairs", pairs)
 values = pairs.pivot(index=cifar_results.CELL, columns="seed", values="mean_error").to_numpy()
 spread = components(values) ** 0.5
-cells = effects[(effects.scope == "cell") & (effects.statistic == "mean_error")]
+alone = effects[(effects.scope == "cell") & (effects.statistic == "mean_error")]
 glue(
     "effect-words",
-    f"In {(cells.high < 0).sum()} of {len(cells)} cells the 90% interval of the mean error lies below zero, where LiPrune is ahead, in {(cells.low > 0).sum()} above; by chance alone one would expect "
-    f"{0.05 * len(cells):.1f} each. Apart from noise, the difference varies between cells with a standard deviation of {tables.number(spread[0], 2)} points and between seeds with "
+    f"In {(alone.high < 0).sum()} of {len(alone)} cells the 90% interval of the mean error lies below zero, where LiPrune is ahead, in {(alone.low > 0).sum()} above; by chance alone one would expect "
+    f"{0.05 * len(alone):.1f} each. Apart from noise, the difference varies between cells with a standard deviation of {tables.number(spread[0], 2)} points and between seeds with "
     f"{tables.number(spread[1], 2)}; the rest is {tables.number(spread[2], 2)} (n = {len(pairs)} pairs).",
     display=False,
 )
@@ -232,13 +237,13 @@ glue(
 # A plain mean over the pairs, without the library, gives the pooled estimate.
 
 # %%
-assert cifar_results.faults(reduced) == cifar_results.faults(late) == []
+assert [*map(cifar_results.faults, (reduced, late, whole))] == [[], [], []]
 keys = ["depth", "learning_rate", "prune_epoch", "keep_fraction", "seed", "epoch"]
 after = reduced[(reduced.epoch >= reduced.prune_epoch)].set_index(keys)
 gap = after.test_error[after.method == "liprune"] - after.test_error[after.method == "random"]
 plain = gap.groupby(keys[:-1]).mean().mean()
 assert abs(plain - outcomes[0].estimate) < 1e-9, f"{plain} is not {outcomes[0].estimate}"
-print(f"{len(reduced):,} and {len(late):,} rows without fault; {gap.size:,} paired epochs")
+print(f"{len(reduced) + len(late) + len(whole):,} rows without fault; {gap.size:,} paired epochs")
 
 # %% [markdown]
 # ## Live: score, prune, train
@@ -322,31 +327,24 @@ speed.style.hide().format(looks)
 verdicts = {claim.id: tables.words(claim.verdict) for claim in outcomes}
 final_claim = outcomes[1]
 judged = cifar_claims.judge(reduced, cifar_results.control_difference(reduced))
-glue(
-    "answer",
-    f"{verdicts['cifar-no-acceleration'].capitalize()}, at this scale. Mean test error from the pruning on, LiPrune less random pruning, in points: {tables.estimated(judged.error, 'pairs')}; "
+scale = cifar_claims.judge(whole, judged.control, cifar_claims.PAPER_SCALE_MARGIN)
+last = cifar_results.pooled(cifar_results.differences(whole), "final_error")
+said = {
+    "whole-words": f"LiPrune less random pruning, in points of test error, from {last.num_runs} pairs: {tables.in_brackets(scale.error)} on average, {tables.in_brackets(last)} at the last epoch; "
+    f"{tables.in_brackets(scale.epochs)} times random's epochs to the same error (90% intervals over the seeds). By the same rule, with the register's margin at this scale, {scale.margin:g} points, and the reduced grid's control: "
+    f"{tables.words(scale.verdict)}. {cifar_claims.reason(scale)} {cifar_claims.image_words(whole, whole_runs)}",
+    "answer": f"{verdicts['cifar-no-acceleration'].capitalize()}, at this scale. Mean test error from the pruning on, LiPrune less random pruning, in points: {tables.estimated(judged.error, 'pairs')}; "
     f"90% interval over cells and seeds, margin {cifar_claims.MARGIN:g}. {cifar_claims.evidence(judged)}",
-    display=False,
-)
-glue(
-    "answer-more",
-    f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points; that the loss in performance is "
+    "answer-more": f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points; that the loss in performance is "
     f"minimal, against random pruning: {verdicts['cifar-performance']}. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
     f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
-    f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training.",
-    display=False,
-)
-glue(
-    "live-words",
-    f"On {dataset.source}, mean test error from the pruning on, LiPrune less random pruning, in points: {tables.estimated(live, 'pairs')}. The positive control, "
+    f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training. One cell at the paper's scale, {last.num_runs} pairs: {tables.in_brackets(scale.error)} points, {tables.words(scale.verdict)}.",
+    "live-words": f"On {dataset.source}, mean test error from the pruning on, LiPrune less random pruning, in points: {tables.estimated(live, 'pairs')}. The positive control, "
     f"{tables.estimated(control, 'pairs')}, is {'seen' if control.below(0.0) else 'not resolved'} at this size.",
-    display=False,
-)
-glue(
-    "cost",
-    f"{(cost + late_cost) / 3600:.1f} hours of recorded runs on {grid['device']} ({len(runs) + len(late_runs)} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
-    display=False,
-)
+    "cost": f"{(cost + late_cost + whole_cost) / 3600:.1f} hours of recorded runs on {grid['device']} ({len(runs) + len(late_runs) + len(whole_runs)} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
+}
+for name, text in said.items():
+    glue(name, text, display=False)
 
 # %% [markdown]
 # The second table is a recorded benchmark on two cores: training images a second, augmentation and the test error of each epoch included (median), and how many times those of
@@ -363,6 +361,8 @@ glue(
 # {download}`runs <../book/results/08_cifar10/reduced20_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced20_provenance.json>`);
 # `python -m liprune_utils.sweep grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/08_cifar10/prune15_provenance.json>`);
+# `python -m liprune_utils.sweep grids/paper_cell.yml` ({download}`curves <../book/results/08_cifar10/paper_cell_curves.csv>`,
+# {download}`runs <../book/results/08_cifar10/paper_cell_runs.csv>`, {download}`provenance <../book/results/08_cifar10/paper_cell_provenance.json>`);
 # `python -m liprune_utils.sweep grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/precision_runs.csv>`, {download}`provenance <../book/results/08_cifar10/precision_provenance.json>`);
 # `benchmarks/training.py` ({download}`turns <../book/results/08_cifar10/benchmark.csv>`, {download}`provenance <../book/results/08_cifar10/benchmark.json>`).
@@ -372,14 +372,14 @@ glue(
 # | choice | paper | here |
 # |---|---|---|
 # | momentum, weight decay | not stated | 0.9 and 0.0001, parameters |
-# | augmentation | not stated | pad 4, random crop, random flip; none when scoring |
+# | augmentation | not stated | pad 4, random crop, random flip {cite:p}`he2016`; none when scoring |
 # | initialisation | not stated | Kaiming normal {cite:p}`he2015` |
 # | batch norm in the Hessian | not stated | as in training: the batch's own statistics, differentiated through |
 # | precision | not stated | bfloat16 in the recorded grid, float32 live |
 # | an epoch after pruning | not stated | one pass over the kept batches |
-# | the last, smaller batch | not stated | scored, ranked and kept like the others; of 50,000 images it has 80; none in the recorded grid |
+# | the last, smaller batch | not stated | scored, ranked and kept like the others; of 50,000 images it has 80; none in the reduced grid |
 # | repetitions | one curve a panel | paired seeds, with intervals |
-# | images, epochs | all, 164 | a tenth, 20 (40 where pruned at epoch 15); live fewer; the paper's in the profile `paper` |
+# | images, epochs | all, 164 | a tenth, 20 (40 where pruned at epoch 15); all, 164 in one cell; live fewer; the paper's in the profile `paper` |
 # | when the rate falls | epochs 80 and 120 | at the same shares of the training |
 # | pruning at epoch 5 | after a fortieth of the training | after a fifth |
 #
