@@ -161,7 +161,7 @@ figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
 figure = cifar_figures.cells_figure(late)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-whole", "caption": "The paper's scale: ResNet-14, rate 0.01, a fifth of the batches kept, pruned before training, all images, 164 epochs with the rate divided by ten at epochs 80 and 120. Test error after each epoch; lines are means over the paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Test error in per cent against epoch for LiPrune and random pruning over a whole training, with two sudden falls where the rate falls."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-whole", "caption": "The paper's scale: ResNet-14, rate 0.01, a fifth of the batches kept, pruned before training, all images, 164 epochs with the rate divided by ten at epochs 80 and 120. Test error after each epoch; lines are means over the paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Test error in per cent against epoch for LiPrune and random pruning over a whole training, close together all the way, with a sudden fall where the rate first falls."}}
 figure = cifar_figures.cells_figure(whole)
 
 # %% tags=["hide-input"]
