@@ -9,9 +9,10 @@ import ipywidgets
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from PIL import Image
 
-# Lossless, sharp on screens of double density, and a third of the size of SVG.
-ENCODE = {"format": "webp", "dpi": 180, "pil_kwargs": {"lossless": True, "quality": 100}}
+DPI = 180  # sharp on screens of double density
+NUM_COLORS = 64  # halve the size; the eye sees no difference in a drawing of lines
 
 
 def encode(figure: Figure) -> str:
@@ -23,10 +24,12 @@ def encode(figure: Figure) -> str:
     Returns:
         A data address for an ``img`` element.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, **ENCODE)
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
     plt.close(figure)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image = Image.open(drawn).convert("RGB").quantize(NUM_COLORS, dither=Image.Dither.NONE)
+    image.convert("RGB").save(packed, "webp", lossless=True, quality=100)
+    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}"
 
 
 def frame_browser(

@@ -72,7 +72,9 @@ def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")
     for name in ("claims.yml", "columns.yml", "references.bib"):
         shutil.copy(PROJECT / "book" / name, folder / "book")
     (folder / "book" / "intro.md").write_text(INTRO.format(first=pages[0]))
-    chapters = "\n".join(f"  - file: notebooks/{name}" for name in pages)
+    (folder / "book" / "rerun.md").write_text("# Rerun a page\n")  # which every page leads to
+    files = [f"notebooks/{name}" for name in pages] + ["book/rerun"]
+    chapters = "\n".join(f"  - file: {name}" for name in files)
     toc = f"format: jb-book\nroot: book/intro\nchapters:\n{chapters}\n"
     (folder / "_toc.yml").write_text(toc)
     long_ago = time.time() - 3600
