@@ -1,6 +1,7 @@
 """Figures: panels, labels, methods that look the same everywhere; frames that need no kernel."""
 
 import base64
+import io
 import re
 from itertools import combinations, product
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from ipywidgets.embed import embed_data
 from matplotlib.colors import same_color, to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from liprune_utils import figures, frames
 from liprune_utils.linear_model import PAPER_FIGURES, simulate
@@ -197,6 +199,15 @@ def test_without_javascript_the_first_frame_is_shown(monkeypatch):
     monkeypatch.setattr(frames, "display", shown.append)
     frames.frame_browser(frame, [0.5, 1.0], describe=str, name="rate")
     assert shown[0].data.startswith('<noscript><img alt="0.5"')
+
+
+def test_a_frame_keeps_its_colours():
+    data = base64.b64decode(frames.encode(frame(0.1)).split(",")[1])
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3)
+    for color in ("white", figures.METHODS["liprune"]["color"]):
+        off = np.abs(pixels - 255 * np.array(to_rgb(color))).max(axis=1)
+        assert off.min() < 5, color
+    assert (pixels[0] == 255).all()
 
 
 def test_frames_follow_the_slider_without_a_kernel():
