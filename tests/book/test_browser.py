@@ -244,14 +244,14 @@ def faults(browser) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_page_is_accessible(browser, page, theme):
-    width = {"light": 1440, "dark": 390}[theme]
-    resize(browser, width)
+    resize(browser, 1440)
     open_page(browser, f"{HTML.as_uri()}/{page}")
     set_theme(browser, theme)
-    assert faults(browser) == []
-    take_screenshot(browser, f"{Path(page).stem}-{width}-{theme}", width)
-    other = 1830 - width
-    take_screenshot(browser, f"{Path(page).stem}-{other}-{theme}", other)
+    for width in (1440, 390):
+        resize(browser, width)
+        settle(browser)
+        assert faults(browser) == [], f"{width} pixels wide"
+        take_screenshot(browser, f"{Path(page).stem}-{width}-{theme}", width)
 
 
 def set_theme(browser, theme: str) -> None:
@@ -259,10 +259,18 @@ def set_theme(browser, theme: str) -> None:
         browser.execute_script(f"document.documentElement.dataset.{name} = arguments[0]", theme)
 
 
+def settle(browser) -> None:
+    """Wait for the layout of a new size, and for colours that fade from one theme to the other."""
+    browser.execute_async_script(
+        "const done = arguments[0], frame = () => new Promise(requestAnimationFrame);"
+        "const faded = () => document.getAnimations().map((animation) => animation.finished);"
+        "frame().then(frame).then(() => Promise.allSettled(faded())).then(() => done());"
+    )
+
+
 def take_screenshot(browser, name: str, width: int) -> None:
     folder = PROJECT / "build" / "screenshots"
     folder.mkdir(exist_ok=True)
-    resize(browser, width)
     height = browser.execute_script("return document.scrollingElement.scrollHeight")
     resize(browser, width, min(height, 12_000))
     assert browser.save_screenshot(str(folder / f"{name}.png"))
