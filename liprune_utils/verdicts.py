@@ -18,7 +18,7 @@ ORDERS = {
     "verdict": "by verdict",
     "cost": "by cost, highest first",
 }
-HEADINGS = ("The paper's words", "Measured", "Verdict", "Why", "Page")
+HEADINGS = ("The paper's words", "Measured", "Verdict", "Why")
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,9 @@ def verdict_html(
     rows = []
     for _, row in table.iterrows():
         details = _details(row, sources.get(row.page, "generated"), functions.get(row.id), errata)
-        cells = (
-            quotation(row), measured(row), badge(row.verdict), html.escape(row.note) + details,
-            f'<a href="{row.page}.html">{row.page}</a>',
-        )  # fmt: skip
+        page = f'<span class="place"><a href="{row.page}.html">page {row.page[:2]}</a></span>'
+        why = html.escape(row.note) + details
+        cells = (quotation(row) + page, measured(row), badge(row.verdict), why)
         cost = 0 if pd.isna(row.cost) else row.cost
         data = f'data-verdict="{row.verdict}" data-page="{row.page}" data-cost="{cost:g}"'
         inner = "".join(f"<td>{cell}</td>" for cell in cells)

@@ -207,6 +207,21 @@ def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
     assert shown()[0].find_element(By.TAG_NAME, "dl").is_displayed()
 
 
+@pytest.mark.parametrize("page", ["book/intro.html", "notebooks/11_verdict.html"])
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_no_column_of_the_claims_is_cut_off(browser, page, width):
+    resize(browser, width)
+    open_page(browser, f"{HTML.as_uri()}/{page}")
+    room = (
+        "return [...document.querySelectorAll('table.claims')].map(table =>"
+        " table.closest('.bd-article > section, .cell_output').getBoundingClientRect().right"
+        " - table.getBoundingClientRect().right)"
+    )
+    spare = browser.execute_script(room)
+    assert spare
+    assert min(spare) >= -1
+
+
 def test_a_link_from_the_errata_opens_the_claim(browser):
     open_page(browser, f"{HTML.as_uri()}/book/errata.html")
     link = browser.find_element(By.CSS_SELECTOR, "a[href$='#claim-optimal-p-formula']")
