@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -225,7 +225,12 @@ def verdict_table(records_dir: Path) -> pd.DataFrame:
     columns = [field.name for field in fields(Claim)]
     found = pd.DataFrame(map(asdict, read_claims(records_dir)), columns=columns).set_index("id")
     table = register.join(found)
+    table["margin"] = table.margin.map(_margin_words, na_action="ignore")
     return table.fillna({"verdict": "not-evaluated", "note": UNDECIDED}).reset_index()
+
+
+def _margin_words(margin: Mapping[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in margin.items())
 
 
 def provenance(**facts: object) -> dict[str, object]:

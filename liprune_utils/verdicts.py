@@ -135,7 +135,7 @@ def _details(
     row: pd.Series, source: str, function: str | None, errata: Mapping[str, Sequence[int]]
 ) -> str:
     how = {"executed": "computed when the book was built", "recorded": "recorded, with provenance"}
-    facts = {"Rule": f"{html.escape(row.statistic)}. Holds: {html.escape(row.holds)}."}
+    facts = {"Rule": f"{html.escape(row.statistic)}. Holds: {html.escape(row.holds)}."} | _more(row)
     if row.note != UNDECIDED:
         facts["Cost"] = f"{duration(row.cost)}, {how[row.source]}"
     facts["Data"] = f'{html.escape(source)}; <a href="../book/tables.html">tables</a>'
@@ -146,6 +146,24 @@ def _details(
         facts["Errata"] = ", ".join(links)
     terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items())
     return f"<details><summary>Rule, data, code, cost</summary><dl>{terms}</dl></details>"
+
+
+# What a rule has that not every rule has.
+def _more(row: pd.Series) -> dict[str, str]:
+    given = {name: row[name] for name in row.index if pd.notna(row[name])}
+    named = [name for name in ("Margin", "Control") if name.lower() in given]
+    facts = {name: html.escape(given[name.lower()]) for name in named}
+    if "level" in given:
+        facts["Intervals"] = f"{given['level']:.0%}"
+    if "supersedes" in given:
+        facts["Replaces"] = f"{_link(given['supersedes'])}, since {html.escape(given['why'])}"
+    if "superseded_by" in given:
+        facts["Replaced by"] = _link(given["superseded_by"])
+    return facts
+
+
+def _link(claim_id: str) -> str:
+    return f'<a href="#claim-{claim_id}">{claim_id}</a>'
 
 
 def _controls(table: pd.DataFrame) -> str:
