@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from liprune_utils.models import ResidualBlock, resnet
+from liprune_utils import models
+from liprune_utils.models import Convolution, ResidualBlock, resnet
 from liprune_utils.parameters import InputError
 
 
@@ -88,3 +89,20 @@ def test_model_is_trainable_from_the_start():
 def test_impossible_depth_is_refused(depth):
     with pytest.raises(InputError, match=r"^depth is .*; expected 6n \+ 2 with n >= 1"):
         resnet(depth, seeded())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_in_mixed_precision_is_torchs_own(monkeypatch, stride):
+    layer = Convolution(8, 16, 3, stride, padding=1, bias=False)
+    nn.init.normal_(layer.weight, generator=seeded())
+    found = {}
+    for slow in (True, False):
+        monkeypatch.setattr(models, "SLOW_BFLOAT16", slow)
+        x = torch.randn(4, 8, 10, 10, generator=seeded(1)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = layer(x)
+        gradients = torch.autograd.grad(y.float().square().sum(), [x, layer.weight])
+        found[slow] = [y, *gradients]
+    for one, other in zip(found[True], found[False], strict=True):
+        assert one.dtype == other.dtype
+        assert (one - other).norm() < 0.01 * other.norm()  # bfloat16 has eight binary digits
