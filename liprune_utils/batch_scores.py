@@ -5,8 +5,9 @@ found for the batch before. A selection needs no more accuracy than it takes to 
 the dropped: `select_batches` refines only the batches near the threshold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,10 @@ from liprune_utils.parameters import InputError, require
 from liprune_utils.pruning import keep_highest
 
 FIELDS = ("eigenvalue", "norm", "residual", "error", "num_products", "converged")
+ROUGH = 0.1  # tolerance of the first look
 REFINEMENT = 10.0  # how much finer the next look at an undecided batch is
+# (numbers of batches, their start vectors or None, tolerance) -> rows, better start vectors
+Look = Callable[[np.ndarray, np.ndarray | None, float], tuple[pd.DataFrame, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def batch_hessian_norms(
     for number, batch in enumerate(tqdm(batches, "Scoring", unit=" batches", disable=None)):
         found = _score(number, model, images, labels, batch, start=start, **options)
         start = found.guess if warm_start else None
-        rows.append((number, *(getattr(found, name) for name in FIELDS)))
+        rows.append(_row(number, found))
     return pd.DataFrame(rows, columns=["batch", *FIELDS])
 
 
@@ -109,15 +113,10 @@ def select_batches(
     *,
     batch_norm: Mode = "train",
     seed: int = 0,
-    tolerance: float = 3e-2,
-    finest: float = 1e-4,
+    finest: float = 1e-3,
     max_products: int = 50,
 ) -> Selection:
-    r"""Keep the batches with the largest Hessian norms, no more exact than that takes.
-
-    Every batch is scored roughly; then those whose interval :math:`[|\lambda|, |\lambda| +
-    \mathrm{error}]` reaches across the threshold are scored again, ten times finer, until none does
-    or the finest tolerance is reached.
+    """Keep the batches with the largest Hessian norms, no more exact than that takes.
 
     Args:
         model: As in `batch_hessian_norms`.
@@ -127,28 +126,87 @@ def select_batches(
         keep_fraction: Fraction of the batches kept, in (0, 1].
         batch_norm: As in `batch_hessian_norms`.
         seed: As in `batch_hessian_norms`.
-        tolerance: Of the first look, as in `batch_hessian_norms`.
-        finest: Of the last look, at most ``tolerance``.
+        finest: Tolerance of the last look, as in `refine`.
         max_products: As in `batch_hessian_norms`, for each look.
 
     Returns:
-        The selection; memory does not grow with the number of batches.
+        The selection.
     """
-    require(0 < finest <= tolerance, "finest", finest, f"above 0, up to tolerance, {tolerance}")
-    keep_highest(np.zeros(len(batches)), keep_fraction)  # refuses bad arguments before the work
-    options = {"batch_norm": batch_norm, "seed": seed, "max_products": max_products}
-    data = model, images, labels
-    scores = batch_hessian_norms(*data, batches, tolerance=tolerance, **options)
+    look = partial(
+        look_at_batches, model, images, labels, batches,
+        batch_norm=batch_norm, seed=seed, max_products=max_products,
+    )  # fmt: skip
+    return refine(look, len(batches), keep_fraction, finest=finest)
+
+
+def refine(look: Look, num_batches: int, keep_fraction: float, *, finest: float) -> Selection:
+    r"""Look at all batches roughly, then again and again at those near the threshold.
+
+    Batches whose interval :math:`[|\lambda|, |\lambda| + \mathrm{error}]` reaches across the
+    threshold are scored ten times finer, from the vectors found for them, until none does or the
+    finest tolerance is reached.
+
+    Args:
+        look: Scores some batches, as `look_at_batches` does.
+        num_batches: Number of batches.
+        keep_fraction: Fraction of the batches kept, in (0, 1].
+        finest: Tolerance of the last look, up to that of the first, 0.1.
+
+    Returns:
+        The selection. Memory: two bytes for each parameter and batch.
+    """
+    require(0 < finest <= ROUGH, "finest", finest, f"a number in (0, {ROUGH}]")
+    keep_highest(np.zeros(num_batches), keep_fraction)  # refuses bad arguments before the work
+    tolerance = ROUGH
+    scores, guesses = look(np.arange(num_batches), None, tolerance)
     while True:
         kept, undecided = split(scores, keep_fraction)
         if tolerance == finest or not len(undecided):
             return Selection(kept, undecided, scores)
         tolerance = max(tolerance / REFINEMENT, finest)
-        chosen = [batches[number] for number in undecided]
-        finer = batch_hessian_norms(*data, chosen, tolerance=tolerance, **options)
-        finer = finer.assign(batch=undecided).set_index(undecided)
+        finer, guesses[undecided] = look(undecided, guesses[undecided], tolerance)
+        finer = finer.set_index(undecided)
         finer.num_products += scores.num_products[undecided]
         scores.loc[undecided] = finer
+
+
+def look_at_batches(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    batches: Sequence[np.ndarray],
+    numbers: np.ndarray,
+    starts: np.ndarray | None,
+    tolerance: float,
+    **options: object,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Score some of the batches to a tolerance, in one product each where the guess is good.
+
+    Args:
+        model: As in `batch_hessian_norms`.
+        images: As in `batch_hessian_norms`.
+        labels: As in `batch_hessian_norms`.
+        batches: As in `batch_hessian_norms`.
+        numbers: Which of the batches.
+        starts: A start vector for each; None to start each from what was found for the one before.
+        tolerance: As in `batch_hessian_norms`.
+        **options: ``batch_norm``, ``seed`` and ``max_products`` of `batch_hessian_norms`.
+
+    Returns:
+        The rows of `batch_hessian_norms`, and better start vectors, float16, shape
+        ``[len(numbers), num_parameters]``.
+    """
+    rows, guesses, start = [], [], None
+    for place, number in enumerate(tqdm(numbers, "Scoring", unit=" batches", disable=None)):
+        if starts is not None:
+            start = torch.from_numpy(starts[place]).double()
+        cold = start is None  # and so scored finer, since the others build on it
+        options |= {"rough": not cold, "tolerance": tolerance / REFINEMENT if cold else tolerance}
+        found = _score(number, model, images, labels, batches[number], start=start, **options)
+        start = found.guess
+        rows.append(_row(number, found))
+        guesses.append(_to_float16(found.guess))
+    return pd.DataFrame(rows, columns=["batch", *FIELDS]), np.stack(guesses)
 
 
 def split(scores: pd.DataFrame, keep_fraction: float) -> tuple[np.ndarray, np.ndarray]:
@@ -168,6 +226,15 @@ def split(scores: pd.DataFrame, keep_fraction: float) -> tuple[np.ndarray, np.nd
     weakest, strongest = lower[is_kept].min(), upper[~is_kept].max(initial=0.0)
     undecided = np.where(is_kept, lower < strongest, upper > weakest)
     return kept, np.flatnonzero(undecided)
+
+
+def _row(number: int, found: DominantEigenvalue) -> tuple:
+    return (number, *(getattr(found, name) for name in FIELDS))
+
+
+# Of size 1 on average, since the smallest numbers of float16 have few digits.
+def _to_float16(vector: Tensor) -> np.ndarray:
+    return (vector * (vector.numel() ** 0.5 / vector.norm())).half().cpu().numpy()
 
 
 # The Hessian norm of one batch; an error names its number.

@@ -34,6 +34,7 @@ def hessian_norm(
     start: Tensor | None = None,
     tolerance: float = 1e-2,
     max_products: int = 50,
+    rough: bool = False,
 ) -> DominantEigenvalue:
     r"""Compute the norm of the Hessian of a batch's mean loss over the trainable parameters.
 
@@ -54,6 +55,7 @@ def hessian_norm(
             that of a similar batch or of nearby weights saves two or three products.
         tolerance: Stop when the estimated error is at most this fraction of the norm, in (0, 1).
         max_products: Stop at the latest after so many Hessian-vector products, >= 1.
+        rough: As in `liprune_utils.lanczos.lanczos`.
 
     Returns:
         The norm, with its eigenvector in the order of ``model.parameters()``.
@@ -76,7 +78,8 @@ def hessian_norm(
     def product(vector: Tensor) -> Tensor:
         return hessian_product(model, gradient, vector).double()
 
-    return lanczos(product, start.to(gradient.device).double(), tolerance, max_products)
+    start = start.to(gradient.device).double()
+    return lanczos(product, start, tolerance, max_products, rough)
 
 
 def loss_gradient(

@@ -33,8 +33,9 @@ class DominantEigenvalue:
         num_products: Hessian-vector products taken, >= 1.
         converged: Whether the error is at most ``tolerance`` times the norm.
         eigenvector: The unit vector :math:`v`, float64, shape ``[num_parameters]``.
-        guess: A start vector for a similar operator: the Ritz vectors, weighted by the squares of
-            their values, since the order of the largest may be another there.
+        guess: A start vector for a similar operator: the operator times the Ritz vectors, weighted
+            by the squares of their values, since the order of the largest may be another there; the
+            start where the operator is zero.
     """
 
     eigenvalue: float
@@ -52,7 +53,11 @@ class DominantEigenvalue:
 
 
 def lanczos(
-    product: Callable[[Tensor], Tensor], start: Tensor, tolerance: float, max_products: int
+    product: Callable[[Tensor], Tensor],
+    start: Tensor,
+    tolerance: float,
+    max_products: int,
+    rough: bool = False,
 ) -> DominantEigenvalue:
     r"""Find the eigenvalue of largest absolute value of a symmetric operator.
 
@@ -65,6 +70,9 @@ def lanczos(
         start: Start vector, float64, shape ``[n]``: random, or a guess at the eigenvector.
         tolerance: Stop when the error is at most this fraction of the eigenvalue, in (0, 1).
         max_products: Stop at the latest after so many products, >= 1; n suffice.
+        rough: Whether one product may do, for a good guess and a loose tolerance. So early the
+            nearest Ritz value says little, and the gap is presumed to be at most a quarter of the
+            norm.
 
     Returns:
         The eigenvalue, with its vector.
@@ -73,6 +81,7 @@ def lanczos(
         InputError: If an argument is out of range or a product is not finite.
     """
     _check_limits(tolerance, max_products)
+    min_products = 1 if rough else MIN_PRODUCTS
     basis, diagonal, beside = [start / start.norm()], [], []
     while True:
         image = product(basis[-1])
@@ -84,16 +93,21 @@ def lanczos(
         T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
         values, vectors, residuals = (found[0] for found in _ritz(T[None], np.array([beta])))
         value, residual = values[0].item(), residuals[0].item()
-        error = _error(values[None], residuals[None]).item()
+        nearest = abs(value) / 4 if rough else np.inf
+        error = _error(values[None], residuals[None], nearest).item()
         converged = error <= tolerance * abs(value)
         spanned = beta <= np.finfo(float).eps * abs(value)  # nothing new: the subspace is invariant
         count = len(diagonal)
-        if count == max_products or spanned or (converged and count >= MIN_PRODUCTS):
+        if count == max_products or spanned or (converged and count >= min_products):
             break
         beside.append(beta)
         basis.append(rest / beta)
     eigenvector = _combine(vectors[:, 0], basis)
-    guess = _combine(vectors @ np.square(values / (value or 1.0)), basis)
+    weights = np.square(values / (value or 1.0))
+    # By H Q = Q T + rest e', a product with the operator that costs none.
+    guess = _combine(vectors @ (values * weights), basis) + float(vectors[-1] @ weights) * rest
+    if not guess.any():
+        guess = basis[0]
     return DominantEigenvalue(value, residual, error, count, converged, eigenvector, guess)
 
 
@@ -171,10 +185,13 @@ def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return values, vectors, beta[:, None] * np.abs(vectors[:, -1])
 
 
-# The estimated error of each first Ritz value. The residual of a lone one is all that is known.
-def _error(values: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+# The estimated error of each first Ritz value, with another eigenvalue at the distance nearest. The
+# residual of a lone one is otherwise all that is known.
+def _error(values: np.ndarray, residuals: np.ndarray, nearest: float = np.inf) -> np.ndarray:
     gaps = np.abs(values[:, 1:] - values[:, :1]) - residuals[:, 1:]
-    gap = gaps.min(axis=1, initial=np.inf) if values.shape[1] > 1 else 0.0
+    gap = gaps.min(axis=1, initial=nearest)
+    if values.shape[1] == 1 and nearest == np.inf:
+        gap = 0.0
     residual = residuals[:, 0]
     return residual * (residual / np.maximum(np.maximum(gap, residual), np.finfo(float).tiny))
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -166,6 +167,30 @@ def resumable_scores(
     partial.with_suffix(".json").unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
     return scores
+
+
+def remembered_look(
+    path: Path, look: Callable[[], tuple[pd.DataFrame, np.ndarray]]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read what a look at some batches found, or look and write it, each number exact.
+
+    Args:
+        path: An ``.npz`` file; its folder is made if need be.
+        look: Returns rows and start vectors, as `liprune_utils.batch_scores.look_at_batches`.
+
+    Returns:
+        The rows and the start vectors.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if not path.exists():
+        table, guesses = look()
+        found = {"rows": table.to_records(index=False), "guesses": guesses}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda partial: np.savez(partial, **found))
+    found = _read_array(path, lambda: dict(np.load(path, allow_pickle=False)))
+    return pd.DataFrame(found["rows"]), found["guesses"]
 
 
 # An array without its manifest was killed before its first part, for that is written before.

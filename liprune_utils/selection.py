@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from torch import nn
 
-from liprune_utils.batch_scores import batch_hessian_norms, best_estimates
+from liprune_utils.batch_scores import ROUGH, Selection, best_estimates, look_at_batches, refine
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.data import Dataset
 from liprune_utils.images import Task, fixed_batches, generator
@@ -17,7 +18,12 @@ from liprune_utils.output_scores import forgetting_counts
 from liprune_utils.points import ENGINE, EXAMPLE_METHODS, HESSIAN_METHODS, Point
 from liprune_utils.pruning import keep_highest
 from liprune_utils.runs import locked
-from liprune_utils.score_files import ScoreManifest, resumable_scores, weights_sha256
+from liprune_utils.score_files import (
+    ScoreManifest,
+    remembered_look,
+    resumable_scores,
+    weights_sha256,
+)
 from liprune_utils.scores import score
 from liprune_utils.stopping import leave_if_asked
 from liprune_utils.training import State
@@ -53,7 +59,7 @@ def point_scores(
     """Score what a point prunes, or read what another point with the same network has found.
 
     Args:
-        point: Method, tolerance and seed.
+        point: Method, fraction, tolerance and seed.
         state: The network at the start of the prune epoch, left as it was.
         task: The images.
         dataset: Where they come from, for the manifest.
@@ -62,16 +68,104 @@ def point_scores(
     Returns:
         A score for each batch, or for each image where ``method`` is a score of examples.
     """
-    num_batches = len(fixed_batches(len(task.labels), point.batch_size, point.seed))
     if point.method in ("none", "random"):
-        return generator(point.seed, "choice").random(num_batches)
+        return generator(point.seed, "choice").random(len(_batches(point, task)))
     if point.method == "forgetting":
         return forgetting_counts(state.correct_history())
-    network, part_size = state.model, BATCHES_IN_A_PART
+    if point.method == "liprune":
+        return best_estimates(select(point, state.model, task, dataset, folder).scores)
+    network = with_population_statistics(state.model, task.images)
+    manifest = score_manifest(point, network, task, dataset)
+    folder = folder / scores_key(manifest, len(task.labels), point.batch_size)
+
+    def score_part(first: int, last: int) -> np.ndarray:
+        leave_if_asked()
+        pair = task.images[first:last], task.labels[first:last]
+        return score(point.method, network, *pair, seed=point.seed, tolerance=point.tolerance)
+
+    with locked(folder, wait=True):
+        return resumable_scores(folder, manifest, score_part, EXAMPLES_IN_A_PART)
+
+
+def select(
+    point: Point, network: nn.Module, task: Task, dataset: Dataset, folder: Path
+) -> Selection:
+    """Score batches as exactly as LiPrune's choice needs; each part of a look is kept on the disk.
+
+    Args:
+        point: As in `point_scores`.
+        network: The network that scores.
+        task: As in `point_scores`.
+        dataset: As in `point_scores`.
+        folder: As in `point_scores`.
+
+    Returns:
+        The selection; points that differ in the fraction kept share their first look.
+    """
+    batches = _batches(point, task)
+    manifest = score_manifest(point, network, task, dataset)
+    folder = folder / scores_key(manifest, len(task.labels), point.batch_size)
+
+    def look_at_part(
+        numbers: np.ndarray, starts: np.ndarray | None, tolerance: float
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        leave_if_asked()
+        return look_at_batches(
+            network, task.images, task.labels, batches, numbers, starts, tolerance,
+            batch_norm=point.batch_norm, seed=point.seed,
+        )  # fmt: skip
+
+    def look(
+        numbers: np.ndarray, starts: np.ndarray | None, tolerance: float
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        tables, guesses = [], []
+        for first in range(0, len(numbers), BATCHES_IN_A_PART):
+            part = slice(first, first + BATCHES_IN_A_PART)
+            own = None if starts is None else starts[part]
+            path = folder / f"look-{tolerance:g}-{short_hash(numbers[part])}.npz"
+            found = remembered_look(path, partial(look_at_part, numbers[part], own, tolerance))
+            tables.append(found[0])
+            guesses.append(found[1])
+        return pd.concat(tables, ignore_index=True), np.concatenate(guesses)
+
+    with locked(folder, wait=True):
+        return refine(look, len(batches), point.keep_fraction, finest=min(point.tolerance, ROUGH))
+
+
+def batch_table(
+    point: Point, state: State, task: Task, dataset: Dataset, folder: Path
+) -> pd.DataFrame:
+    """Tabulate what LiPrune saw of the batches, and which it keeps.
+
+    Args:
+        point: As in `point_scores`.
+        state: As in `point_scores`.
+        task: As in `point_scores`.
+        dataset: As in `point_scores`.
+        folder: As in `point_scores`.
+
+    Returns:
+        One row per batch: ``batch``, ``norm``, ``error``, ``num_products`` and ``kept``.
+    """
+    found = select(point, state.model, task, dataset, folder)
+    table = found.scores[["batch", "norm", "error", "num_products"]]
+    return table.assign(kept=table.batch.isin(found.kept))
+
+
+def score_manifest(point: Point, network: nn.Module, task: Task, dataset: Dataset) -> ScoreManifest:
+    """Say what a point's scores are of.
+
+    Args:
+        point: As in `point_scores`.
+        network: The network that scores.
+        task: As in `point_scores`.
+        dataset: As in `point_scores`.
+
+    Returns:
+        The manifest.
+    """
     by_batch = point.method == "liprune"
-    if not by_batch:
-        network, part_size = with_population_statistics(network, task.images), EXAMPLES_IN_A_PART
-    manifest = ScoreManifest(
+    return ScoreManifest(
         score="hessian-batch" if by_batch else point.method,
         model=f"ResNet-{point.depth}",
         epoch=point.prune_epoch - 1,
@@ -80,41 +174,9 @@ def point_scores(
         weights_sha256=weights_sha256(network),
         batch_norm=point.batch_norm if by_batch else "eval",
         seed=point.seed,
-        num_examples=num_batches if by_batch else len(task.labels),
+        num_examples=len(_batches(point, task) if by_batch else task.labels),
         tolerance=point.tolerance if point.method in HESSIAN_METHODS else 0.0,
     )
-    folder = folder / scores_key(manifest, len(task.labels), point.batch_size)
-    with locked(folder, wait=True):
-        return resumable_scores(folder, manifest, part_scorer(point, network, task), part_size)
-
-
-def part_scorer(point: Point, network: nn.Module, task: Task) -> Callable[[int, int], np.ndarray]:
-    """Return what scores a part of the batches or examples; a part depends on no other.
-
-    Args:
-        point: Method, tolerance, mode of batch norm and seed.
-        network: The network that scores.
-        task: The images.
-
-    Returns:
-        Function of the first number and of the number after the last.
-    """
-    batches = fixed_batches(len(task.labels), point.batch_size, point.seed)
-
-    def score_batches(first: int, last: int) -> np.ndarray:
-        leave_if_asked()
-        table = batch_hessian_norms(
-            network, task.images, task.labels, batches[first:last],
-            batch_norm=point.batch_norm, seed=point.seed, tolerance=point.tolerance,
-        )  # fmt: skip
-        return best_estimates(table)
-
-    def score_examples(first: int, last: int) -> np.ndarray:
-        leave_if_asked()
-        pair = task.images[first:last], task.labels[first:last]
-        return score(point.method, network, *pair, seed=point.seed, tolerance=point.tolerance)
-
-    return score_batches if point.method == "liprune" else score_examples
 
 
 def scores_key(manifest: ScoreManifest, num_images: int, batch_size: int) -> str:
@@ -132,3 +194,19 @@ def scores_key(manifest: ScoreManifest, num_images: int, batch_size: int) -> str
     facts = asdict(manifest) | shared
     text = json.dumps(facts, sort_keys=True)
     return f"{manifest.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def short_hash(numbers: np.ndarray) -> str:
+    """Hash whole numbers, for a file's name.
+
+    Args:
+        numbers: Int64 array.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
+
+
+def _batches(point: Point, task: Task) -> list[np.ndarray]:
+    return fixed_batches(len(task.labels), point.batch_size, point.seed)

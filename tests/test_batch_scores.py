@@ -1,6 +1,7 @@
 """Scores of batches: in order, each equal to the norm of it alone; and the selection."""
 
 import gc
+import re
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,7 @@ def test_the_estimate_is_nearer_than_the_ritz_value():
 def test_the_selection_is_that_of_exact_norms_and_costs_less(keep_fraction):
     batches = overlapping_batches()
     exact = batch_hessian_norms(*problem(), batches, tolerance=1e-9)
-    selection = select_batches(*problem(), batches, keep_fraction, tolerance=0.1)
+    selection = select_batches(*problem(), batches, keep_fraction)
     assert selection.kept.tolist() == keep_highest(exact.norm, keep_fraction).tolist()
     assert not len(selection.undecided)
     assert selection.scores.batch.tolist() == list(range(len(batches)))
@@ -151,13 +152,13 @@ def test_a_decided_set_is_right_where_the_bounds_hold(batches, keep_fraction):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"keep_fraction": 0.0}, "^keep_fraction is 0.0"),
-        ({"keep_fraction": 0.5, "finest": 0.0}, "^finest is 0.0; expected above 0"),
-        ({"keep_fraction": 0.5, "finest": 0.5}, "^finest is 0.5; expected above 0, up to tol"),
+        ({"keep_fraction": 0.0}, "keep_fraction is 0.0"),
+        ({"keep_fraction": 0.5, "finest": 0.0}, "finest is 0.0; expected a number in (0, 0.1]"),
+        ({"keep_fraction": 0.5, "finest": 0.5}, "finest is 0.5; expected a number in (0, 0.1]"),
     ],
 )
 def test_a_selection_that_makes_no_sense_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=re.escape(message)):
         select_batches(*problem(), [[0, 1]], **options)
 
 

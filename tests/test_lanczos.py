@@ -123,10 +123,38 @@ def test_the_error_bounds_the_distance_once_the_next_eigenvalue_is_known():
             assert result.error <= result.residual**2 / 2 + 1e-12  # the gap is 4, less a bit
 
 
-def test_the_guess_weighs_ritz_vectors_by_their_squared_values():
+def test_the_guess_is_the_product_of_the_ritz_vectors_weighed_by_their_squared_values():
     values = torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64)
     result = lanczos(lambda v: values * v, draw(3), 1e-15, 3)
-    np.testing.assert_allclose(result.guess.abs(), (values / 3) ** 2, atol=1e-9)
+    np.testing.assert_allclose(result.guess.abs(), 3 * (values.abs() / 3) ** 3, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_guess_takes_no_product_of_its_own(count):
+    H, taken = draw(9, 9), []
+    H = H + H.T
+    result = lanczos(lambda v: taken.append(v) or H @ v, draw(9), 1e-15, count)
+    Q = torch.stack(taken, dim=1)
+    values, vectors = torch.linalg.eigh(Q.T @ H @ Q)
+    weights = (values / result.eigenvalue) ** 2
+    assert len(taken) == count
+    before = torch.linalg.solve(H, result.guess)
+    np.testing.assert_allclose((vectors.T @ Q.T @ before).abs(), weights, atol=1e-9)
+    np.testing.assert_allclose(Q @ Q.T @ before, before, atol=1e-9)
+
+
+def test_the_guess_for_a_zero_operator_is_its_start():
+    start = draw(5)
+    result = lanczos(lambda v: 0 * v, start, 0.1, 5)
+    assert torch.equal(result.guess, start / start.norm())
+
+
+def test_a_good_guess_may_need_one_product_alone():
+    H = torch.diag(torch.tensor([9.0, 1.0, 0.5, 0.0], dtype=torch.float64))
+    start = torch.tensor([1.0, 0.1, 0.0, 0.0], dtype=torch.float64)
+    early = lanczos(lambda v: H @ v, start, 0.2, 9, rough=True)
+    assert (early.num_products, early.converged) == (1, True)
+    assert lanczos(lambda v: H @ v, start, 0.2, 9).num_products > 1
 
 
 def test_a_guess_from_a_similar_operator_saves_products():

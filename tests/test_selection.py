@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from synthetic import BATCHES, POINT, dataset, same, seeded, task
 
 from liprune_utils import selection, stopping
-from liprune_utils.batch_scores import batch_hessian_norms, best_estimates
+from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.images import fixed_batches
 from liprune_utils.output_scores import forgetting_counts
 from liprune_utils.points import EXAMPLE_METHODS, Point
 from liprune_utils.pruning import keep_highest
 from liprune_utils.scores import score
-from liprune_utils.selection import kept_batches, point_scores
+from liprune_utils.selection import batch_table, kept_batches, point_scores
 from liprune_utils.stopping import Stopped
 from liprune_utils.training import State, start, train_until
 
@@ -89,13 +89,31 @@ def test_kept_examples_are_cut_into_whole_batches_and_none_is_of_one(count, size
 
 @pytest.mark.parametrize("batch_norm", ["train", "eval"])
 def test_liprune_ranks_by_the_hessian_norms_of_the_batches(trained, tmp_path, batch_norm):
-    point, batches = replace(LIPRUNE, batch_norm=batch_norm, seed=1), fixed_batches(12, 4, seed=1)
+    point = replace(LIPRUNE, batch_norm=batch_norm, seed=1, tolerance=1e-3)
+    batches = fixed_batches(12, 4, seed=1)
     found, data = scores(point, trained, tmp_path), task()
-    options = {"batch_norm": batch_norm, "tolerance": 0.2, "seed": 1}
-    table = batch_hessian_norms(trained.model, data.images, data.labels, batches, **options)
-    assert np.array_equal(found, best_estimates(table))
+    options = {"batch_norm": batch_norm, "seed": 1}
+    inputs = trained.model, data.images, data.labels, batches
+    chosen = select_batches(*inputs, point.keep_fraction, finest=1e-3, **options)
+    assert np.array_equal(found, best_estimates(chosen.scores))
     (kept,) = kept_batches(point, found, 12)
-    assert np.array_equal(kept, batches[best_estimates(table).argmax()])
+    exact = batch_hessian_norms(*inputs, tolerance=1e-6, **options)
+    assert np.array_equal(kept, batches[exact.norm.argmax()])
+
+
+def test_the_table_of_a_choice_names_every_batch_and_which_are_kept(trained, tmp_path):
+    found = batch_table(LIPRUNE, trained, task(), dataset(), tmp_path)
+    assert found.columns.tolist() == ["batch", "norm", "error", "num_products", "kept"]
+    assert found.batch.tolist() == [0, 1, 2]
+    assert np.flatnonzero(found.kept).tolist() == [found.norm.argmax()]
+
+
+def test_fractions_share_the_first_look(trained, tmp_path):
+    scores(LIPRUNE, trained, tmp_path)
+    before = set(tmp_path.rglob("look-0.1-*"))
+    scores(replace(LIPRUNE, keep_fraction=0.67), trained, tmp_path)
+    assert len(before) == 1
+    assert set(tmp_path.rglob("look-0.1-*")) == before
 
 
 @pytest.mark.parametrize("method", EXAMPLE_METHODS)
@@ -150,7 +168,7 @@ def no_scoring(monkeypatch):
         raise Scored
 
     def forbid():
-        for name in ("batch_hessian_norms", "score"):
+        for name in ("look_at_batches", "score"):
             monkeypatch.setattr(selection, name, refuse)
 
     return forbid
@@ -162,7 +180,7 @@ def test_a_second_point_with_the_same_network_reads_the_scores(
 ):
     first = scores(point, trained, tmp_path)
     no_scoring()
-    others = {"keep_fraction": 1.0, "num_epochs": 9, "decay_epochs": (4, 5)}
+    others = {"num_test_images": 7, "num_epochs": 9, "decay_epochs": (4, 5)}
     assert np.array_equal(scores(replace(point, **others), trained, tmp_path), first)
 
 
@@ -207,18 +225,21 @@ def test_scoring_leaves_when_asked_and_goes_on_with_the_next_part(
 ):
     monkeypatch.setattr(selection, "BATCHES_IN_A_PART", 1)
     monkeypatch.setattr(selection, "EXAMPLES_IN_A_PART", 5)
-    whole, asked = scores(point, trained, tmp_path / "whole"), []
+    asked = []
+    monkeypatch.setattr(selection, "leave_if_asked", lambda: asked.append(True))
+    whole = scores(point, trained, tmp_path / "whole")
+    number_of_parts = len(asked)
 
     def leave():
         asked.append(True)
-        if len(asked) == 2:
+        if len(asked) == number_of_parts + 2:
             raise Stopped
 
     monkeypatch.setattr(selection, "leave_if_asked", leave)
     with pytest.raises(Stopped):
         scores(point, trained, tmp_path / "left")
     assert np.array_equal(scores(point, trained, tmp_path / "left"), whole)
-    assert len(asked) == 2 + 2  # of three parts the first was not scored again
+    assert len(asked) == 2 * number_of_parts + 1  # only the part that was left is scored again
 
 
 def test_scoring_hears_that_runs_are_to_stop(trained, tmp_path):
