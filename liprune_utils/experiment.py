@@ -1,8 +1,8 @@
 """One run of the paper's experiment: train, prune at the start of an epoch, train on (Section 4.2).
 
 A point is the unit of every table and sweep: one run folder, resumed where it was left. Points of
-one seed share batches, initialisation, order and augmentation, and what comes before the pruning,
-which is a run of its own; they differ in what is kept.
+one seed share images, batches, initialisation, order and augmentation, and what comes before the
+pruning, which is a run of its own; they differ in what is kept.
 """
 
 import json
@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 
 from liprune_utils.data import Dataset
-from liprune_utils.images import Task, fixed_batches, make_task
+from liprune_utils.images import Task, fixed_batches, images_sha256, make_task
 from liprune_utils.output_scores import losses
 from liprune_utils.points import ENGINE, Point
 from liprune_utils.runs import Run, RunError, open_run, run_folder
-from liprune_utils.selection import kept_batches, point_scores
+from liprune_utils.selection import batch_table, kept_batches, point_scores
 from liprune_utils.training import State, start, steps
 
 
@@ -62,7 +62,7 @@ class Laboratory:
         return run_folder(self.root / "runs", point.label, self.settings(point))
 
     def task(self, point: Point) -> Task:
-        """Return the images of a run, kept for the next one with as many.
+        """Return the images of a run, kept for the next one with the same.
 
         Args:
             point: The run.
@@ -70,13 +70,18 @@ class Laboratory:
         Returns:
             The task.
         """
-        return _task(self.dataset, point.num_images, point.num_test_images, self.device)
+        return _task(self.dataset, *_images(point), self.device)
 
 
 # A worker runs many points on the same images.
 @lru_cache(maxsize=1)
-def _task(dataset: Dataset, num_images: int, num_test_images: int, device: str) -> Task:
-    return make_task(dataset, num_images, num_test_images, device=device)
+def _task(dataset: Dataset, num_images: int, num_test_images: int, seed: int, device: str) -> Task:
+    return make_task(dataset, num_images, num_test_images, seed=seed, device=device)
+
+
+# What decides the images of a run.
+def _images(point: Point) -> tuple[int, int, int]:
+    return point.num_images, point.num_test_images, point.seed
 
 
 def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Path:
@@ -89,22 +94,25 @@ def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Pa
 
     Returns:
         The run's folder, with ``curve.csv`` (see `curve`), ``kept.csv`` (``image``: indices into
-        the experiment's images, ``batch``: the batch of an epoch that it is in) and ``done.json``,
-        with `final_losses`.
+        the experiment's images, ``batch``: the batch of an epoch that it is in), where LiPrune has
+        chosen ``scores.csv`` (see `liprune_utils.selection.batch_table`), and ``done.json``, with
+        `final_losses` and the hash of the images.
     """
     settings, task = laboratory.settings(point), laboratory.task(point)
     with open_run(laboratory.root / "runs", point.label, settings, wait=wait) as run:
         if not run.done:
             state = before_pruning(point, laboratory)
-            scores = point_scores(
-                point, state, task, laboratory.dataset, laboratory.root / "scores"
-            )
+            where = laboratory.dataset, laboratory.root / "scores"
+            scores = point_scores(point, state, task, *where)
             kept = kept_batches(point, scores, len(task.labels))
+            looked = batch_table(point, state, task, *where) if point.method == "liprune" else None
             if saved := run.restore():
                 state.load_dict(saved)
             train_on(run, state, task, kept, point)
             tables = {"curve": curve(point, state, len(kept)), "kept": kept_table(kept)}
+            tables |= {} if looked is None else {"scores": looked}
             facts = final_losses(state, task, kept) | {"device": laboratory.device}
+            facts["images_sha256"] = images_sha256(laboratory.dataset, *_images(point))
             run.finish(tables, threads=torch.get_num_threads(), **facts)
         return run.folder
 

@@ -4,6 +4,7 @@ What the paper (Section 4.2) leaves unsaid is said here: images are standardised
 augmented by a pad-4 crop and a flip (He et al. 2016, arXiv 1512.03385, Section 4.2).
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,24 +37,60 @@ class Task:
     test_labels: Tensor
 
 
-def make_task(
-    data: Dataset, num_images: int, num_test_images: int, *, seed: int = 0, device: str = "cpu"
-) -> Task:
-    """Draw the images of an experiment, the same for all its runs, and standardise them.
+def draw_images(
+    data: Dataset, num_images: int, num_test_images: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the images of a repetition from all images of the data set.
 
     Args:
         data: The data set.
         num_images: Training images, where the data set has so many.
         num_test_images: Test images, likewise.
-        seed: Seed of the draw.
+        seed: The repetition.
+
+    Returns:
+        Indices of the training images, shape ``[num_images]``, and of the test images, shape
+        ``[num_test_images]``.
+    """
+    draw = generator(seed, "subset")
+    train = draw.permutation(len(data.train_labels))[:num_images]
+    return train, draw.permutation(len(data.test_labels))[:num_test_images]
+
+
+def images_sha256(data: Dataset, num_images: int, num_test_images: int, seed: int) -> str:
+    """Hash the pixels of a repetition's images, training images first.
+
+    Args:
+        data: As in `draw_images`.
+        num_images: As in `draw_images`.
+        num_test_images: As in `draw_images`.
+        seed: As in `draw_images`.
+
+    Returns:
+        Hexadecimal SHA-256.
+    """
+    train, test = draw_images(data, num_images, num_test_images, seed)
+    digest = hashlib.sha256(data.train_images[train])
+    digest.update(data.test_images[test])
+    return digest.hexdigest()
+
+
+def make_task(
+    data: Dataset, num_images: int, num_test_images: int, *, seed: int = 0, device: str = "cpu"
+) -> Task:
+    """Draw the images of a repetition and standardise them.
+
+    Args:
+        data: As in `draw_images`.
+        num_images: As in `draw_images`.
+        num_test_images: As in `draw_images`.
+        seed: As in `draw_images`.
         device: Where the tensors go.
 
     Returns:
         The task; channel means and deviations are those of its training images.
     """
-    draw = generator(seed, "subset")
-    train = draw.permutation(len(data.train_labels))[:num_images]
-    test = draw.permutation(len(data.test_labels))[:num_test_images]
+    train, test = draw_images(data, num_images, num_test_images, seed)
     levels = standardised_levels(data.train_images[train])
 
     def tensor(images: np.ndarray) -> Tensor:

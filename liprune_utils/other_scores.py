@@ -16,7 +16,7 @@ from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.curvature import loss_gradient
 from liprune_utils.data import Dataset
 from liprune_utils.hessian_study import DEPTH, EPOCHS, RECIPE, recorded_network
-from liprune_utils.images import Task, fixed_batches, generator
+from liprune_utils.images import Task, draw_images, fixed_batches
 from liprune_utils.output_scores import forgetting_counts
 from liprune_utils.parameters import Parameters, require
 from liprune_utils.per_example import example_hessian_norms
@@ -71,7 +71,7 @@ def image_numbers(dataset: Dataset, count: int) -> np.ndarray:
     Returns:
         Indices into its training images, shape ``[count]``.
     """
-    return generator(0, "subset").permutation(len(dataset.train_labels))[:count]
+    return draw_images(dataset, count, 0, seed=0)[0]
 
 
 def networks(task: Task) -> tuple[nn.Module, nn.Module]:

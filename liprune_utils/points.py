@@ -6,7 +6,7 @@ from liprune_utils.parameters import require
 from liprune_utils.recipes import Recipe
 from liprune_utils.scores import SCORES
 
-ENGINE = 1  # raised when the same point gives another result, so that no old run is taken for new
+ENGINE = 2  # raised when the same point gives another result, so that no old run is taken for new
 BATCH_METHODS = ("none", "random", "liprune")  # what is kept are batches
 HESSIAN_METHODS = ("liprune", "hessian")  # to a tolerance
 EXAMPLE_METHODS = tuple(name for name in SCORES if name not in ("hessian-batch", "random"))
@@ -23,14 +23,15 @@ class Point(Recipe):
         keep_fraction: Fraction of the batches or examples kept, in (0, 1].
         prune_epoch: Prune at the start of this epoch; 1 is initialisation. The paper has 1 and 5.
         batch_norm: Mode of batch norm in "liprune": "train" or "eval"; not in the paper.
-        tolerance: Relative accuracy of a Hessian norm, in (0, 1); other methods ignore it.
+        tolerance: Relative accuracy of a Hessian norm, in (0, 1), for "liprune" of those near the
+            threshold; other methods ignore it.
     """
 
     method: str = "none"
     keep_fraction: float = 1.0
     prune_epoch: int = 1
     batch_norm: str = "train"
-    tolerance: float = 0.03
+    tolerance: float = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,7 +25,8 @@ class Recipe:
         weight_decay: Of SGD; not in the paper, 0.0001 is He et al.'s.
         augment: Whether to crop and flip; not in the paper, He et al. do.
         precision: "float32", or "bfloat16" for automatic mixed precision; not in the paper.
-        seed: The repetition: its batches, initialisation, order and augmentation.
+        seed: The repetition: its images and test images, batches, initialisation, order and
+            augmentation.
     """
 
     depth: int = 14

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from synthetic import POINT, dataset, task
+from synthetic import POINT, dataset
 from torch.nn import functional
 
 from liprune_utils import dynamics
@@ -42,13 +42,13 @@ def followed(lab) -> dict[str, dict[str, pd.DataFrame]]:
 
 def test_arms_are_the_grids_runs():
     found = arms()
-    assert [arm.label for arm in found[:4]] == [
-        "random-seed0", "random-seed1", "random-seed2", "liprune-seed0",
+    assert [arm.label for arm in found[:5]] == [
+        "random-seed0", "random-seed1", "random-seed2", "random-seed3", "liprune-seed0",
     ]  # fmt: skip
-    assert [arm.name for arm in found[9::3]] == ["liprune rescaled", "hessian rescaled"]
-    assert len({arm.label for arm in found}) == len(found) == 15
+    assert [arm.name for arm in found[12::4]] == ["liprune rescaled", "hessian rescaled"]
+    assert len({arm.label for arm in found}) == len(found) == 20
     assert {arm.point.keep_fraction for arm in found} == {0.2}
-    assert {arm.point.seed for arm in found} == {0, 1, 2}
+    assert {arm.point.seed for arm in found} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("point", [RANDOM, LIPRUNE, HESSIAN], ids=lambda point: point.method)
@@ -90,7 +90,8 @@ def test_rescaling_divides_the_rate_by_the_growth_of_the_second_moment(followed)
 
 def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed):
     state = before_pruning(LIPRUNE, lab)
-    pair = task().images, task().labels
+    task = lab.task(LIPRUNE)
+    pair = task.images, task.labels
     _, scores = choose(LIPRUNE, state, lab)
     squares = (batch_gradients(state.model, *pair, fixed_batches(12, 4, LIPRUNE.seed)) ** 2).sum(
         axis=1
@@ -100,7 +101,7 @@ def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed
     assert found.score_sd == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
     assert found.score_gain == pytest.approx(np.sort(scores)[1:].mean() / scores.mean())
     _, scores = choose(HESSIAN, state, lab)
-    model = with_population_statistics(state.model, task().images)
+    model = with_population_statistics(state.model, lab.task(LIPRUNE).images)
     squares = example_gradient_norms(model, functional.cross_entropy, *pair) ** 2
     found = followed["hessian"]["dynamics_kept"].iloc[0]
     assert found.importance_gain == pytest.approx(importance_gain(squares, scores))

@@ -1,5 +1,6 @@
 """Runs of the experiment: paired up to the pruning, done once, resumed to the same result."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from synthetic import BATCHES, POINT, dataset, same, task
 
 from liprune_utils import experiment, runs, stopping, training
 from liprune_utils.experiment import Laboratory, before_pruning, load_final, run_point
+from liprune_utils.images import draw_images
 from liprune_utils.points import Point
 from liprune_utils.pruning import keep_highest
 from liprune_utils.runs import RunError, locked
@@ -147,7 +149,7 @@ def test_runs_do_not_depend_on_each_other_or_on_where_they_lie(lab, tmp_path):
     generators = torch.get_rng_state()
     alone = run_point(LIPRUNE, laboratory(tmp_path))
     assert tables(alone) == tables(lab.folder(LIPRUNE))
-    assert set(tables(alone)) == {"curve.csv", "kept.csv"}
+    assert set(tables(alone)) == {"curve.csv", "kept.csv", "scores.csv"}
     assert torch.equal(torch.get_rng_state(), generators)
 
 
@@ -190,10 +192,27 @@ def test_a_run_in_use_is_refused(tmp_path):
         run_point(POINT, lab)
 
 
-def test_runs_with_as_many_images_share_them(lab):
-    assert lab.task(LIPRUNE) is lab.task(replace(POINT, seed=1))
+def test_methods_of_one_seed_share_their_images(lab):
+    assert lab.task(LIPRUNE) is lab.task(POINT)
     fewer = lab.task(replace(POINT, num_images=10))
     assert (len(fewer.labels), len(fewer.test_labels)) == (10, 40)
+
+
+def test_a_seed_draws_its_images_and_test_images_from_all(lab, tmp_path):
+    own, other = (
+        run_point(replace(POINT, seed=seed), laboratory(tmp_path), wait=True) for seed in (0, 1)
+    )
+    hashes = [
+        json.loads((folder / "done.json").read_text())["images_sha256"]
+        for folder in (own, other, lab.folder(LIPRUNE), lab.folder(RANDOM))
+    ]
+    assert hashes[0] == hashes[2] == hashes[3] != hashes[1]
+    first, second = (lab.task(replace(POINT, seed=seed)) for seed in (0, 1))
+    assert not torch.equal(first.labels, second.labels)
+    assert not torch.equal(first.test_labels, second.test_labels)
+    train, test = draw_images(DATA, 12, 40, seed=0)
+    pixels = DATA.train_images[train].tobytes() + DATA.test_images[test].tobytes()
+    assert hashes[0] == hashlib.sha256(pixels).hexdigest()
 
 
 # Runs that were left
