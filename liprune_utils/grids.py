@@ -2,10 +2,11 @@
 
 A grid file has ``folder`` and ``name`` (where the table goes, and its prefix), ``common`` (fields
 of `liprune_utils.points.Point` that all share) and ``blocks``: in each, every combination of the
-listed values is a point; a list has each value once. What two blocks share is run once.
+listed values is a point; a list has each value once. What two blocks share is run once. It may have
+``network``: the values that single out a run whose final network is recorded too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -19,7 +20,9 @@ KEYS = {
     "name": (str, "the beginning of a file's name"),
     "common": (dict, "a mapping of the fields that all points share"),
     "blocks": (list, "a list with at least one mapping of fields to lists of values"),
+    "network": (dict, "a mapping of fields to the values that single out one point"),
 }
+OPTIONAL = {"network": {}}
 IDENTITY = ("method", "depth", "keep_fraction", "prune_epoch", "learning_rate", "seed")
 
 
@@ -30,12 +33,14 @@ class Grid:
     Attributes:
         folder: Where the table goes, relative to the project.
         name: What its files' names begin with.
-        points: The points, each once.
+        points: The points, each once, seed by seed: what is stopped has whole seeds first.
+        network: The point whose final network is recorded too.
     """
 
     folder: str
     name: str
     points: tuple[Point, ...]
+    network: Point | None = None
 
     def columns(self) -> list[str]:
         """List the fields that tell the points apart.
@@ -70,13 +75,16 @@ def read_grid(path: str | Path) -> Grid:
     try:
         require(isinstance(found, dict), "The content", found, f"a mapping of {', '.join(KEYS)}")
         refuse_unknown(set(map(str, found)), list(KEYS), "A grid file")
+        found = OPTIONAL | found
         for key, (kind, words) in KEYS.items():
-            good = isinstance(found.get(key), kind) and (found[key] or key == "common")
+            good = isinstance(found.get(key), kind) and (found[key] or key in ("common", "network"))
             require(good, key, found.get(key), words)
         require(Path(found["name"]).name == found["name"], "name", found["name"], KEYS["name"][1])
         points = [point for block in found["blocks"] for point in expand(found["common"], block)]
         require(min(point.num_epochs for point in points) > 0, "num_epochs", 0, "at least 1")
-        return Grid(found["folder"], found["name"], tuple(dict.fromkeys(points)))
+        points = sorted(dict.fromkeys(points), key=lambda point: point.seed)
+        network = single_out(points, found["network"]) if found["network"] else None
+        return Grid(found["folder"], found["name"], tuple(points), network)
     except InputError as error:
         raise InputError(f"Grid file {path}: {error}") from None
 
@@ -104,3 +112,22 @@ def expand(common: Mapping[str, object], block: Mapping[str, list]) -> list[Poin
         Point(**{**common, **dict(zip(block, values, strict=True))})
         for values in product(*block.values())
     ]
+
+
+def single_out(points: Sequence[Point], values: Mapping[str, object]) -> Point:
+    """Find the only point with given values.
+
+    Args:
+        points: The points.
+        values: Values of some fields.
+
+    Returns:
+        The point.
+
+    Raises:
+        InputError: If a field is unknown, or none or several points have the values.
+    """
+    refuse_unknown(set(map(str, values)), [field.name for field in fields(Point)], "A point")
+    found = [p for p in points if all(getattr(p, name) == v for name, v in values.items())]
+    require(len(found) == 1, "network", dict(values), f"{KEYS['network'][1]}, not {len(found)}")
+    return found[0]

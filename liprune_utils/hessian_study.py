@@ -20,9 +20,8 @@ from torch import nn
 
 from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms
-from liprune_utils.files import write_atomically
 from liprune_utils.images import Task, fixed_batches, make_task
-from liprune_utils.parameters import InputError, exit_status, require
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.recipes import Recipe
 from liprune_utils.records import (
     PROJECT,
@@ -32,6 +31,7 @@ from liprune_utils.records import (
     write_json,
     write_table,
 )
+from liprune_utils.runs import read_network, save_network
 from liprune_utils.training import State, initial_network, start, train_until
 
 RECORDED = "book/results/07_hessian_norm"
@@ -176,33 +176,6 @@ def train_and_save(state: State, task: Task, seed: int, last: int, work: Path) -
         train_until(state, task, batches, replace(RECIPE, seed=seed), epoch)
         save_network(state.model, work / f"network-{seed}-{epoch + 1}.pt")
         print(f"seed {seed}, epoch {epoch}: {state.test_errors[-1]:.2f}% test error", flush=True)
-
-
-def save_network(model: nn.Module, path: Path) -> None:
-    """Write the parameters and buffers of a network atomically.
-
-    Args:
-        model: The network.
-        path: The file.
-    """
-    write_atomically(path, lambda partial: torch.save(model.state_dict(), partial))
-
-
-def read_network(model: nn.Module, path: Path) -> None:
-    """Read what `save_network` wrote into a network of the same shape.
-
-    Args:
-        model: The network.
-        path: The file.
-
-    Raises:
-        InputError: If the file is missing or damaged.
-    """
-    try:
-        model.load_state_dict(torch.load(path, weights_only=True))
-    except Exception as error:  # torch.load raises many kinds
-        found = type(error).__name__
-        raise InputError(f"{path} is missing or damaged ({found}); expected a network.") from None
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import IO
 
 import pandas as pd
 import torch
+from torch import nn
 
 from liprune_utils.files import read_json, write_atomically
 from liprune_utils.parameters import InputError, require
@@ -247,3 +248,30 @@ def run_folder(root: Path, label: str, settings: Mapping[str, object]) -> Path:
     """
     text = json.dumps(settings, sort_keys=True)
     return Path(root) / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
+
+
+def save_network(model: nn.Module, path: Path) -> None:
+    """Write the parameters and buffers of a network atomically.
+
+    Args:
+        model: The network.
+        path: The file.
+    """
+    write_atomically(path, lambda partial: torch.save(model.state_dict(), partial))
+
+
+def read_network(model: nn.Module, path: Path) -> None:
+    """Read what `save_network` wrote into a network of the same shape.
+
+    Args:
+        model: The network.
+        path: The file.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True))
+    except Exception as error:  # torch.load raises many kinds
+        found = type(error).__name__
+        raise InputError(f"{path} is missing or damaged ({found}); expected a network.") from None

@@ -3,17 +3,18 @@
 ``python -m liprune_utils.sweep grids/NAME.yml`` runs what is not done yet, as Dask futures on this
 machine, or with ``--scheduler ADDRESS`` on a cluster that shares the project's folder. It may be
 stopped at any moment (Ctrl-C saves first) and started again; ``--status`` says how far it is,
-``--dry-run`` how long it would take. When all points are done it writes ``NAME_curves.csv`` (a row
-a run and epoch), ``NAME_runs.csv`` (a row a run) and ``NAME_provenance.json``.
+``--dry-run`` how long it would take. Runs go seed by seed. Finished ones are added to the recorded
+tables at once, as `liprune_utils.grid_tables.record` says; a recorded run is not done again, even
+where its folder is lost.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -25,13 +26,14 @@ from liprune_utils import data, runs, stopping
 from liprune_utils.clusters import SaveOnClose, connected
 from liprune_utils.experiment import Laboratory, run_point
 from liprune_utils.grid_tables import (
-    collect,
     epochs_done,
-    progress,
-    refuse_other_table,
+    is_done,
+    ready,
+    record,
+    recorded_points,
     show_status,
 )
-from liprune_utils.grids import read_grid
+from liprune_utils.grids import Grid, read_grid
 from liprune_utils.parameters import exit_status, require
 from liprune_utils.points import Point
 from liprune_utils.records import PROJECT, results_folder
@@ -93,13 +95,16 @@ def run_in_worker(point: Point, place: Workplace, _before: object = None) -> str
     return str(run_point(point, place.laboratory(), wait=True))
 
 
-def sweep(points: list[Point], client: Client, place: Workplace) -> dict[Point, str]:
+def sweep(
+    points: list[Point], client: Client, place: Workplace, save: Callable[[], object]
+) -> dict[Point, str]:
     """Do all points that are not done; a failure does not stop the rest.
 
     Args:
-        points: The points to do.
+        points: The points to do; the first ones are begun first.
         client: The cluster.
         place: How its workers do them.
+        save: Records what is finished; called whenever a run has ended.
 
     Returns:
         What went wrong, for each point that failed; nothing for those that were asked to stop.
@@ -115,6 +120,7 @@ def sweep(points: list[Point], client: Client, place: Workplace) -> dict[Point, 
                 bar.set_postfix(failed=len(failures))
             if num_new := _epochs_done(points, lab) - bar.n:
                 bar.update(num_new)
+                save()
     return failures
 
 
@@ -122,15 +128,17 @@ def _epochs_done(points: list[Point], lab: Laboratory) -> int:
     return sum(epochs_done(point, lab) for point in points)
 
 
-# Each point after the run before its pruning.
+# Each point after the run before its pruning, and after the points before it.
 def _submit(client: Client, points: list[Point], place: Workplace) -> dict[Future, Point]:
-    def send(point: Point, before: Future | None = None, priority: int = 0) -> Future:
-        work = run_in_worker, point, place, before
-        return client.submit(*work, pure=False, priority=priority)
-
-    needed = dict.fromkeys(point.before_pruning() for point in points if point.prune_epoch > 1)
-    before = {point: send(point, priority=1) for point in needed}
-    return {send(point, before.get(point.before_pruning())): point for point in points}
+    before, futures = {}, {}
+    for number, point in enumerate(points):
+        shared = point.before_pruning()
+        if point.prune_epoch > 1 and shared not in before:
+            work = run_in_worker, shared, place
+            before[shared] = client.submit(*work, pure=False, priority=-number)
+        work = run_in_worker, point, place, before.get(shared)
+        futures[client.submit(*work, pure=False, priority=-number)] = point
+    return futures
 
 
 # At each look, what went wrong with points that have ended since. Asked to stop, which is no error,
@@ -166,13 +174,15 @@ def _workplace(options: argparse.Namespace) -> Workplace:
 
 
 # The exit status of doing points that are not done.
-def _run(waiting: list[Point], lab: Laboratory, options: argparse.Namespace) -> int:
+def _run(
+    waiting: list[Point], lab: Laboratory, options: argparse.Namespace, save: Callable[[], object]
+) -> int:
     with stopping.stopping_at_signals():
         with connected(options.scheduler, _num_workers(options)) as client:
-            failures = sweep(waiting, client, _workplace(options))
+            failures = sweep(waiting, client, _workplace(options), save)
         stopped = stopping.stop_requested.is_set()
     for point in waiting:
-        if not stopped and point not in failures and progress(point, lab) != "done":
+        if not stopped and point not in failures and not is_done(point, lab):
             failures[point] = f"The workers say that it is done; expected it in {lab.root}."
     for point, words in failures.items():
         print(f"failed: {lab.folder(point).name}: {words}", file=sys.stderr)
@@ -227,23 +237,30 @@ def _main(options: argparse.Namespace) -> int:
     grid, place = read_grid(options.grid), _workplace(options)
     lab = place.laboratory()
     require(lab.root.is_dir() or not lab.root.exists(), "--runs", str(lab.root), "a folder")
-    waiting = [point for point in grid.points if progress(point, lab) != "done"]
+    recorded = recorded_points(grid, lab)
+    waiting = [p for p in grid.points if p not in recorded and not is_done(p, lab)]
     if options.status:
-        show_status(grid.points, lab)
+        show_status(grid, lab)
         return 0
     if options.dry_run:
         torch.set_num_threads(place.threads)
         hours = estimate_hours(waiting, lab, _num_workers(options))
         print(f"{len(waiting)} of {len(grid.points)} runs to do, about {hours:.1f} hours.")
         return 0
-    refuse_other_table(grid, options.grid)
     for folder, name in ((grid.folder, "folder"), (lab.root, "--runs")):
         results_folder(folder, name)
-    if status := _run(waiting, lab, options) if waiting else 0:
-        return status
-    folder = collect(grid, lab, f"python -m liprune_utils.sweep {options.grid}")
-    print(f"All {len(grid.points)} runs are done; their tables are in {folder}.")
-    return 0
+    save = partial(_save, grid, lab, f"python -m liprune_utils.sweep {options.grid}")
+    status = _run(waiting, lab, options, save) if waiting else 0
+    save()
+    if not status:
+        print(f"All {len(grid.points)} runs are done; their tables are in {PROJECT / grid.folder}.")
+    return status
+
+
+# Record what can be.
+def _save(grid: Grid, lab: Laboratory, command: str) -> None:
+    if points := ready(grid, lab, recorded_points(grid, lab)):
+        record(grid, lab, points, command)
 
 
 if __name__ == "__main__":

@@ -11,25 +11,29 @@ from liprune_utils.points import Point
 from liprune_utils.training import start, steps
 
 # Cost of scoring an image, in gradients of one; rough, from page 07.
-SCORE_COSTS = {"liprune": 12, "hessian": 100, "gauss-newton": 12, "grand": 5}
+SCORE_COSTS = {"liprune": 8, "hessian": 100, "gauss-newton": 12, "grand": 5}
 OTHER_COST = 0.5
 TIMED_STEPS, WARM_STEPS = 8, 2
 
 
-def work(point: Point) -> float:
-    """Estimate the work of a run from its beginning, in gradients of an image.
+def work(point: Point) -> dict[object, float]:
+    """Estimate the parts of a run's work, in gradients of an image.
 
     Args:
         point: The run.
 
     Returns:
-        Training, evaluation (a third of a gradient) and scoring; what comes before the pruning
-        counts in full, though points share it.
+        Training and evaluation (a third of a gradient) before and after the pruning, and scoring;
+        points that share a part have the same key for it.
     """
-    before = point.prune_epoch - 1
-    images = point.num_images * (before + (point.num_epochs - before) * point.keep_fraction)
+    before, tests = point.before_pruning(), point.num_test_images / 3
+    kept = point.num_images * point.keep_fraction
     cost = {"none": 0, "random": 0}.get(point.method, SCORE_COSTS.get(point.method, OTHER_COST))
-    return images + point.num_epochs * point.num_test_images / 3 + cost * point.num_images
+    return {
+        before: before.num_epochs * (point.num_images + tests),
+        (before, point.method): cost * point.num_images,
+        point: (point.num_epochs - before.num_epochs) * (kept + tests),
+    }
 
 
 def seconds_per_image(point: Point, lab: Laboratory) -> float:
@@ -66,5 +70,8 @@ def estimate_hours(points: Sequence[Point], lab: Laboratory, num_workers: int) -
     """
     kinds = {(p.depth, p.batch_size, p.precision): p for p in points}
     pace = {kind: seconds_per_image(point, lab) for kind, point in kinds.items()}
-    seconds = (work(p) * pace[p.depth, p.batch_size, p.precision] for p in points)
-    return sum(seconds) / 3600 / num_workers
+    seconds = {}
+    for p in points:
+        each = pace[p.depth, p.batch_size, p.precision]
+        seconds |= {part: gradients * each for part, gradients in work(p).items()}
+    return sum(seconds.values()) / 3600 / num_workers

@@ -55,7 +55,19 @@ def test_blocks_follow_one_another_and_what_they_share_is_run_once(tmp_path):
     ]
     found = read(tmp_path, blocks=blocks).points
     pruned = replace(TOY, method="random")
-    assert found == (*(replace(TOY, seed=seed) for seed in (2, 0, 1)), pruned)
+    assert found == (TOY, pruned, *(replace(TOY, seed=seed) for seed in (1, 2)))  # seed by seed
+
+
+def test_a_grid_may_name_a_run_whose_network_is_recorded(tmp_path):
+    blocks = [{"seed": [0, 1]}, {"method": ["random"], "seed": [0, 1]}]
+    assert read(tmp_path, blocks=blocks).network is None
+    found = read(tmp_path, blocks=blocks, network={"method": "none", "seed": 1})
+    assert found.network == replace(TOY, seed=1)
+    for values, number in (({"seed": 0}, 2), ({"seed": 7}, 0)):
+        with pytest.raises(InputError, match=f"single out one point, not {number}"):
+            read(tmp_path, blocks=blocks, network=values)
+    with pytest.raises(InputError, match="no parameter 'sead': did you mean 'seed'"):
+        read(tmp_path, blocks=blocks, network={"sead": 0})
 
 
 def test_common_values_are_taken_as_they_are(tmp_path):
@@ -95,6 +107,7 @@ COMMON, BLOCKS = CONTENT["common"], "a list with at least one mapping of fields 
 REFUSED = {
     "content": ([1, 2], r"The content is \[1, 2\]; expected a mapping of folder, name, "),
     "empty": ("", "The content is None; expected a mapping of folder, name, common, blocks"),
+    "network": (CONTENT | {"network": [1]}, r"network is \[1\]; expected a mapping of fields to"),
     "key": (CONTENT | {"block": []}, "A grid file has no parameter 'block': did you mean 'blocks'"),
     "number as key": (CONTENT | {1: []}, "A grid file has no parameter '1': known are folder, na"),
     "no folder": (without("folder"), "folder is None; expected a folder's name"),

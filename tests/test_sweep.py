@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from dask.distributed import LocalCluster
 
 from liprune_utils import clusters, stopping, sweep
 from liprune_utils.experiment import Laboratory
-from liprune_utils.grid_tables import epochs_done, progress
+from liprune_utils.grid_tables import epochs_done, progress, run_name
 from liprune_utils.grids import Grid, read_grid
 from liprune_utils.records import PROJECT
 
@@ -93,6 +94,11 @@ class Toy:
                 os.killpg(process.pid, signal.SIGKILL)
         return process.returncode, output, beside_the_bar(errors)
 
+    def recorded(self) -> list[str]:
+        """The names of the runs that stand in the table."""
+        path = self.tables / "toy_runs.csv"
+        return pd.read_csv(path, dtype=str).run.tolist() if path.exists() else []
+
     def results(self) -> pd.DataFrame:
         """The curves, without rounding."""
         assert sorted(os.listdir(self.tables)) == TABLES
@@ -157,13 +163,13 @@ def test_status_and_dry_run_write_nothing(toy, whole, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         *(f"{toy.lab.folder(point).name}: not begun" for point in toy.grid.points),
-        "0 of 4 runs are done.",
+        "0 of 4 runs are done, 0 of them recorded.",
     ]
     assert toy.main("--dry-run") == 0
     assert re.fullmatch(r"4 of 4 runs to do, about \d+\.\d hours\.\n", capsys.readouterr().out)
     assert tree(toy.file.parent) == before
     assert whole.main("--status") == 0
-    assert capsys.readouterr().out.endswith(": done\n4 of 4 runs are done.\n")
+    assert capsys.readouterr().out.endswith("4 of 4 runs are done, 4 of them recorded.\n")
     assert whole.main("--dry-run") == 0
     assert capsys.readouterr().out == "0 of 4 runs to do, about 0.0 hours.\n"
 
@@ -190,7 +196,7 @@ def test_an_estimate_is_for_the_points_to_do_the_workers_and_their_threads(
 
 def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsys):
     points = toy.grid.points
-    blocked = [toy.lab.folder(points[1]), toy.lab.folder(points[2].before_pruning())]
+    blocked = [toy.lab.folder(points[0]), toy.lab.folder(points[3].before_pruning())]
     for folder in blocked:
         folder.mkdir(parents=True)
         (folder / "run.json").write_text('{"depth": 20}')
@@ -198,17 +204,34 @@ def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsy
     errors = capsys.readouterr().err
     assert "failed=2]" in errors
     found = beside_the_bar(errors)
-    failed = [toy.lab.folder(points[1]), toy.lab.folder(points[2])]
+    failed = [toy.lab.folder(points[0]), toy.lab.folder(points[3])]
     for line, folder, cause in zip(sorted(found), failed, blocked, strict=True):
         words = (
             f"failed: {folder.name}: InputError: The run in {cause} is {{'depth': 20}}; expected"
         )
         assert line.startswith(words)
     assert toy.folders(done=False) == failed
-    assert not list(toy.tables.iterdir())
+    assert toy.recorded() == [run_name(points[1], toy.lab), run_name(points[2], toy.lab)]
     for folder in blocked:
         (folder / "run.json").unlink()
     assert toy.main("--scheduler", cluster) == 0
+    pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_after_a_seed_goes_on_with_the_next_without_its_folders(toy, whole):
+    first = {run_name(point, toy.lab) for point in toy.grid.points if point.seed == 0}
+    process = toy.start()
+    patiently(lambda: first <= set(toy.recorded()))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = toy.recorded()
+    shutil.rmtree(toy.root)
+    assert toy.main("--status") == 0
+    assert toy.main() == 0
+    assert toy.recorded() == before + [name for name in whole.recorded() if name not in before]
+    again = {path.name for path in toy.root.glob("runs/*seed0*")}
+    assert not again
     pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
 
 
@@ -263,8 +286,8 @@ def test_a_stopped_sweep_goes_on_to_the_same_table(toy, whole, cluster, capsys, 
     assert toy.finish(process) == (130, "", ["Stopped and saved; the same command goes on."])
     assert time.monotonic() - began < 30  # some seconds, on a busy machine too
     assert toy.saved_amid_an_epoch()
-    assert not list(toy.tables.iterdir())
     waiting = [point for point in toy.grid.points if progress(point, toy.lab) != "done"]
+    assert len(toy.recorded()) + len(waiting) == len(toy.grid.points)
     known = sum(epochs_done(point, toy.lab) for point in waiting)
     total = sum(point.num_epochs for point in waiting)
     assert toy.main("--scheduler", cluster) == 0
