@@ -49,7 +49,7 @@ class Pictures(Dataset):
         return self.transform(Image.fromarray(self.images[number])), int(self.labels[number])
 
 
-def common_epoch(dataset: data.Dataset, recipe: Recipe) -> Callable[[], None]:
+def common_epoch(dataset: data.Dataset, recipe: Recipe, device: str = "cpu") -> Callable[[], None]:
     """Return an epoch of common code, its state kept from epoch to epoch."""
     plain = [transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)]
     moved = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]
@@ -62,7 +62,7 @@ def common_epoch(dataset: data.Dataset, recipe: Recipe) -> Callable[[], None]:
     )
     loader = DataLoader(train, recipe.batch_size, shuffle=True, num_workers=2)
     test_loader = DataLoader(test, recipe.batch_size, num_workers=2)
-    model = initial_network(recipe)
+    model = initial_network(recipe).to(device)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -71,20 +71,21 @@ def common_epoch(dataset: data.Dataset, recipe: Recipe) -> Callable[[], None]:
         model.train()
         for images, labels in loader:
             optimizer.zero_grad()
-            functional.cross_entropy(model(images), labels).backward()
+            logits = model(images.to(device))
+            functional.cross_entropy(logits, labels.to(device)).backward()
             optimizer.step()
-        common_error(model, test_loader)
+        common_error(model, test_loader, device)
 
     return epoch
 
 
-def common_error(model: nn.Module, loader: DataLoader) -> float:
+def common_error(model: nn.Module, loader: DataLoader, device: str) -> float:
     """Measure the test error as common code does."""
     model.eval()
     wrong = count = 0
     with torch.no_grad():
         for images, labels in loader:
-            wrong += (model(images).argmax(dim=1) != labels).sum().item()
+            wrong += (model(images.to(device)).argmax(dim=1).cpu() != labels).sum().item()
             count += len(labels)
     return 100 * wrong / count
 

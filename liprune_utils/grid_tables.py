@@ -107,7 +107,7 @@ def recorded_points(grid: Grid, lab: Laboratory) -> set[Point]:
     if not path.exists():
         return set()
     by_name = {run_name(point, lab): point for point in grid.points}
-    names = _as_read(path).get("run", pd.Series(["of an earlier edition"]))
+    names = _as_read(path).get("run_id", pd.Series(["of an earlier edition"]))
     foreign = [name for name in names if name not in by_name]
     if foreign:
         found = f"{path} holds the run {foreign[0]}"
@@ -182,24 +182,24 @@ def in_order(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFra
     """Join tables, one block of rows per run.
 
     Args:
-        tables: Tables with a column ``run``; empty ones have none.
+        tables: Tables with a column ``run_id``; empty ones have none.
         names: The runs to keep, in the order wanted.
 
     Returns:
         Their rows. What a writer that was killed has left of other runs is not among them.
     """
-    joined = pd.concat([table for table in tables if len(table)] or [pd.DataFrame({"run": []})])
+    joined = pd.concat([table for table in tables if len(table)] or [pd.DataFrame({"run_id": []})])
     place = {name: number for number, name in enumerate(names)}
     return (
-        joined[joined.run.isin(names)]
+        joined[joined.run_id.isin(names)]
         .drop_duplicates()
-        .sort_values("run", key=lambda run: run.map(place), kind="stable", ignore_index=True)
+        .sort_values("run_id", key=lambda name: name.map(place), kind="stable", ignore_index=True)
     )
 
 
 # What one run adds to each table.
 def _run_tables(grid: Grid, lab: Laboratory, point: Point) -> dict[str, pd.DataFrame]:
-    folder, columns = lab.folder(point), {"run": run_name(point, lab)} | _cells(point, grid)
+    folder, columns = lab.folder(point), {"run_id": run_name(point, lab)} | _cells(point, grid)
     curve, done = read_table(folder / "curve.csv"), read_json(folder / "done.json")
     row = curve.iloc[-1][list(LAST)].to_dict() | {name: done[name] for name in MEASURED}
     row |= {"num_updates": int(row["num_updates"])}

@@ -145,10 +145,11 @@ def batch_table(
         folder: As in `point_scores`.
 
     Returns:
-        One row per batch: ``batch``, ``norm``, ``error``, ``num_products`` and ``kept``.
+        One row per batch: ``batch``, ``norm``, ``norm_error``, ``num_products`` and ``kept``.
     """
     found = select(point, state.model, task, dataset, folder)
-    table = found.scores[["batch", "norm", "error", "num_products"]]
+    table = found.scores.rename(columns={"error": "norm_error"})
+    table = table[["batch", "norm", "norm_error", "num_products"]]
     return table.assign(kept=table.batch.isin(found.kept))
 
 

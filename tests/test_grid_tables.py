@@ -124,7 +124,7 @@ def test_tables_repeat_the_runs_own_files(lab, grid):
     columns = [*IDENTITY, "decay_epochs", "num_epochs"]
     header, *lines = (folder / "toy_curves.csv").read_text().splitlines()
     assert header.split(",") == [
-        "run",
+        "run_id",
         *columns,
         "epoch",
         "num_updates",
@@ -147,7 +147,7 @@ def test_tables_repeat_the_runs_own_files(lab, grid):
     header, *lines = (folder / "toy_runs.csv").read_text().splitlines()
     measured = ["test_error", "train_loss", "num_updates", "full_set_loss", "kept_set_loss"]
     measured += ["images_sha256", "seconds", "peak_memory_mib", "commit", "num_images_kept"]
-    assert header.split(",") == ["run", *columns, *measured]
+    assert header.split(",") == ["run_id", *columns, *measured]
     assert lines == last
 
 
@@ -188,7 +188,7 @@ def test_a_run_is_recorded_together_with_those_that_share_its_network(tmp_path):
     assert ready(grid, lab, {TOY}) == pair
     record(grid, lab, [TOY, *pair], COMMAND)
     scores = pd.read_csv(tmp_path / "tables" / "toy_scores.csv")
-    assert scores.run.unique().tolist() == [run_name(pair[1], lab)]
+    assert scores.run_id.unique().tolist() == [run_name(pair[1], lab)]
     assert scores.kept.sum() == 1
     chosen = pd.read_csv(lab.folder(pair[1]) / "kept.csv").image.to_numpy()
     order = fixed_batches(24, 8, seed=0)

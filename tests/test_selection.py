@@ -103,7 +103,7 @@ def test_liprune_ranks_by_the_hessian_norms_of_the_batches(trained, tmp_path, ba
 
 def test_the_table_of_a_choice_names_every_batch_and_which_are_kept(trained, tmp_path):
     found = batch_table(LIPRUNE, trained, task(), dataset(), tmp_path)
-    assert found.columns.tolist() == ["batch", "norm", "error", "num_products", "kept"]
+    assert found.columns.tolist() == ["batch", "norm", "norm_error", "num_products", "kept"]
     assert found.batch.tolist() == [0, 1, 2]
     assert np.flatnonzero(found.kept).tolist() == [found.norm.argmax()]
 

@@ -97,7 +97,7 @@ class Toy:
     def recorded(self) -> list[str]:
         """The names of the runs that stand in the table."""
         path = self.tables / "toy_runs.csv"
-        return pd.read_csv(path, dtype=str).run.tolist() if path.exists() else []
+        return pd.read_csv(path, dtype=str).run_id.tolist() if path.exists() else []
 
     def results(self) -> pd.DataFrame:
         """The curves, without rounding."""

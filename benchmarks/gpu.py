@@ -1,0 +1,315 @@
+"""A GPU for some minutes: is the library right there, how fast is it, and runs of the paper's grid.
+
+    python benchmarks/gpu.py --archive cifar10-jpeg.tar.xz --output results --minutes 12
+
+Needs PyTorch and what the training imports; no Dask, no book. In turn, each step with its own files
+in ``--output``, and a failure of one step does not stop the next:
+
+1. ``packages.txt``: what is installed, and the GPU.
+2. The data: the archive, if one is named, unpacked to ``data/``.
+3. ``tests.txt``: the tests that need a GPU.
+4. ``throughput.csv``: images per second of common code and of this library, eager and with CUDA
+   graphs, for some numbers of processes that share the GPU.
+5. ``agreement.csv``: runs on the GPU beside the same runs on CPUs, and what both keep.
+6. The rest of the time: runs of a grid, seed by seed. Finished ones are recorded as a sweep does,
+   and the tables copied to ``--output``; unfinished ones are packed as ``runs-0.tar`` and so on,
+   which ``--resume`` unpacks another time.
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cache, partial
+from importlib.metadata import distributions
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from training import common_epoch
+
+from liprune_utils import data, stopping
+from liprune_utils.experiment import Laboratory, run_point
+from liprune_utils.grid_tables import is_done, ready, record, recorded_points
+from liprune_utils.grids import Grid, read_grid
+from liprune_utils.images import draw_shifts, fixed_batches, make_task, shifted
+from liprune_utils.points import Point
+from liprune_utils.recipes import Recipe
+from liprune_utils.records import PROJECT, write_table
+from liprune_utils.stats import mean_interval
+from liprune_utils.training import start, steps
+
+SPEED = Recipe(num_images=12_800, num_test_images=128, learning_rate=0.1, precision="bfloat16")
+AGREEMENT = Point(
+    num_images=5120, num_test_images=2000, learning_rate=0.1, num_epochs=8, decay_epochs=(6,),
+    precision="bfloat16",
+)  # fmt: skip
+SEEDS = (0, 1, 2, 3)
+WINDOW = 6.0  # seconds in which steps are counted
+CLOSING_SECONDS = 40.0  # for saving, recording and packing at the end
+PART_BYTES, NUM_PARTS = 14 * 2**20, 5  # of the archives of unfinished runs
+
+
+@cache
+def dataset() -> data.Dataset:
+    """Return this process's data, read once."""
+    return data.load()
+
+
+def list_packages(options: argparse.Namespace) -> None:
+    """Write what is installed, and the GPU."""
+    names = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    cpus = f"{os.cpu_count()} CPUs, {torch.backends.cpu.get_cpu_capability()}"
+    (options.output / "packages.txt").write_text("\n".join([gpu, cpus, *names]) + "\n")
+    print(f"{gpu}; {cpus}; torch {torch.__version__}; {len(names)} packages")
+
+
+def prepare_data(options: argparse.Namespace) -> None:
+    """Unpack the archive of images, and what an earlier time has left."""
+    if options.archive and not (PROJECT / "data" / "cifar10-jpeg").exists():
+        with tarfile.open(options.archive) as archive:
+            archive.extractall(PROJECT / "data" / "cifar10-jpeg", filter="data")
+    for path in options.resume:
+        with tarfile.open(path) as archive:
+            archive.extractall(options.work, filter="data")
+    print(data.prepare().source)
+
+
+def run_tests(options: argparse.Namespace) -> None:
+    """Run the tests that need a GPU."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu.py"]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    (options.output / "tests.txt").write_text(result.stdout + result.stderr)
+    print(result.stdout.splitlines()[-1])
+
+
+def measure_throughput(options: argparse.Namespace) -> None:
+    """Time training alone and with several processes on one GPU."""
+    rows = []
+    with pool(max(options.processes)) as executor:
+        for way in (
+            ("common", "eager", "graphs") if options.device != "cpu" else ("common", "eager")
+        ):
+            numbers = (1,) if way == "common" else options.processes
+            for number in (max(numbers), *numbers):  # once to warm up
+                begin = time.time() + (30 if not rows or rows[-1]["method"] != way else 1)
+                work = partial(rate, way, options.device, begin)
+                rates = list(executor.map(work, range(number)))
+                row = {"method": way, "processes": number, "images_per_second": sum(rates)}
+                rows.append(row | {"warm": bool(rows) and rows[-1]["method"] == way})
+    table = pd.DataFrame(rows)
+    table = table[table.warm].drop(columns="warm")
+    common = table[table.method == "common"].images_per_second.item()
+    table = table.assign(times_common=table.images_per_second / common)
+    write_table(options.output, "throughput", table)
+    print(table.round(1).to_string(index=False))
+
+
+def rate(way: str, device: str, begin: float, _number: int) -> float:
+    """Count the images that one process trains on in a second, from a common moment on."""
+    step = stepper(way, device)
+    for _ in range(1 if way == "common" else 5):
+        step()
+    time.sleep(max(0.0, begin - time.time()))
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < WINDOW:
+        count += step()
+    synchronise(device)
+    return count / (time.perf_counter() - began)
+
+
+@cache
+def stepper(way: str, device: str) -> Callable[[], int]:
+    """Return what trains a little and says on how many images."""
+    torch.set_num_threads(1)
+    if way == "common":
+        few = replace(SPEED, num_images=2560, num_test_images=1)
+        epoch = common_epoch(dataset(), few, device)
+        return lambda: epoch() or few.num_images
+    task = make_task(dataset(), SPEED.num_images, SPEED.num_test_images, device=device)
+    batches, state = fixed_batches(SPEED.num_images, SPEED.batch_size, 0), start(SPEED, task)
+    if way == "graphs":
+        shifts = torch.from_numpy(draw_shifts(SPEED.batch_size, np.random.default_rng(0)))
+        sample = shifted(task.images[: SPEED.batch_size], shifts.to(device))
+        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            state.model = torch.cuda.make_graphed_callables(state.model, (sample,))
+    endless = steps(state, task, batches, SPEED, 10**9)
+
+    def step() -> int:
+        next(endless)
+        return SPEED.batch_size
+
+    return step
+
+
+def synchronise(device: str) -> None:
+    """Wait until the GPU has done what it was given."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def compare_devices(options: argparse.Namespace) -> None:
+    """Train and choose on the GPU and on CPUs from the same seeds."""
+    pruned = {"keep_fraction": 0.2, "prune_epoch": 2}
+    points = [
+        point
+        for seed in SEEDS
+        for point in (
+            replace(AGREEMENT, seed=seed),
+            replace(AGREEMENT, seed=seed, method="liprune", **pruned),
+        )
+    ]
+    with pool(len(points)) as executor:
+        found = {
+            device: list(executor.map(partial(do_run, options.work / "agreement", device), points))
+            for device in (options.device, "cpu")
+        }
+    rows = []
+    for point, *folders in zip(points, *found.values(), strict=True):
+        curves, kept = (
+            [pd.read_csv(folder / f"{name}.csv") for folder in folders]
+            for name in ("curve", "kept")
+        )
+        errors = [curve.test_error.iloc[-1] for curve in curves]
+        same = np.isin(*(table.image for table in kept)).mean()
+        rows.append((point.method, point.seed, *errors, errors[0] - errors[1], same))
+    columns = ["method", "seed", "error_gpu", "error_cpu", "difference", "same_images_kept"]
+    table = pd.DataFrame(rows, columns=columns)
+    write_table(options.output, "agreement", table)
+    print(table.round(3).to_string(index=False))
+    for method, part in table.groupby("method"):
+        gap = mean_interval(part.difference.to_numpy(), 0.99)
+        print(f"{method}: GPU less CPU {gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}] points,")
+        print(f"  between seeds {part.error_cpu.std():.2f} points (standard deviation)")
+
+
+def do_run(root: Path, device: str, point: Point) -> Path:
+    """Do one run on a device, in a folder for that kind of device."""
+    torch.set_num_threads(1)
+    kind = device.split(":")[0]
+    return run_point(point, Laboratory(dataset(), root / kind, device), wait=True)
+
+
+def record_grid(options: argparse.Namespace) -> None:
+    """Do runs of the grid until the time is up, record them and pack the rest."""
+    grid = read_grid(options.grid)
+    lab = Laboratory(dataset(), options.work / "grid", options.device)
+    waiting = [
+        p for p in grid.points if p not in recorded_points(grid, lab) and not is_done(p, lab)
+    ]
+    end = options.deadline - CLOSING_SECONDS
+    with pool(max(options.processes)) as executor:
+        futures = [executor.submit(do_until_asked, lab.root, lab.device, p) for p in waiting]
+        try:
+            for future in as_completed(futures, timeout=max(1.0, end - time.time())):
+                print(future.result(), flush=True)
+        except TimeoutError:
+            print("The time is up: runs are saved.")
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in executor._processes.values():
+            os.kill(process.pid, signal.SIGTERM)
+    if points := ready(grid, lab, recorded_points(grid, lab)):
+        folder = record(grid, lab, points, f"python benchmarks/gpu.py --grid {options.grid}")
+        for path in folder.glob(f"{grid.name}_*"):
+            shutil.copy(path, options.output)
+    recorded = recorded_points(grid, lab)
+    print(f"{len(recorded)} of {len(grid.points)} runs are recorded.")
+    pack(grid, lab, recorded, options)
+
+
+def do_until_asked(root: Path, device: str, point: Point) -> str:
+    """Do one run, or save it when the process is asked to stop."""
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    try:
+        run_point(point, Laboratory(dataset(), root, device), wait=True)
+    except stopping.Stopped as words:
+        return str(words)
+    return f"{point.label}: {time.monotonic() - began:.0f} s"
+
+
+def pack(grid: Grid, lab: Laboratory, recorded: set[Point], options: argparse.Namespace) -> None:
+    """Pack what runs that are not recorded have come to, their latest checkpoints alone."""
+    waiting = [point for point in grid.points if point not in recorded]
+    folders = {lab.folder(p) for point in waiting for p in (point.before_pruning(), point)}
+    parts, room = [[]], PART_BYTES
+    for folder in sorted(folders):
+        files = [path for path in folder.glob("*.*") if path.suffix != ".pt"]
+        files += sorted(folder.glob("checkpoint-*.pt"))[-1:]
+        size = sum(path.stat().st_size for path in files)
+        if size > room:
+            parts, room = [*parts, []], PART_BYTES
+        parts[-1] += files
+        room -= size
+    for number, files in enumerate(parts[:NUM_PARTS]):
+        with tarfile.open(options.output / f"runs-{number}.tar", "w") as archive:
+            for path in files:
+                archive.add(path, path.relative_to(options.work))
+
+
+def pool(number: int) -> ProcessPoolExecutor:
+    """Start processes that save their run when they are asked to stop."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, spawn, initializer=listen)
+
+
+def listen() -> None:
+    """Let SIGTERM ask this process's run to save and leave."""
+    signal.signal(signal.SIGTERM, lambda *_: stopping.ask_to_stop())
+
+
+STEPS = {
+    "packages": list_packages, "data": prepare_data, "tests": run_tests,
+    "throughput": measure_throughput, "agreement": compare_devices, "runs": record_grid,
+}  # fmt: skip
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=12.0, help="for everything")
+    parser.add_argument("--output", type=Path, default=PROJECT / "reruns" / "gpu-output")
+    parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "gpu", help="run folders")
+    parser.add_argument("--archive", type=Path, help="the JPEG tree of CIFAR-10, as .tar.xz")
+    parser.add_argument("--resume", type=Path, nargs="*", default=[], help="runs-0.tar and so on")
+    parser.add_argument("--grid", type=Path, default=PROJECT / "grids" / "paper.yml")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 4, 8, 12])
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    options = parser.parse_args(words)
+    options.deadline = time.time() + 60 * options.minutes
+    return options
+
+
+def main() -> int:
+    """Run the steps one after another; the exit status counts those that failed."""
+    options, failed = parse(), 0
+    os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+    options.output.mkdir(parents=True, exist_ok=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    for name in options.steps:
+        began = time.time()
+        print(f"== {name}", flush=True)
+        try:
+            STEPS[name](options)
+        except Exception:  # the lease goes on
+            failed += 1
+            traceback.print_exc()
+        left = options.deadline - time.time()
+        print(f"== {name}: {time.time() - began:.0f} s, {left:.0f} s left", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
