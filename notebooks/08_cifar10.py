@@ -355,7 +355,8 @@ for name, text in said.items():
 # {download}`precision <../results/08_cifar10/precision.csv>`, {download}`throughput <../results/08_cifar10/throughput.csv>`. Live:
 # {download}`test errors <../results/08_cifar10/curves.csv>`, {download}`scores of all batches <../results/08_cifar10/scores.csv>`.
 #
-# The records, each with the command that makes it again: `python -m liprune_utils.sweep grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
+# The records of the first edition, each with its grid. In its engine all seeds shared one set of images; today's draws the images by the seed, and the same commands record new
+# tables beside these: `python -m liprune_utils.sweep grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced14_provenance.json>`);
 # `python -m liprune_utils.sweep grids/reduced20.yml` ({download}`curves <../book/results/08_cifar10/reduced20_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/reduced20_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced20_provenance.json>`);
