@@ -2,8 +2,9 @@
 
     python benchmarks/gpu.py --archive cifar10-jpeg.tar.xz --output results --minutes 12
 
-Needs PyTorch and what the training imports; no Dask, no book. In turn, each step with its own files
-in ``--output``, and a failure of one step does not stop the next:
+Needs PyTorch and what the training imports; no Dask, no book, no installation. A copy without its
+history should be told its commit by ``LIPRUNE_COMMIT``. In turn, each step with its own files in
+``--output``, and a failure of one step does not stop the next:
 
 1. ``packages.txt``: what is installed, and the GPU.
 2. The data: the archive, if one is named, unpacked to ``data/``.

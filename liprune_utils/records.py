@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
@@ -242,7 +242,7 @@ def provenance(**facts: object) -> dict[str, object]:
     Returns:
         The machine, the code's commit, the versions, and ``facts``.
     """
-    packages = {name: version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
+    packages = {name: _version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
     machine = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -251,17 +251,25 @@ def provenance(**facts: object) -> dict[str, object]:
     return {**machine, "cpus": os.cpu_count(), **code, **facts}
 
 
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a copy that is run where it lies
+        return "not installed"
+
+
 def commit() -> str:
     """Name the version of the code that runs.
 
     Returns:
-        The git commit, with "-dirty" where files differ from it; "unknown" without git.
+        The git commit, with "-dirty" where files differ from it; without git what the environment
+        variable ``LIPRUNE_COMMIT`` says, or "unknown".
     """
     words = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     try:
         found = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("LIPRUNE_COMMIT", "unknown")
     return found.stdout.strip()
 
 

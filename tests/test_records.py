@@ -146,3 +146,15 @@ def test_provenance_is_read_back(tmp_path):
     assert facts["data_source"] == "CIFAR-10"
     assert facts["versions"]["numpy"] == np.__version__
     assert records.read_provenance(tmp_path, "09_other_scores") == {}
+
+
+def test_a_copy_without_history_or_installation_says_what_it_is_told(monkeypatch, tmp_path):
+    def missing(name: str) -> str:
+        raise records.PackageNotFoundError(name)
+
+    monkeypatch.setattr(records, "PROJECT", tmp_path)
+    monkeypatch.setattr(records, "version", missing)
+    assert records.provenance()["versions"]["liprune-utils"] == "not installed"
+    assert records.commit() == "unknown"
+    monkeypatch.setenv("LIPRUNE_COMMIT", "0123456789")
+    assert records.commit() == "0123456789"
