@@ -172,12 +172,12 @@ def compare_devices(options: argparse.Namespace) -> None:
         )
     ]
     with pool(len(points)) as executor:
-        found = {
-            device: list(executor.map(partial(do_run, options.work / "agreement", device), points))
+        found = [
+            list(executor.map(partial(do_run, options.work / "agreement", device), points))
             for device in (options.device, "cpu")
-        }
+        ]
     rows = []
-    for point, *folders in zip(points, *found.values(), strict=True):
+    for point, *folders in zip(points, *found, strict=True):
         curves, kept = (
             [pd.read_csv(folder / f"{name}.csv") for folder in folders]
             for name in ("curve", "kept")

@@ -41,7 +41,7 @@ blocks:
 """
 FILES = {
     "results/curves.csv": "of an earlier run",
-    "results/mine_provenance.json": '{"command": "python -m liprune_utils.sweep grids/other.yml"}',
+    "results/mine_runs.csv": "method,seed\nrandom,0\n",
     "build/notebooks/04_linear_model.ipynb": "executed",
     "build/results/04_linear_model/curves.csv": "of the book",
     "mine.yml": GRID,
@@ -260,7 +260,7 @@ GRIDS = [
         "folder: /proc/nowhere #",
         "folder is '/proc/nowhere'; expected a folder that can",
     ),
-    ("/tables", "/results", "name is 'mine'; expected one of its own, for "),
+    ("/tables", "/results", "mine_runs.csv holds the run of an earlier edition; expected runs of"),
     ("depth: 8", "depth: 9", "depth is 9; expected 6n + 2, such as 14 or 20"),
     ("depth: 8", "dept: 8", "A point has no parameter 'dept': did you mean 'depth'?"),
     ("size: 16", "size: 300", "batch_size is 300; expected from 2 to num_images, 256"),

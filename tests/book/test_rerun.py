@@ -197,8 +197,8 @@ def test_a_grid(reader):
     estimate, done, status = succeeded(reader.follow("A grid of training runs"))
     assert estimate.startswith("2 of 2 runs to do, about ")
     assert done.startswith("All 2 runs are done; ")
-    assert status.endswith("2 of 2 runs are done.\n")
-    assert len(reader.table("book/results/08_cifar10/precision_runs.csv")) == 2
+    assert status.endswith("2 of 2 runs are done, 2 of them recorded.\n")
+    assert len(reader.table("book/results/08_cifar10/precision_own_runs.csv")) == 2
 
 
 def test_the_cluster_is_written_in_python_and_has_its_command():
