@@ -217,9 +217,10 @@ def record_grid(options: argparse.Namespace) -> None:
                 print(future.result(), flush=True)
         except TimeoutError:
             print("The time is up: runs are saved.")
+        processes = list(executor._processes)
         executor.shutdown(wait=False, cancel_futures=True)
-        for process in executor._processes.values():
-            os.kill(process.pid, signal.SIGTERM)
+        for number in processes:
+            os.kill(number, signal.SIGTERM)
     if points := ready(grid, lab, recorded_points(grid, lab)):
         folder = record(grid, lab, points, f"python benchmarks/gpu.py --grid {options.grid}")
         for path in folder.glob(f"{grid.name}_*"):

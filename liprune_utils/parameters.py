@@ -44,6 +44,7 @@ def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> 
         return command() or 0
     except OSError as error:
         words = f"{error.filename}: {error.strerror}." if error.filename else str(error)
+        words = words or f"{type(error).__name__}."  # a time-out says no more
     except (InputError, *others) as error:
         words = str(error)
     print(f"error: {words}", file=sys.stderr)

@@ -152,6 +152,7 @@ def test_last_batch_of_one_image_cannot_be_scored():
         (KeyError("also"), "error: 'also'\n"),
         (FileNotFoundError(2, "No such file", "x.csv"), "error: x.csv: No such file.\n"),
         (OSError("No network"), "error: No network\n"),
+        (TimeoutError(), "error: TimeoutError.\n"),
     ],
 )
 def test_a_command_that_cannot_go_on_says_so_in_one_line(capsys, error, said):
