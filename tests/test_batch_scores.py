@@ -32,9 +32,9 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def problem() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    images = torch.randn(NUM_EXAMPLES, 2, 4, 4, generator=seeded(1), dtype=torch.float64)
-    labels = torch.randint(0, 3, (NUM_EXAMPLES,), generator=seeded(2))
+def problem(count: int = NUM_EXAMPLES) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    images = torch.randn(count, 2, 4, 4, generator=seeded(1), dtype=torch.float64)
+    labels = torch.randint(0, 3, (count,), generator=seeded(2))
     layers = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 3)
     model = nn.Sequential(*layers).double()
     for parameter in model.parameters():
@@ -120,6 +120,17 @@ def test_the_selection_is_that_of_exact_norms_and_costs_less(keep_fraction):
     assert not len(selection.undecided)
     assert selection.scores.batch.tolist() == list(range(len(batches)))
     assert selection.scores.num_products.sum() < exact.num_products.sum()
+
+
+@pytest.mark.parametrize("keep_fraction", [0.2, 0.5])
+def test_of_forty_batches_those_are_kept_that_a_tight_reference_keeps(keep_fraction):
+    inputs, batches = problem(40 * 16), np.split(np.arange(40 * 16), 40)
+    exact = batch_hessian_norms(*inputs, batches, tolerance=1e-9, warm_start=False)
+    selection = select_batches(*inputs, batches, keep_fraction, finest=1e-2)
+    assert selection.kept.tolist() == keep_highest(exact.norm, keep_fraction).tolist()
+    everywhere = batch_hessian_norms(*inputs, batches, tolerance=1e-2)
+    products = [table.num_products.sum() for table in (selection.scores, everywhere)]
+    assert products[0] < 0.9 * products[1]
 
 
 def test_a_tie_at_the_threshold_is_named():

@@ -1,0 +1,55 @@
+"""Scoring batches only as exactly as a choice needs, against scoring each to one tolerance.
+
+    .venv/bin/python benchmarks/selection.py      # about ten minutes on one core
+
+Forty batches of CIFAR-10, ResNet-14 before training and at the start of epoch 5; a fifth is kept.
+Prints the seconds of both ways in turn, their ratio, and whether both keep what norms to a
+thousandth would keep.
+"""
+
+import argparse
+import sys
+import time
+
+import pandas as pd
+import torch
+
+from liprune_utils import data
+from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches
+from liprune_utils.hessian_study import EPOCHS, RECIPE, recorded_network
+from liprune_utils.images import fixed_batches, make_task
+from liprune_utils.parameters import exit_status
+from liprune_utils.pruning import keep_highest
+
+NUM_BATCHES, KEPT, TOLERANCE, TIGHT = 40, 0.2, 1e-2, 1e-3
+
+
+def main() -> None:
+    """Run the benchmark and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batches", type=int, default=NUM_BATCHES)
+    count = parser.parse_args().batches
+    torch.set_num_threads(1)
+    size = RECIPE.batch_size
+    task = make_task(data.load(), count * size, 1)
+    batches = fixed_batches(count * size, size, seed=0)
+    rows = []
+    for epoch in (EPOCHS[0], EPOCHS[-1]):
+        model = recorded_network(epoch).to(memory_format=torch.channels_last)
+        inputs = model, task.images, task.labels, batches
+        began = time.perf_counter()
+        everywhere = batch_hessian_norms(*inputs, tolerance=TOLERANCE)
+        between = time.perf_counter()
+        selection = select_batches(*inputs, KEPT, finest=TOLERANCE)
+        seconds = between - began, time.perf_counter() - between
+        exact = batch_hessian_norms(*inputs, tolerance=TIGHT)
+        right = set(keep_highest(best_estimates(exact), KEPT))
+        same = [set(keep_highest(best_estimates(everywhere), KEPT)) == right]
+        same.append(set(selection.kept) == right)
+        rows.append((epoch, *seconds, seconds[1] / seconds[0], *same))
+    columns = ["epoch", "everywhere_s", "selection_s", "ratio", "everywhere_same", "selection_same"]
+    print(pd.DataFrame(rows, columns=columns).round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))
