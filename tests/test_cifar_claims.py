@@ -211,8 +211,8 @@ def late() -> pd.DataFrame:
 def test_the_page_decides_its_five_claims(late):
     curves = grid_curves()
     claims = [*recorded_claims(curves, cost=10), late_claim(curves, late, cost=15)]
-    register = load_register()
-    mine = [name for name, entry in register.items() if entry["page"] == "08_cifar10"]
+    page = {k: entry for k, entry in load_register().items() if entry["page"] == "08_cifar10"}
+    mine = [name for name, entry in page.items() if "supersedes" not in entry]  # these wait
     assert [claim.id for claim in claims] == mine
     assert {claim.verdict for claim in claims} == {"holds"}
     assert {claim.source for claim in claims} == {"recorded"}

@@ -294,6 +294,8 @@ def test_all_claims_of_the_page_are_decided():
     costs = pd.DataFrame({"epochs": [0, 0], "gradients": [1.0, 2.0]})
     decided = [results.tight_claim(ratios({}), cost=0)]
     decided += [results.cost_claim(costs, is_cifar10=True, cost=0)]
-    page = {key for key, entry in load_register().items() if entry["page"] == "07_hessian_norm"}
-    assert {found.id for found in decided} == page
+    entries = load_register().items()
+    page = {key: entry for key, entry in entries if entry["page"] == "07_hessian_norm"}
+    waiting = {key for key, entry in page.items() if "supersedes" in entry}
+    assert {found.id for found in decided} == set(page) - waiting
     assert all(found.source == "executed" for found in decided)
