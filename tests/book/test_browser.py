@@ -208,7 +208,7 @@ def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
 
 
 @pytest.mark.parametrize("page", ["book/intro.html", "notebooks/11_verdict.html"])
-@pytest.mark.parametrize("width", [390, 1024, 1440])
+@pytest.mark.parametrize("width", [390, 1024, 1280, 1440])
 def test_no_column_of_the_claims_is_cut_off(browser, page, width):
     resize(browser, width)
     open_page(browser, f"{HTML.as_uri()}/{page}")
