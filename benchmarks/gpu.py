@@ -44,6 +44,7 @@ from liprune_utils.experiment import Laboratory, run_point
 from liprune_utils.grid_tables import is_done, ready, record, recorded_points
 from liprune_utils.grids import Grid, read_grid
 from liprune_utils.images import draw_shifts, fixed_batches, make_task, shifted
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.points import Point
 from liprune_utils.recipes import Recipe
 from liprune_utils.records import PROJECT, write_table
@@ -254,7 +255,7 @@ def pack(grid: Grid, lab: Laboratory, recorded: set[Point], options: argparse.Na
             parts, room = [*parts, []], PART_BYTES
         parts[-1] += files
         room -= size
-    for number, files in enumerate(parts[:NUM_PARTS]):
+    for number, files in enumerate(filter(None, parts[:NUM_PARTS])):
         with tarfile.open(options.output / f"runs-{number}.tar", "w") as archive:
             for path in files:
                 archive.add(path, path.relative_to(options.work))
@@ -294,9 +295,19 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def check(options: argparse.Namespace) -> None:
+    """Refuse what no step could use."""
+    read_grid(options.grid)
+    for number in options.processes:
+        require(number >= 1, "--processes", number, "at least 1")
+    for path in [options.archive, *options.resume]:
+        require(path is None or path.is_file(), "The archive", str(path), "a file")
+
+
 def main() -> int:
     """Run the steps one after another; the exit status counts those that failed."""
     options, failed = parse(), 0
+    check(options)
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     options.output.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
@@ -314,4 +325,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

@@ -18,7 +18,7 @@ from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches
 from liprune_utils.hessian_study import EPOCHS, RECIPE, recorded_network
 from liprune_utils.images import fixed_batches, make_task
-from liprune_utils.parameters import exit_status
+from liprune_utils.parameters import exit_status, require
 from liprune_utils.pruning import keep_highest
 
 NUM_BATCHES, KEPT, TOLERANCE, TIGHT = 40, 0.2, 1e-2, 1e-3
@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, default=NUM_BATCHES)
     count = parser.parse_args().batches
+    require(2 <= count <= 390, "--batches", count, "from 2 to 390")
     torch.set_num_threads(1)
     size = RECIPE.batch_size
     task = make_task(data.load(), count * size, 1)

@@ -328,6 +328,10 @@ TYPED = [
     ("liprune_utils.dynamics --processes 0", "--processes is 0; expected at least 1"),
     (f"liprune_utils.hessian_study --work {FILE}", "--work is '"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
+    ("benchmarks/gpu.py --grid {here}/none.yml", "none.yml cannot be read: No such file or dire"),
+    ("benchmarks/gpu.py --processes 4 0", "--processes is 0; expected at least 1"),
+    ("benchmarks/gpu.py --archive {here}/none.tar", "none.tar'; expected a file"),
+    ("benchmarks/selection.py --batches 1", "--batches is 1; expected from 2 to 390"),
 ]  # fmt: skip
 # Files that a command reads and finds damaged; a run is done when it has `RUN`.
 RUN = {
