@@ -68,8 +68,9 @@ node_modules/ready: package.json package-lock.json | $(VENV)/ready
 		ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# A process for each core, which its own threads would only get in the way of.
 test: data/ready.json node_modules/ready
-	@$(VENV)/bin/pytest
+	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses=$(shell nproc) --dist=loadgroup --no-loadscope-reorder
 
 # In a copy of the project with its executed pages. The copy keeps their times, so that Make runs again
 # those that read images, and no others; a proxy that nobody answers keeps the network away.
