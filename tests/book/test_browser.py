@@ -33,7 +33,7 @@ OWN = ("data:", "blob:", "chrome:", "about:", "file:")
 SLIDERS = [page for page in PAGES if "widget-view+json" in (HTML / page).read_text()]
 AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.built]
 
 
 def missing() -> str:
@@ -57,6 +57,7 @@ def browser(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(100)  # axe takes its time on the library page where all cores work
     yield driver
     driver.quit()
 
@@ -196,8 +197,8 @@ def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
         browser.find_element(By.NAME, name).send_keys(letters)
 
     assert len(shown()) == len(everything)
-    choose("verdict", "inconclusive")
-    assert {row.get_attribute("data-verdict") for row in shown()} == {"inconclusive"}
+    choose("verdict", "does not hold")  # some do not, whatever the images
+    assert {row.get_attribute("data-verdict") for row in shown()} == {"does-not-hold"}
     choose("order", "by cost")
     costs = [float(row.get_attribute("data-cost")) for row in shown()]
     assert costs == sorted(costs, reverse=True)

@@ -17,7 +17,10 @@ PAGES = [
 ]
 STATE = "application/vnd.jupyter.widget-state+json"
 
-pytestmark = pytest.mark.skipif(not PAGES, reason="there is no built book: run `make book` first")
+pytestmark = [
+    pytest.mark.built,
+    pytest.mark.skipif(not PAGES, reason="there is no built book: run `make book` first"),
+]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 
 

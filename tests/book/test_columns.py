@@ -15,6 +15,7 @@ REGISTER = Register()
 TABLES = list_tables(BUILD, REGISTER)
 BUILT = (BUILD / "results" / "11_verdict" / "verdicts.csv").exists()
 
+pytestmark = pytest.mark.built
 built = pytest.mark.skipif(not BUILT, reason="there is no built book: run `make book` first")
 
 

@@ -15,7 +15,10 @@ PAGES = sorted(path for path in HTML.rglob("*.html") if "_static" not in path.pa
 REFERENCES = HTML / "book" / "references.html"
 CITATION = re.compile(r'<span class="bibtex-citation".*?</span>', re.DOTALL)
 
-pytestmark = pytest.mark.skipif(not PAGES, reason="there is no built book: run `make book` first")
+pytestmark = [
+    pytest.mark.built,
+    pytest.mark.skipif(not PAGES, reason="there is no built book: run `make book` first"),
+]
 
 
 @cache
