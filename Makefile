@@ -1,4 +1,4 @@
-# make book   the book, in build/html        make test   its tests
+# make book   the book, in build/html        make test   its tests; make test-all: the slow ones too
 # make data   look for CIFAR-10 again        make lint   style of code and notebooks
 # make serve  the book on a local port       make browser  Chromium for the tests (apt, as root)
 # make clean  remove the book, keep data and packages
@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
-.PHONY: book test digits data lint serve browser clean FORCE
+.PHONY: book test test-all digits data lint serve browser clean FORCE
 
 RUN := $(VENV)/bin/python -m
 BEGAN := $(shell date +%s)
@@ -68,9 +68,13 @@ node_modules/ready: package.json package-lock.json | $(VENV)/ready
 		ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# A process for each core, which its own threads would only get in the way of.
-test: data/ready.json node_modules/ready
-	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses=$(shell nproc) --dist=loadgroup --no-loadscope-reorder
+# A process for each core, which its own threads would only get in the way of, and a file for a process,
+# as its tests share what is costly.
+TESTS = not slow
+test test-all: data/ready.json node_modules/ready
+	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m "$(TESTS)" --numprocesses=$(shell nproc) \
+		--dist=loadfile --no-loadscope-reorder
+test-all: TESTS =
 
 # In a copy of the project with its executed pages. The copy keeps their times, so that Make runs again
 # those that read images, and no others; a proxy that nobody answers keeps the network away.
@@ -84,7 +88,7 @@ digits: book
 	@cp --archive build/notebooks build/results build-digits/build
 	@ln -s ../node_modules build-digits
 	@$(DIGITS) book
-	@PYTEST_ADDOPTS="-m built" $(DIGITS) test
+	@$(DIGITS) test TESTS="built and not slow"
 
 lint: | $(VENV)/ready
 	@$(VENV)/bin/ruff format --check .

@@ -92,6 +92,7 @@ def test_a_failing_cell_stops_the_build_with_page_and_traceback(built):
     assert "render" not in toy.ran(result)
 
 
+@pytest.mark.slow
 def test_after_a_kill_at_any_moment_the_next_build_is_right(tmp_path_factory):
     project = toy.make_project(tmp_path_factory.mktemp("killed"))
     toy.write_page(project, "01_toy", seconds=1.0)
