@@ -22,7 +22,7 @@ VERDICT := 11_verdict
 USE_DATA := 07_hessian_norm 08_cifar10 09_other_scores 10_why
 PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
 EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
-LIBRARY := $(wildcard liprune_utils/*.py liprune_utils/*/*.py liprune_utils/*.mplstyle)
+LIBRARY := $(shell find liprune_utils experiments -name "*.py" -o -name "*.mplstyle" -o -name "*.yml")
 PROSE := _config.yml _toc.yml $(shell find book -type f)
 
 book: $(BUILD)/html/index.html
@@ -59,7 +59,8 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@echo "[packages] installing into $(VENV) (about 7 GB, some minutes)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/pip install --disable-pip-version-check --progress-bar on --requirement requirements.txt
-	@$(VENV)/bin/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@$(VENV)/bin/pip install --disable-pip-version-check --quiet --no-deps \
+		--config-settings editable_mode=compat --editable .
 	@touch $@
 
 node_modules/ready: package.json package-lock.json | $(VENV)/ready

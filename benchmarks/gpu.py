@@ -39,17 +39,16 @@ import pandas as pd
 import torch
 from training import common_epoch
 
-from liprune_utils import data, stopping
-from liprune_utils.experiment import Laboratory, run_point
+from liprune_utils import data, runs
+from liprune_utils.checks import exit_status, require
+from liprune_utils.files import PROJECT, write_table
+from liprune_utils.grid import Grid, read_grid
 from liprune_utils.grid_tables import is_done, ready, record, recorded_points
-from liprune_utils.grids import Grid, read_grid
 from liprune_utils.images import draw_shifts, fixed_batches, make_task, shifted
-from liprune_utils.parameters import exit_status, require
-from liprune_utils.points import Point
-from liprune_utils.recipes import Recipe
-from liprune_utils.records import PROJECT, write_table
-from liprune_utils.stats import mean_interval
+from liprune_utils.intervals import mean_interval
+from liprune_utils.settings import Point, Recipe
 from liprune_utils.training import start, steps
+from liprune_utils.training_run import Laboratory, run_point
 
 SPEED = Recipe(num_images=12_800, num_test_images=128, learning_rate=0.1, precision="bfloat16")
 AGREEMENT = Point(
@@ -237,7 +236,7 @@ def do_until_asked(root: Path, device: str, point: Point) -> str:
     began = time.monotonic()
     try:
         run_point(point, Laboratory(dataset(), root, device), wait=True)
-    except stopping.Stopped as words:
+    except runs.Stopped as words:
         return str(words)
     return f"{point.label}: {time.monotonic() - began:.0f} s"
 
@@ -269,7 +268,7 @@ def pool(number: int) -> ProcessPoolExecutor:
 
 def listen() -> None:
     """Let SIGTERM ask this process's run to save and leave."""
-    signal.signal(signal.SIGTERM, lambda *_: stopping.ask_to_stop())
+    signal.signal(signal.SIGTERM, lambda *_: runs.ask_to_stop())
 
 
 STEPS = {
@@ -286,7 +285,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "gpu", help="run folders")
     parser.add_argument("--archive", type=Path, help="the JPEG tree of CIFAR-10, as .tar.xz")
     parser.add_argument("--resume", type=Path, nargs="*", default=[], help="runs-0.tar and so on")
-    parser.add_argument("--grid", type=Path, default=PROJECT / "grids" / "paper.yml")
+    parser.add_argument(
+        "--grid", type=Path, default=PROJECT / "experiments" / "grids" / "paper.yml"
+    )
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 4, 8, 12])
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))

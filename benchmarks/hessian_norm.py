@@ -32,13 +32,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from liprune_utils import data, records
+from experiments.hessian_norm.record import RECORDED
+from experiments.hessian_norm.tables import summarise_benchmark, times_faster
+from liprune_utils import data, files
+from liprune_utils.checks import exit_status, require
 from liprune_utils.curvature import hessian_norm
-from liprune_utils.hessian_results import summarise_benchmark, times_faster
-from liprune_utils.hessian_study import RECORDED
 from liprune_utils.images import fixed_batches, make_task
-from liprune_utils.parameters import exit_status, require
-from liprune_utils.recipes import Recipe
+from liprune_utils.settings import Recipe
 from liprune_utils.training import start, train_until
 
 ACCURATE, RANKING = 1e-3, 3e-2  # tolerances of this library's two modes
@@ -138,11 +138,11 @@ def main() -> None:
     table = with_errors(pd.DataFrame(rows))
     report(table)
     if not options.dry_run:
-        folder = records.results_folder(RECORDED)
-        records.write_table(folder, "benchmark", table)
+        folder = files.results_folder(RECORDED)
+        files.write_table(folder, "benchmark", table)
         facts = {"command": "python benchmarks/hessian_norm.py", "data_source": dataset.source}
         facts |= {"pixel_sha256": dataset.sha256, "threads": torch.get_num_threads()}
-        records.write_json(folder / "benchmark.json", records.provenance(**facts))
+        files.write_json(folder / "benchmark.json", files.provenance(**facts))
 
 
 def parse() -> argparse.Namespace:

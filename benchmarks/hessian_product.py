@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from liprune_utils.batch_norm import fast_batch_norm
+from liprune_utils.checks import exit_status, require
+from liprune_utils.example_scores import example_hessian_norms
 from liprune_utils.models import resnet
-from liprune_utils.parameters import exit_status, require
-from liprune_utils.per_example import example_hessian_norms
 
 
 def main() -> None:

@@ -15,8 +15,7 @@ from functools import cache
 
 import numpy as np
 
-from liprune_utils.linear_model import (
-    NOISE_SD,
+from experiments.linear_model.runs import (
     NUM_DRAWN,
     NUM_POINTS,
     NUM_STEPS,
@@ -26,8 +25,8 @@ from liprune_utils.linear_model import (
     Streams,
     simulate,
 )
-from liprune_utils.parameters import exit_status, require
-from liprune_utils.problems import draw_linear
+from liprune_utils.checks import exit_status, require
+from liprune_utils.problems import NOISE_SD, draw_linear
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import distinct_batches
 

@@ -14,11 +14,11 @@ import time
 import pandas as pd
 import torch
 
+from experiments.hessian_norm.record import EPOCHS, RECIPE, recorded_network
 from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches
-from liprune_utils.hessian_study import EPOCHS, RECIPE, recorded_network
+from liprune_utils.checks import exit_status, require
 from liprune_utils.images import fixed_batches, make_task
-from liprune_utils.parameters import exit_status, require
 from liprune_utils.pruning import keep_highest
 
 NUM_BATCHES, KEPT, TOLERANCE, TIGHT = 40, 0.2, 1e-2, 1e-3

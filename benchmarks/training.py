@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from tqdm import tqdm
 
-from liprune_utils import data, records
-from liprune_utils.engine_results import throughput
+from experiments.cifar10.engine import throughput
+from liprune_utils import data, files
+from liprune_utils.checks import exit_status, require
 from liprune_utils.images import fixed_batches, make_task
-from liprune_utils.parameters import exit_status, require
-from liprune_utils.recipes import Recipe
+from liprune_utils.settings import Recipe
 from liprune_utils.training import initial_network, start, train_until
 
 RECORDED = "book/results/08_cifar10"
@@ -117,11 +117,11 @@ def main() -> None:
     table = pd.concat([race(dataset, depth, options) for depth in DEPTHS], ignore_index=True)
     report(table)
     if not options.dry_run:
-        folder = records.results_folder(RECORDED)
-        records.write_table(folder, "benchmark", table)
+        folder = files.results_folder(RECORDED)
+        files.write_table(folder, "benchmark", table)
         facts = {"command": "python benchmarks/training.py", "data_source": dataset.source}
         facts |= {"pixel_sha256": dataset.sha256, "threads": torch.get_num_threads()}
-        records.write_json(folder / "benchmark.json", records.provenance(**facts))
+        files.write_json(folder / "benchmark.json", files.provenance(**facts))
 
 
 def race(dataset: data.Dataset, depth: int, options: argparse.Namespace) -> pd.DataFrame:

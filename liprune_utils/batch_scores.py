@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from liprune_utils.checks import InputError, require
 from liprune_utils.curvature import Mode, hessian_norm
 from liprune_utils.lanczos import DominantEigenvalue
-from liprune_utils.parameters import InputError, require
 from liprune_utils.pruning import keep_highest
 
 FIELDS = ("eigenvalue", "norm", "residual", "error", "num_products", "converged")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from liprune_utils.batch_norm import BatchNorm
+from liprune_utils.checks import require
 from liprune_utils.curvature import check_arguments, undisturbed
-from liprune_utils.parameters import require
 
 
 def with_population_statistics(

@@ -11,8 +11,9 @@ from dask.distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.utils import silence_logging_cmgr
 
-from liprune_utils import runs, stopping
-from liprune_utils.parameters import InputError
+from liprune_utils import runs
+from liprune_utils.checks import InputError
+from liprune_utils.runs import ask_to_stop
 
 CONNECT_SECONDS = 20.0
 # Dask has workers give memory back at once; asking for it again took a run half of its time.
@@ -35,7 +36,7 @@ class SaveOnClose(WorkerPlugin):
         Args:
             worker: The worker.
         """
-        stopping.ask_to_stop()
+        ask_to_stop()
 
 
 @contextmanager

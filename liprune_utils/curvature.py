@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
 from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
+from liprune_utils.checks import InputError, require
 from liprune_utils.lanczos import DominantEigenvalue, lanczos
-from liprune_utils.parameters import InputError, require
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean over the batch, a scalar
 Mode = Literal["train", "eval"]

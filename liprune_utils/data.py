@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+from liprune_utils.checks import InputError, require
 from liprune_utils.files import write_atomically
-from liprune_utils.parameters import InputError, require
 from liprune_utils.sources import (
     CIFAR10,
     CIFAR10_JPEG,

@@ -2,12 +2,17 @@
 
 import json
 import os
+import platform
+import subprocess
+import tempfile
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
-from liprune_utils.parameters import InputError
+from liprune_utils.checks import InputError
 
 
 def read_json(path: Path) -> object:
@@ -79,3 +84,126 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         return partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
+    """Make sure that a folder for results exists and can be written.
+
+    Args:
+        results_dir: The folder; a relative one lies in the project, wherever the page runs.
+        name: What the reader calls it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If it cannot be made or written.
+    """
+    folder = PROJECT / results_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{name} is {str(results_dir)!r}; expected a folder that can be written, "
+            f"but {folder}: {error.strerror}."
+        ) from None
+    return folder
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON atomically.
+
+    Args:
+        path: The file.
+        content: What to write; NaN is refused.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda partial: partial.write_text(text))
+
+
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Write a tidy table as CSV, with enough digits to read back the same numbers.
+
+    Args:
+        folder: The results folder.
+        name: The table's name, without ending.
+        table: One row an observation.
+    """
+    write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        One row an observation.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError):  # all of pandas' own are among the latter
+        raise InputError(f"{path} is missing or damaged; expected a table.") from None
+
+
+def provenance(**facts: object) -> dict[str, object]:
+    """Describe what computed a record.
+
+    Args:
+        **facts: What else the record should say, such as its data source.
+
+    Returns:
+        The machine, the code's commit, the versions, and ``facts``.
+    """
+    packages = {name: _version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
+    machine = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+    code = {"commit": commit(), "versions": packages}
+    return {**machine, "cpus": os.cpu_count(), **code, **facts}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a copy that is run where it lies
+        return "not installed"
+
+
+def commit() -> str:
+    """Name the version of the code that runs.
+
+    Returns:
+        The git commit, with "-dirty" where files differ from it; without git what the environment
+        variable ``LIPRUNE_COMMIT`` says, or "unknown".
+    """
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    try:
+        found = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("LIPRUNE_COMMIT", "unknown")
+    return found.stdout.strip()
+
+
+def read_provenance(records_dir: Path, page: str) -> dict[str, object]:
+    """Read what a page recorded of its circumstances.
+
+    Args:
+        records_dir: Folder with one folder a page.
+        page: The page's name.
+
+    Returns:
+        The record; empty if there is none.
+    """
+    path = Path(records_dir) / page / "provenance.json"
+    return read_json(path) if path.exists() else {}

@@ -13,14 +13,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from liprune_utils.experiment import Laboratory, load_final
-from liprune_utils.files import read_json
-from liprune_utils.grids import Grid
-from liprune_utils.parameters import InputError
-from liprune_utils.points import ENGINE, Point
-from liprune_utils.records import PROJECT, read_table, results_folder, write_json, write_table
+from liprune_utils.checks import InputError
+from liprune_utils.files import (
+    PROJECT,
+    read_json,
+    read_table,
+    results_folder,
+    write_json,
+    write_table,
+)
+from liprune_utils.grid import Grid
 from liprune_utils.runs import save_network
+from liprune_utils.settings import ENGINE, Point
 from liprune_utils.training import start
+from liprune_utils.training_run import Laboratory, load_final
 
 KINDS = ("curves", "scores", "runs")  # of tables; the last one tells what is recorded
 LAST = ("test_error", "train_loss", "num_updates")  # of a run's curve

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from liprune_utils.parameters import InputError, require
+from liprune_utils.checks import InputError, require
 
 MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
 NOT_FINITE = "A Hessian-vector product is not finite; expected a smooth loss."

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
-from liprune_utils.parameters import require
+from liprune_utils.checks import require
 
 
 def linear_constant(x: np.ndarray) -> np.ndarray:

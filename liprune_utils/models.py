@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from liprune_utils.parameters import InputError
+from liprune_utils.checks import InputError
 
 Activation = Callable[[Tensor], Tensor]
 WIDTHS = (16, 32, 64)  # channels of the three stages, at full, half and quarter resolution

@@ -7,7 +7,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from liprune_utils.parameters import require
+from liprune_utils.checks import require
+
+NOISE_SD = 0.2  # of the labels (paper, Section 4.1)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def draw_linear(
     *,
     slope: float = 1.0,
     half_width: float = 5.0,
-    noise_sd: float = 0.2,
+    noise_sd: float = NOISE_SD,
 ) -> LinearData:
     r"""Draw data sets of the paper's Eq. (3).
 

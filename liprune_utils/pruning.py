@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from liprune_utils.parameters import require
+from liprune_utils.checks import require
 
 
 def num_kept(num_functions: int, keep_fraction: float) -> int:

@@ -12,6 +12,8 @@ import io
 import json
 import logging
 import resource
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +25,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from liprune_utils.files import read_json, write_atomically
-from liprune_utils.parameters import InputError, require
-from liprune_utils.records import provenance, write_json, write_table
-from liprune_utils.stopping import Stopped, leave_if_asked, stop_requested
+from liprune_utils.checks import InputError, require
+from liprune_utils.files import provenance, read_json, write_atomically, write_json, write_table
 
 CHECKPOINT_SECONDS = 30.0  # between two, at most; a step comes on top
 WAIT_SECONDS = 0.1  # between two looks at a lock
@@ -275,3 +275,52 @@ def read_network(model: nn.Module, path: Path) -> None:
     except Exception as error:  # torch.load raises many kinds
         found = type(error).__name__
         raise InputError(f"{path} is missing or damaged ({found}); expected a network.") from None
+
+
+stop_requested = threading.Event()  # every run of this process saves and leaves soon after
+
+
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """A run has saved and left, as it was asked to."""
+
+
+def ask_to_stop() -> None:
+    """Ask all runs of this process to save and leave."""
+    stop_requested.set()
+
+
+def withdraw_stop() -> None:
+    """Let runs of this process begin again."""
+    stop_requested.clear()
+
+
+def leave_if_asked() -> None:
+    """Leave where nothing is to be saved.
+
+    Raises:
+        Stopped: If the runs of this process are asked to stop.
+    """
+    if stop_requested.is_set():
+        raise Stopped("Asked to stop.")
+
+
+@contextmanager
+def stopping_at_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT ask runs to save and leave; a second one stops at once.
+
+    Yields:
+        Nothing; only the main thread may enter.
+    """
+
+    def ask(number: int, _frame: object) -> None:
+        if stop_requested.is_set():
+            raise KeyboardInterrupt
+        stop_requested.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop_requested.clear()

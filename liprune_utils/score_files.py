@@ -13,9 +13,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from liprune_utils.files import write_atomically
-from liprune_utils.parameters import InputError, check_types, require
-from liprune_utils.records import provenance, write_json
+from liprune_utils.checks import InputError, check_types, require
+from liprune_utils.files import provenance, write_atomically, write_json
 
 
 @dataclass(frozen=True)

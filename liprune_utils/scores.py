@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, to_indices
-from liprune_utils.output_scores import el2n_scores, forgetting_counts, losses, negative_margins
-from liprune_utils.parameters import InputError, require
-from liprune_utils.per_example import (
+from liprune_utils.checks import InputError, require
+from liprune_utils.example_scores import (
+    el2n_scores,
     example_gauss_newton_norms,
     example_gradient_norms,
     example_hessian_norms,
+    forgetting_counts,
+    losses,
+    negative_margins,
 )
 
 MAX_PRODUCTS = 50  # of each batch or example in `score`
@@ -43,7 +46,7 @@ def score(
 
     Args:
         name: A name in ``SCORES``.
-        model: A classifier, as in `liprune_utils.output_scores.losses`.
+        model: A classifier, as in `liprune_utils.example_scores.losses`.
         images: Its inputs, shape ``[n, ...]``, on its device.
         labels: Their classes, int64, shape ``[n]``, on its device.
         batches: For ``"hessian-batch"``: arrays of indices that partition the data set.

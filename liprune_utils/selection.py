@@ -13,11 +13,10 @@ from torch import nn
 from liprune_utils.batch_scores import ROUGH, Selection, best_estimates, look_at_batches, refine
 from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.data import Dataset
+from liprune_utils.example_scores import forgetting_counts
 from liprune_utils.images import Task, fixed_batches, generator
-from liprune_utils.output_scores import forgetting_counts
-from liprune_utils.points import ENGINE, EXAMPLE_METHODS, HESSIAN_METHODS, Point
 from liprune_utils.pruning import keep_highest
-from liprune_utils.runs import locked
+from liprune_utils.runs import leave_if_asked, locked
 from liprune_utils.score_files import (
     ScoreManifest,
     remembered_look,
@@ -25,7 +24,7 @@ from liprune_utils.score_files import (
     weights_sha256,
 )
 from liprune_utils.scores import score
-from liprune_utils.stopping import leave_if_asked
+from liprune_utils.settings import ENGINE, EXAMPLE_METHODS, HESSIAN_METHODS, Point
 from liprune_utils.training import State
 
 BATCHES_IN_A_PART, EXAMPLES_IN_A_PART = 64, 512  # scored between two writes

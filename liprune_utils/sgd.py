@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from liprune_utils.parameters import require
+from liprune_utils.checks import require
 from liprune_utils.problems import Problem
 
 

@@ -1,9 +1,10 @@
 """Run the points of a grid on all cores, GPUs or a cluster, and collect their table.
 
-``python -m liprune_utils.sweep grids/NAME.yml`` runs what is not done yet, as Dask futures on this
-machine, or with ``--scheduler ADDRESS`` on a cluster that shares the project's folder. It may be
-stopped at any moment (Ctrl-C saves first) and started again; ``--status`` says how far it is,
-``--dry-run`` how long it would take. Runs go seed by seed. Finished ones are added to the recorded
+``python -m liprune_utils.sweep experiments/grids/NAME.yml`` runs what is not done yet, as Dask
+futures on this machine, or with ``--scheduler ADDRESS`` on a cluster that shares the project's
+folder. It may be stopped at any moment (Ctrl-C saves first) and started again; ``--status`` says
+how far it is, ``--dry-run`` how long it would take.
+Runs go seed by seed. Finished ones are added to the recorded
 tables at once, as `liprune_utils.grid_tables.record` says; a recorded run is not done again, even
 where its folder is lost.
 """
@@ -22,9 +23,11 @@ from dask.distributed import Client, Future, get_worker, wait
 from dask.system import CPU_COUNT
 from tqdm import tqdm
 
-from liprune_utils import data, runs, stopping
+from liprune_utils import data, runs
+from liprune_utils.checks import exit_status, require
 from liprune_utils.clusters import SaveOnClose, connected
-from liprune_utils.experiment import Laboratory, run_point
+from liprune_utils.files import PROJECT, results_folder
+from liprune_utils.grid import Grid, read_grid
 from liprune_utils.grid_tables import (
     epochs_done,
     is_done,
@@ -33,10 +36,16 @@ from liprune_utils.grid_tables import (
     recorded_points,
     show_status,
 )
-from liprune_utils.grids import Grid, read_grid
-from liprune_utils.parameters import exit_status, require
-from liprune_utils.points import Point
-from liprune_utils.records import PROJECT, results_folder
+from liprune_utils.runs import (
+    Stopped,
+    ask_to_stop,
+    leave_if_asked,
+    stop_requested,
+    stopping_at_signals,
+    withdraw_stop,
+)
+from liprune_utils.settings import Point
+from liprune_utils.training_run import Laboratory, run_point
 from liprune_utils.workload import estimate_hours
 
 RUNS = "reruns/sweep"
@@ -90,7 +99,7 @@ def run_in_worker(point: Point, place: Workplace, _before: object = None) -> str
     Returns:
         The run's folder.
     """
-    stopping.leave_if_asked()
+    leave_if_asked()
     torch.set_num_threads(place.threads)
     return str(run_point(point, place.laboratory(), wait=True))
 
@@ -109,7 +118,7 @@ def sweep(
     Returns:
         What went wrong, for each point that failed; nothing for those that were asked to stop.
     """
-    client.run(stopping.withdraw_stop, on_error="ignore")
+    client.run(withdraw_stop, on_error="ignore")
     client.register_plugin(SaveOnClose(), name="save-on-close")
     lab, failures = place.laboratory(), {}
     known, total = _epochs_done(points, lab), sum(point.num_epochs for point in points)
@@ -146,8 +155,8 @@ def _submit(client: Client, points: list[Point], place: Workplace) -> dict[Futur
 def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[dict[Point, BaseException]]:
     pending, deadline = set(futures), float("inf")
     while pending and time.monotonic() < deadline:
-        if stopping.stop_requested.is_set():  # said again, to workers that have just begun
-            client.run(stopping.ask_to_stop, on_error="ignore")
+        if stop_requested.is_set():  # said again, to workers that have just begun
+            client.run(ask_to_stop, on_error="ignore")
             deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
         try:
             done, pending = wait(pending, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
@@ -160,7 +169,7 @@ def _finished(client: Client, futures: dict[Future, Point]) -> Iterator[dict[Poi
 
 
 def _is_failure(error: BaseException | None) -> bool:
-    asked = isinstance(error, stopping.Stopped) and stopping.stop_requested.is_set()
+    asked = isinstance(error, Stopped) and stop_requested.is_set()
     return error is not None and not asked
 
 
@@ -177,10 +186,10 @@ def _workplace(options: argparse.Namespace) -> Workplace:
 def _run(
     waiting: list[Point], lab: Laboratory, options: argparse.Namespace, save: Callable[[], object]
 ) -> int:
-    with stopping.stopping_at_signals():
+    with stopping_at_signals():
         with connected(options.scheduler, _num_workers(options)) as client:
             failures = sweep(waiting, client, _workplace(options), save)
-        stopped = stopping.stop_requested.is_set()
+        stopped = stop_requested.is_set()
     for point in waiting:
         if not stopped and point not in failures and not is_done(point, lab):
             failures[point] = f"The workers say that it is done; expected it in {lab.root}."
@@ -203,7 +212,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m liprune_utils.sweep", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("grid", type=Path, help="grid file, such as grids/cifar10_reduced.yml")
+    parser.add_argument(
+        "grid", type=Path, help="grid file, such as experiments/grids/cifar10_reduced.yml"
+    )
     parser.add_argument("--runs", default=RUNS, help=f"folder of run folders (default: {RUNS})")
     parser.add_argument(
         "--workers", type=int, help="runs side by side (default: a core or GPU each)"

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from liprune_utils.images import PADDING, Task, draw_shifts, generator, shifted
 from liprune_utils.models import Activation, resnet
-from liprune_utils.recipes import Recipe
+from liprune_utils.settings import Recipe
 
 EVALUATION_BATCH = 500
 NO_SHIFT = (PADDING, PADDING, 0)

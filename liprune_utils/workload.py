@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from liprune_utils.experiment import Laboratory
 from liprune_utils.images import fixed_batches
-from liprune_utils.points import Point
+from liprune_utils.settings import Point
 from liprune_utils.training import start, steps
+from liprune_utils.training_run import Laboratory
 
 # Cost of scoring an image, in gradients of one; rough, from page 07.
 SCORE_COSTS = {"liprune": 8, "hessian": 100, "gauss-newton": 12, "grand": 5}

@@ -38,7 +38,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/01_importance_sampling"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.importance_sampling import ImportanceParameters
+from experiments.importance_sampling.runs import ImportanceParameters
 
 parameters = ImportanceParameters.from_notebook(globals())
 
@@ -50,42 +50,43 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import bounds, figures, frames, records, tables, theory_figures
-from liprune_utils import importance_results as results
-from liprune_utils.importance_sampling import (
+from experiments.importance_sampling import claims, figures
+from experiments.importance_sampling.runs import (
     least_lipschitz_sup,
     paper_line,
     stream,
     theorem_table,
 )
+from experiments.importance_sampling.step_counts import Race, approach, exponent_table, speed_table
+from liprune_utils import files, theory
+from liprune_utils.book import formats, frames, register, style
 from liprune_utils.problems import draw_least_squares
-from liprune_utils.step_counts import Race, approach, exponent_table, speed_table
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 
 # %%
 theorem = theorem_table(parameters)
 speed = speed_table(parameters)
-summary = results.speed_summary(speed)
+summary = claims.speed_summary(speed)
 exponents = exponent_table(parameters)
 for name in ("theorem", "speed", "summary", "exponents"):
-    records.write_table(folder, name, globals()[name])
+    files.write_table(folder, name, globals()[name])
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
 line = paper_line(stream(seed, "speed"), noise_sd)
 outcomes = [
-    results.theorem_claim(theorem, cost=cost),
-    results.formula_claim(line.lipschitz, cost=cost),
-    results.speed_claim(summary, cost=cost),
+    claims.theorem_claim(theorem, cost=cost),
+    claims.formula_claim(line.lipschitz, cost=cost),
+    claims.speed_claim(summary, cost=cost),
 ]
-records.write_claims(folder, outcomes)
+register.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% tags=["hide-input"]
 first, formula, speed_claim = outcomes
@@ -99,9 +100,9 @@ def ratio(sampling, rule, dim, target, sd):
 
 glue(
     "answer",
-    f"Theorem 1 {tables.words(first.verdict)}: at its step count the error is at most {first.high:.2f} of the target in every case. "
-    f"The printed optimal p sums to {formula.estimate:g} instead of 1; up to that factor it {tables.words(formula.verdict)}. "
-    f"That it is optimal for speed {tables.words(speed_claim.verdict)}: it minimises the bound, and the error of a noiseless problem in "
+    f"Theorem 1 {formats.words(first.verdict)}: at its step count the error is at most {first.high:.2f} of the target in every case. "
+    f"The printed optimal p sums to {formula.estimate:g} instead of 1; up to that factor it {formats.words(formula.verdict)}. "
+    f"That it is optimal for speed {formats.words(speed_claim.verdict)}: it minimises the bound, and the error of a noiseless problem in "
     f"one dimension. Each at its best step size, it then needs {ratio('optimal', 'best', 1, 1e-3, 0)} times fewer steps than uniform "
     f"sampling (median, 99% interval); in ten dimensions with noise, to a thousandth of the first error, {ratio('optimal', 'best', 10, 1e-3, noise_sd)} "
     f"times. Half uniform, half proportional to L saves steps there too: {ratio('mixture', 'best', 10, 1e-3, noise_sd)} times.",
@@ -133,7 +134,7 @@ glue("cost", f"{cost:.0f} seconds; errors on least squares are exact.", display=
 # (`liprune_utils.moments`).
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-theorem-1", "caption": "The error at Theorem 1's step size and step count, over the target error; one dot a problem and target. The theorem holds left of the black line. Least squares: exact. Logistic: upper ends of 99% intervals come with the table."}, "image": {"alt": "Strip plot on a logarithmic axis, a row for each dimension and noise level, three samplings by colour and marker. All dots lie well to the left of the line at one; those without noise lie farthest."}}
-figure = theory_figures.theorem_figure(theorem)
+figure = figures.theorem_figure(theorem)
 
 # %% [markdown]
 # {download}`Every problem <../results/01_importance_sampling/theorem.csv>`. The bound leaves room, because it takes the worst of all points and all
@@ -145,9 +146,9 @@ example = draw_least_squares(stream(seed, "theorem", 0), 200, 10, noise_sd=noise
 targets = [0.3, 0.1, 0.03, 0.01]
 curves = {target: approach(Race.of(example, target), np.linspace(0, 1, 61)) for target in targets}
 approaches = pd.concat([rows.assign(target=target) for target, rows in curves.items()])
-records.write_table(folder, "approach", approaches)
+files.write_table(folder, "approach", approaches)
 frames.frame_browser(
-    lambda target: theory_figures.approach_figure(curves[target], target),
+    lambda target: figures.approach_figure(curves[target], target),
     targets,
     describe=lambda target: (
         f"Exact error and bound against the share of the stated steps, for three samplings, target {target:g}: "
@@ -169,10 +170,10 @@ frames.frame_browser(
 # derivation agrees: with $u = 1/L_{\sup}$ the problem is a linear programme.
 
 # %%
-p = bounds.optimal(line.lipschitz)
+p = theory.optimal(line.lipschitz)
 least = least_lipschitz_sup(line.lipschitz)
 printed = line.lipschitz / line.lipschitz.mean()
-assert abs(bounds.lipschitz_sup(line.lipschitz, p) / least - 1) < 1e-6
+assert abs(theory.lipschitz_sup(line.lipschitz, p) / least - 1) < 1e-6
 print(f"sum of p*: {p.sum():.6f}; sum of the printed p*: {printed.sum():.6f}")
 print(f"least L_sup: {least:.6f}; mean of L: {line.lipschitz.mean():.6f}")
 
@@ -196,7 +197,7 @@ print(f"least L_sup: {least:.6f}; mean of L: {line.lipschitz.mean():.6f}")
 # then drawn too rarely and weighted too much.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-exponents", "caption": "Sampling by a power of the Lipschitz constants, relative to uniform sampling (exponent 0). Dotted: the constant of the bound. Circles and squares: steps to a thousandth of the first error, without and with label noise, at the best step size; medians over eight problems. Thin line: p proportional to L."}, "image": {"alt": "Two panels, one and ten dimensions, of curves against the exponent from zero to two. The dotted constant of the bound has a sharp minimum at one. In one dimension the noiseless steps have their minimum there too; the noisy steps have theirs near one half. In ten dimensions the noiseless minimum is flat around one and the noisy curve is above uniform sampling at one."}}
-figure = theory_figures.exponent_figure(exponents)
+figure = figures.exponent_figure(exponents)
 
 # %%
 grid = exponents.groupby(["dim", "noise_sd", "exponent"]).steps.median()
@@ -222,7 +223,7 @@ best.rename("exponent with the fewest steps").reset_index().style.hide().format(
 # Targets are relative to the first error. The smaller the target, the more the noise counts and the less is gained.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-steps", "caption": "Steps of uniform sampling over steps of p proportional to L (circles) and of the half-half mixture (triangles), for four rules for the step size; right of the black line importance sampling is faster. Medians over random problems with 99% intervals."}, "image": {"alt": "Four panels of ratios on a logarithmic axis, eight problems each. At the theorem's and at each one's best step sizes the ratios lie between one and ten; at a common best step below two; at a common small step at one. In ten dimensions with noise and the smallest target the circles fall left of the line, the triangles stay right of it."}}
-figure = theory_figures.steps_figure(summary)
+figure = figures.steps_figure(summary)
 
 # %% [markdown]
 # {download}`Medians <../results/01_importance_sampling/summary.csv>`, {download}`every problem <../results/01_importance_sampling/speed.csv>`.

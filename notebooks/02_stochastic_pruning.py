@@ -46,7 +46,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/02_stochastic_pruning"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.stochastic_pruning import StochasticParameters
+from experiments.stochastic_pruning.runs import StochasticParameters
 
 parameters = StochasticParameters.from_notebook(globals())
 
@@ -59,47 +59,45 @@ from IPython.display import HTML, Markdown
 from myst_nb import glue
 from scipy.stats import ks_2samp
 
-from liprune_utils import bounds, figures, frames, proof, records, tables, theory_figures
-from liprune_utils import stochastic_pruning as theorem
-from liprune_utils import stochastic_results as results
-from liprune_utils import stochastic_runs as runs
-from liprune_utils.importance_sampling import paper_line
+from experiments.importance_sampling import figures
+from experiments.importance_sampling.runs import paper_line
+from experiments.stochastic_pruning import claims, proof, runs, tables
+from liprune_utils import files, theory
+from liprune_utils.book import formats, frames, register, style
 from liprune_utils.moments import SecondMoments
 from liprune_utils.problems import draw_least_squares
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 
 # %%
-line = paper_line(theorem.stream(seed, "paths", 0), noise_sd)
-small = draw_least_squares(
-    theorem.stream(seed, "paths", 1), 50, 2, noise_sd=noise_sd, spread=spread
-)
+line = paper_line(runs.stream(seed, "paths", 0), noise_sd)
+small = draw_least_squares(runs.stream(seed, "paths", 1), 50, 2, noise_sd=noise_sd, spread=spread)
 measured = {
-    "exceedance": theorem.exceedance_table(parameters),
-    "iterations": theorem.iterations_table(parameters),
-    "compression": theorem.compression_table(small, (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)),
+    "exceedance": tables.exceedance_table(parameters),
+    "iterations": tables.iterations_table(parameters),
+    "compression": tables.compression_table(small, (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)),
     "touched": runs.touched_table(line.lipschitz, num_runs=num_draws // 20, seed=seed),
     "proof": proof.outcome_table(proof.check_lines(seed)),
 }
 for name, rows in measured.items():
-    records.write_table(folder, name, rows)
+    files.write_table(folder, name, rows)
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
 outcomes = [
-    results.bound_claim(measured["exceedance"], cost=cost),
-    results.iterations_claim(measured["iterations"], cost=cost),
-    results.proof_claim(proof.printed(measured["proof"]).status, cost=cost),
-    results.compression_claim(measured["compression"], cost=cost),
-    results.fraction_claim(measured["touched"], cost=cost),
+    claims.bound_claim(measured["exceedance"], cost=cost),
+    claims.iterations_claim(measured["iterations"], cost=cost),
+    claims.proof_claim(proof.printed(measured["proof"]).status, cost=cost),
+    claims.compression_claim(measured["compression"], cost=cost),
+    claims.fraction_claim(measured["touched"], cost=cost),
 ]
-records.write_claims(folder, outcomes)
+register.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% [markdown]
 # (same-law)=
@@ -116,7 +114,7 @@ HTML(tables.claims_html(table))
 
 # %%
 keep, step_size = 0.3, 0.3 * 0.4 / small.lipschitz.max()
-uniform = bounds.uniform(small.lipschitz)
+uniform = theory.uniform(small.lipschitz)
 thinned = SecondMoments(small, uniform, keep).operators([step_size])[0]
 made = SecondMoments(small, uniform).operators([step_size / keep])[0]
 assert np.allclose(thinned, (1 - keep) * np.eye(len(made)) + keep * made, rtol=1e-12, atol=1e-12)
@@ -136,7 +134,7 @@ print(f"Kolmogorov-Smirnov distance {test.statistic:.4f}, p = {test.pvalue:.2f},
 # not the end: after $t$ steps uniform sampling has touched $1 - (1 - r/n)^t$, which tends to everything. No subset is chosen.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-touched", "caption": "Share of the 1000 points of the paper's linear model that n = 1000 steps of Eq. (2) draw at least once, against r. Lines: exact. Markers: simulated, 99% intervals smaller than the markers. Black: the paper's r."}, "image": {"alt": "Two curves against r, both below the diagonal and bending away from it as r grows: uniform sampling, and below it sampling proportional to L. Markers lie on the curves."}}
-figure = theory_figures.touched_figure(measured["touched"])
+figure = figures.touched_figure(measured["touched"])
 
 # %%
 touched = measured["touched"]
@@ -182,13 +180,13 @@ Markdown(proof.markdown_assumptions(measured["proof"]))
 # the chance depends on $rt$. Chernoff's $e^{-rt/8}$ has the right form.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tails", "caption": "The chance that fewer than half of the expected steps are made: exact, by Chernoff's bound, and by the theorem's (Hoeffding). Thin line: 5%. The smaller r, the later the theorem's bound says anything."}, "image": {"alt": "Four panels, r from 0.1 to 0.9, of chance against the expected number of steps made, both logarithmic. The exact chance falls first. The theorem's bound falls much later than Chernoff's for r = 0.1 and earlier for r of a half and more."}}
-tails = theorem.tail_table()
-records.write_table(folder, "tails", tails)
-figure = theory_figures.tail_figure(tails)
+tails = tables.tail_table()
+files.write_table(folder, "tails", tails)
+figure = figures.tail_figure(tails)
 
 # %% tags=["hide-input"]
-chances = theorem.probability_table()
-records.write_table(folder, "chances", chances)
+chances = tables.probability_table()
+files.write_table(folder, "chances", chances)
 assert (chances.exact <= chances[["stated", "chernoff"]].min(axis=1)).all()
 names = {
     "stated": "theorem",
@@ -241,9 +239,9 @@ print(f"{len(common):,} shares; the farthest is {worst:.1f} standard errors from
 # %% tags=["hide-input"]
 kept = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 loose = runs.looseness_table(small, kept, target=0.1, num_runs=num_draws // 2, seed=seed)
-records.write_table(folder, "looseness", loose)
+files.write_table(folder, "looseness", loose)
 frames.frame_browser(
-    lambda r: theory_figures.looseness_figure(loose, r),
+    lambda r: figures.looseness_figure(loose, r),
     kept,
     describe=lambda r: (
         f"Error of Eq. (2) against the step for r = {r}, uniform sampling and sampling proportional to L: simulated dots on the exact "
@@ -270,12 +268,12 @@ corrected = (printed.status == "holds after a correction").sum()
 far = by_id["stochastic-fraction"]
 glue(
     "answer",
-    f"Theorem 2 {tables.words(by_id['theorem-2-bound'].verdict)}, and so does its number of steps; {corrected} of the {len(printed)} printed lines "
+    f"Theorem 2 {formats.words(by_id['theorem-2-bound'].verdict)}, and so does its number of steps; {corrected} of the {len(printed)} printed lines "
     f"around it need a correction, and its conclusion survives all of them. The theorem is loose: at its own step count its bound is, on "
     f"one noisy problem, {factors.loc['uniform', 'Theorem 2']:.0f} times the exact error (uniform sampling) and {factors.loc['optimal', 'Theorem 2']:.0f} times (p ∝ L). Without the "
     f"detour over a probability a stronger bound holds for certain, with half the steps. But Eq. (2) does not prune: it equals in law "
     f"SGD with the step size η/r on a slower clock, every point keeps its chance, and n steps touch about 1 − exp(−r) of the data, not r (farthest: "
-    f"{tables.number(far.estimate)} [{tables.number(far.low)}, {tables.number(far.high)}], 99%, n = {far.num_runs} runs).",
+    f"{formats.number(far.estimate)} [{formats.number(far.low)}, {formats.number(far.high)}], 99%, n = {far.num_runs} runs).",
     display=False,
 )
 glue("cost", f"{cost:.0f} seconds; errors on least squares are exact.", display=False)

@@ -41,7 +41,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/03_liprune"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.liprune import LipruneParameters
+from experiments.liprune.runs import LipruneParameters
 
 parameters = LipruneParameters.from_notebook(globals())
 
@@ -53,10 +53,9 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import batch_spread, figures, frames, lipschitz_figures, records, tables
-from liprune_utils import liprune_results as results
-from liprune_utils.linear_model import NOISE_SD, NUM_POINTS
-from liprune_utils.liprune import (
+from experiments.linear_model.runs import NUM_POINTS
+from experiments.liprune import batch_spread, claims, figures, tables
+from experiments.liprune.runs import (
     KEEP_FRACTIONS,
     distance_needed,
     gradient_norms,
@@ -66,11 +65,13 @@ from liprune_utils.liprune import (
     population_table,
     rule_table,
 )
+from liprune_utils import files
+from liprune_utils.book import formats, frames, register, style
 from liprune_utils.lipschitz import sine_constant, sine_curvature, sine_loss
-from liprune_utils.problems import draw_linear
+from liprune_utils.problems import NOISE_SD, draw_linear
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 for_linear, for_search, for_sine, for_check, for_batches = np.random.default_rng(seed).spawn(5)
 
@@ -79,23 +80,23 @@ for_linear, for_search, for_sine, for_check, for_batches = np.random.default_rng
 
 # %%
 data = draw_linear(for_linear, num_runs, NUM_POINTS, slope=slope)
-way = results.way_table(data, NOISE_SD)
-distances = results.distance_table(data, [0, *np.geomspace(0.01, 100, 13)])
-linear_ratios = results.linear_ratios(draw_linear(for_search, 10, NUM_POINTS, slope=slope))
-records.write_table(folder, "way", way)
-records.write_table(folder, "distances", distances)
+way = tables.way_table(data, NOISE_SD)
+distances = tables.distance_table(data, [0, *np.geomspace(0.01, 100, 13)])
+linear_ratios = tables.linear_ratios(draw_linear(for_search, 10, NUM_POINTS, slope=slope))
+files.write_table(folder, "way", way)
+files.write_table(folder, "distances", distances)
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
 outcomes = [
-    results.linear_claim(linear_ratios, cost=cost),
-    results.grand_claim(way, cost=cost),
+    claims.linear_claim(linear_ratios, cost=cost),
+    claims.grand_claim(way, cost=cost),
 ]
-records.write_claims(folder, outcomes)
+register.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% [markdown]
 # (algorithm-1)=
@@ -118,7 +119,7 @@ HTML(tables.claims_html(table))
 
 # %% tags=["hide-input"]
 rules = rule_table()
-records.write_table(folder, "rules", rules)
+files.write_table(folder, "rules", rules)
 shown = rules.rename(columns={"r_n": "r n", "printed": "kept, as printed", "kept": "kept here"})
 shown.drop(columns="problem").style.hide().format("{:g}", subset=["r", "r n"]).format(
     "{:.0f}", subset="kept, as printed", na_rep="no answer"
@@ -160,21 +161,21 @@ shown.drop(columns="problem").style.hide().format("{:g}", subset=["r", "r n"]).f
 # %%
 sine_x = for_sine.standard_normal((200, 1000))  # the paper's Eq. (7)
 sine_y = np.sin(12 * sine_x) + 0.1 * for_sine.standard_normal(sine_x.shape)
-sine_ratios = results.sine_ratios(sine_x[0], sine_y[0], low, high)
-searches = results.search_table(
+sine_ratios = tables.sine_ratios(sine_x[0], sine_y[0], low, high)
+searches = tables.search_table(
     {
         "linear, x²": linear_ratios,
-        **results.blind_ratios(for_search),
+        **tables.blind_ratios(for_search),
         "sine, all weights": sine_ratios["all"],
         "sine, your interval": sine_ratios["interval"],
     }
 )
-records.write_table(folder, "searches", searches)
+files.write_table(folder, "searches", searches)
 assert searches.excess.max() < 1e-8, "a search found a secant above its constant"
 
 # %% tags=["hide-input"]
 shown = searches.set_axis(["model", "cases", "1 − smallest ratio", "largest ratio − 1"], axis=1)
-shown.style.hide().format(lambda value: tables.number(value, 2), subset=shown.columns[2:])
+shown.style.hide().format(lambda value: formats.number(value, 2), subset=shown.columns[2:])
 
 # %% [markdown]
 # Largest secant found over the exact constant, for random points (batches of eight points, and weights in three dimensions, where there are
@@ -205,10 +206,10 @@ shown.style.hide().format(lambda value: tables.number(value, 2), subset=shown.co
 # the sign at least cannot be wrong.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine", "caption": "One function of the sine model (x = 1.2, y = 0.6) above its second derivative. The Lipschitz constant over all weights (blue) is attained at the tops of the function alone (triangles). On the shaded interval the constant (orange, dashed) is smaller."}, "image": {"alt": "Two panels that share the axis of weights. Above, a periodic loss with a high and a low top in each period. Below, its second derivative, whose deepest troughs touch the lower blue line exactly under the high tops, while its peaks stay well below the upper blue line."}}
-figure = lipschitz_figures.sine_figure(1.2, 0.6, 9.9, 12.1)
+figure = figures.sine_figure(1.2, 0.6, 9.9, 12.1)
 one = pd.DataFrame({"w": np.linspace(2, 20, 901)})
 one = one.assign(loss=sine_loss(one.w, 1.2, 0.6), curvature=sine_curvature(one.w, 1.2, 0.6))
-records.write_table(folder, "sine", one)
+files.write_table(folder, "sine", one)
 
 # %% [markdown]
 # {download}`Both curves <../results/03_liprune/sine.csv>`.
@@ -229,8 +230,8 @@ records.write_table(folder, "sine", one)
 # %% tags=["hide-input"]
 half_widths = (0, 0.1, 0.5, 1, 2, 4, 16)
 ends = [(12 - half, 12 + half) for half in half_widths] + [(low, high)]
-intervals = results.interval_table(sine_x, sine_y, ends)
-records.write_table(folder, "intervals", intervals)
+intervals = tables.interval_table(sine_x, sine_y, ends)
+files.write_table(folder, "intervals", intervals)
 spots = np.pi * np.array([0.25, 0.75])  # f = sin(w)² / 2 has no curvature here
 slopes = np.sin(2 * spots) / 2
 assert np.abs(sine_curvature(spots, 1.0, 0.0)).max() < 1e-12
@@ -306,8 +307,8 @@ shown.set_axis([*names, "gradient left at w*"], axis=1).style.hide().format(
 
 # %%
 big = draw_linear(for_check, 30, 50 * NUM_POINTS, slope=slope)
-check = results.distance_table(big, [0, 0.03, 0.3, 3])
-records.write_table(folder, "overlap_check", check)
+check = tables.distance_table(big, [0, 0.03, 0.3, 3])
+files.write_table(folder, "overlap_check", check)
 worst_z = check.z.abs().max()
 assert worst_z < 5, f"a simulated overlap is {worst_z:.1f} standard errors from the quadrature"
 print(f"{len(check)} overlaps; the farthest is {worst_z:.1f} standard errors from the quadrature")
@@ -324,8 +325,8 @@ print(f"{len(check)} overlaps; the farthest is {worst_z:.1f} standard errors fro
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-overlap", "caption": "Share of LiPrune's kept points that GraNd keeps too, against the distance from the minimiser at which GraNd is computed (linear model, noise 0.2, 1000 points). Markers: means over data sets with 99% intervals; lines: infinitely many points. Thin horizontal lines: the overlap of unrelated scores."}, "image": {"alt": "Three S-shaped curves of overlap against distance on a logarithmic axis, for keep fractions 0.1, 0.3 and 0.5. Each rises from a plateau somewhat above its chance level to nearly 1. The smaller the fraction kept, the lower the curve and the farther out it crosses the line at 0.9."}}
 curves = population_table(np.geomspace(0.004, 100, 60))
-records.write_table(folder, "overlap_curves", curves)
-figure = lipschitz_figures.overlap_figure(curves, distances)
+files.write_table(folder, "overlap_curves", curves)
+figure = figures.overlap_figure(curves, distances)
 
 # %% tags=["hide-input"]
 needed = {fraction: distance_needed(0.9, fraction) for fraction in KEEP_FRACTIONS}
@@ -346,11 +347,11 @@ glue(
 
 # %% tags=["hide-input"]
 target = minimisers(data)[0]
-kept = kept_table(data.x[0], data.y[0], {share: share * target for share in results.WAY}, 0.1)
-records.write_table(folder, "kept", kept)
+kept = kept_table(data.x[0], data.y[0], {share: share * target for share in tables.WAY}, 0.1)
+files.write_table(folder, "kept", kept)
 frames.frame_browser(
-    lambda share: lipschitz_figures.kept_figure(kept[kept.way == share]),
-    list(results.WAY),
+    lambda share: figures.kept_figure(kept[kept.way == share]),
+    list(tables.WAY),
     describe=lambda share: (
         f"Gradient norm against input for one data set, scored {share:g} of the way from 0 to the minimiser. LiPrune's points are "
         "those at both ends; GraNd's are the highest."
@@ -365,11 +366,11 @@ frames.frame_browser(
 # hurts.
 
 # %% tags=["hide-input"]
-starts = results.initialisation_table(data, (0, 0.1, 1, 10))
-directions = results.direction_table(for_check, (1, 2, 3, 10, 100), 1000)
+starts = tables.initialisation_table(data, (0, 0.1, 1, 10))
+directions = tables.direction_table(for_check, (1, 2, 3, 10, 100), 1000)
 both = {"initialisations": starts, "directions": directions}
 for name, rows in both.items():
-    records.write_table(folder, name, rows)
+    files.write_table(folder, name, rows)
 labels = [f"w₀ ~ N(0, {sd:g}²)" if sd else "w₀ = 0" for sd in starts.init_sd]
 labels += [f"no noise, {dim}-d" for dim in directions.dim]
 shown = pd.concat(both.values(), ignore_index=True)
@@ -402,10 +403,10 @@ pd.DataFrame({"GraNd computed": labels, "overlap, 99% interval": cells}).style.h
 # %%
 spread_runs = batch_spread.spread_runs(for_batches, num_runs=8)
 spread = batch_spread.spread_table(spread_runs)
-records.write_table(folder, "spread_runs", spread_runs)
-records.write_table(folder, "spread", spread)
+files.write_table(folder, "spread_runs", spread_runs)
+files.write_table(folder, "spread", spread)
 partitions = batch_spread.partition_table(for_batches, data.lipschitz[0])
-records.write_table(folder, "partitions", partitions)
+files.write_table(folder, "partitions", partitions)
 assert partitions.z.abs().max() < 5, "random batches do not spread as the formula says"
 points = spread[(spread.inputs == "1-d, uniform") & (spread.batch_size == 1)].iloc[0]
 for fraction in batch_spread.FRACTIONS:
@@ -416,7 +417,7 @@ print(
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-spread", "caption": "Left: how much the exact constants of batches differ, against batch size. Right: the mean constant of the largest tenth of the batches over the mean of all. Linear model with inputs uniform in one dimension (as in the paper) and Gaussian in 10 and 100. Bars: 99% intervals over data sets; dotted: falling as one over the root of B."}, "image": {"alt": "Two panels against batch size on a logarithmic axis. Left, coefficients of variation: the one-dimensional case follows its dotted line down; the Gaussian cases with random sizes start higher and fall more slowly; the case with equal sizes starts lowest and falls slowly too. Right, the gain falls towards 1 in all cases, most slowly in 100 dimensions with random sizes."}}
-figure = lipschitz_figures.spread_figure(spread)
+figure = figures.spread_figure(spread)
 
 # %% tags=["hide-input"]
 shown = spread[spread.batch_size.isin([1, 128])].copy()
@@ -444,7 +445,7 @@ single, batches = (
 )
 glue(
     "answer",
-    f"L = x² {tables.words(linear.verdict)}, exactly. That GraNd approximates LiPrune {tables.words(grand.verdict)}: of the tenth that "
+    f"L = x² {formats.words(linear.verdict)}, exactly. That GraNd approximates LiPrune {formats.words(grand.verdict)}: of the tenth that "
     f"each keeps, they share {start.overlap:.3f} [{start.low:.3f}, {start.high:.3f}] at w₀ = 0, but {end.overlap:.3f} "
     f"[{end.low:.3f}, {end.high:.3f}] at the minimiser (99% intervals, n = {start.num_runs:,.0f} data sets; unrelated scores share a tenth). Without label "
     "noise they agree exactly in one dimension, and only there.",

@@ -40,7 +40,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/04_linear_model"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.linear_model import LinearModelParameters
+from experiments.linear_model.runs import LinearModelParameters
 
 parameters = LinearModelParameters.from_notebook(globals())
 
@@ -52,8 +52,9 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import figures, frames, records, tables
-from liprune_utils.linear_model import (
+from experiments.linear_model import figures
+from experiments.linear_model.claims import decide_claims
+from experiments.linear_model.runs import (
     NUM_STEPS,
     PAPER_FIGURES,
     Setting,
@@ -61,15 +62,12 @@ from liprune_utils.linear_model import (
     simulate,
     stream,
 )
-from liprune_utils.linear_results import (
-    closed_form_table,
-    curve_table,
-    decide_claims,
-    population_excess,
-)
+from experiments.linear_model.tables import closed_form_table, curve_table, population_excess
+from liprune_utils import files
+from liprune_utils.book import formats, frames, register, style
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 
 # %% [markdown]
@@ -82,24 +80,24 @@ began = time.perf_counter()
 # %%
 runs = simulate(PAPER_FIGURES, num_runs=num_runs, seed=seed, slope=slope)
 curves = curve_table(runs)
-records.write_table(folder, "curves", curves)
+files.write_table(folder, "curves", curves)
 outcomes = decide_claims(runs, cost=time.perf_counter() - began)
-records.write_claims(folder, outcomes)
+register.write_claims(folder, outcomes)
 
 # %% tags=["hide-input"]
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% tags=["hide-input"]
 verdicts = {outcome.id: outcome for outcome in outcomes}
 first, rates = verdicts["figure-1-acceleration"], verdicts["learning-rates"]
 glue(
     "answer",
-    f"In the paper's setting the claim {tables.words(first.verdict)}: {first.note} At the rates of Figures 5 and 6 it "
-    f"{tables.words(rates.verdict)}: {rates.note} There, LiPrune's test loss less that of random pruning is "
-    f"{tables.number(rates.estimate)}, 99% interval {tables.number(rates.low)} to {tables.number(rates.high)}, "
+    f"In the paper's setting the claim {formats.words(first.verdict)}: {first.note} At the rates of Figures 5 and 6 it "
+    f"{formats.words(rates.verdict)}: {rates.note} There, LiPrune's test loss less that of random pruning is "
+    f"{formats.number(rates.estimate)}, 99% interval {formats.number(rates.low)} to {formats.number(rates.high)}, "
     f"n = {rates.num_runs:,} paired runs.",
     display=False,
 )
@@ -139,7 +137,7 @@ glue(
 
 # %%
 closed_form = closed_form_table(runs)
-records.write_table(folder, "closed_form", closed_form)
+files.write_table(folder, "closed_form", closed_form)
 worst = closed_form.z.abs().max()
 assert worst < 5, f"a simulated mean is {worst:.1f} standard errors from the closed form"
 print(
@@ -164,10 +162,10 @@ figure = figures.data_figure(
 
 # %%
 shown = curve_table(simulate(PAPER_FIGURES, num_runs=100, seed=seed, slope=slope))
-records.write_table(folder, "curves_100_runs", shown)
+files.write_table(folder, "curves_100_runs", shown)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-1", "caption": "Test loss during SGD with batch size 10 and learning rate 0.01 (the paper's Figure 1), for four fractions kept. Bands: 95% intervals of the mean over 100 runs. No pruning lies on random pruning. The gain of LiPrune is largest when little is kept."}, "image": {"alt": "Four panels of test loss against SGD step on a logarithmic scale. In each, LiPrune falls fastest; random pruning and no pruning coincide. The gap narrows as more is kept."}}
-figure = figures.race_figure(shown[shown.figure == 1])
+figure = style.race_figure(shown[shown.figure == 1])
 
 # %% [markdown]
 # "The initial loss value is large with LiPrune since we fix the initial point of SGD to $w_0 = 0$", says the paper; its caption
@@ -186,22 +184,22 @@ figure = figures.losses_figure(shown[shown.figure == 1], keep_fraction=0.1)
 # the many runs can tell that it is *behind*: its larger curvature at the same rate means more gradient noise in the same units.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-5", "caption": "Test loss with learning rate 0.005, batch size 10 (the paper's Figure 5). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.005. LiPrune falls faster in all; no method reaches its floor within 30 steps but LiPrune at keep 0.1 comes near."}}
-figure = figures.race_figure(shown[shown.figure == 5])
+figure = style.race_figure(shown[shown.figure == 5])
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-6", "caption": "Test loss with learning rate 0.05, batch size 10 (the paper's Figure 6). Bands: 95% intervals of the mean over 100 runs. After ten steps all curves lie on the floor that the label noise sets."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.05. All methods fall to one low level within ten steps, LiPrune within two or three, and stay there."}}
-figure = figures.race_figure(shown[shown.figure == 6])
+figure = style.race_figure(shown[shown.figure == 6])
 
 # %% [markdown]
 # ## Figures 7, 8 and 9: other batch sizes
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-7", "caption": "Test loss with batch size 1, learning rate 0.01 (the paper's Figure 7). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step with batch size 1. LiPrune falls faster; the bands of random pruning and no pruning are wider than with larger batches."}}
-figure = figures.race_figure(shown[shown.figure == 7])
+figure = style.race_figure(shown[shown.figure == 7])
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-8", "caption": "Test loss with batch size 20, learning rate 0.01 (the paper's Figure 8). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step with batch size 20. The curves are those of batch size 10 with narrower bands."}}
-figure = figures.race_figure(shown[shown.figure == 8])
+figure = style.race_figure(shown[shown.figure == 8])
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-9", "caption": "Test loss with batch size 100, learning rate 0.01 (the paper's Figure 9). Bands: 95% intervals of the mean over 100 runs. LiPrune's lead is the same as with batch size 10."}, "image": {"alt": "Four panels of test loss against step with batch size 100. LiPrune leads by as much as with smaller batches."}}
-figure = figures.race_figure(shown[shown.figure == 9])
+figure = style.race_figure(shown[shown.figure == 9])
 
 # %% [markdown]
 # {download}`All curves <../results/04_linear_model/curves.csv>`,
@@ -252,7 +250,7 @@ slopes = pd.DataFrame(
         for step in (5, 10, 20, NUM_STEPS)
     ]
 )
-records.write_table(folder, "slopes", slopes)
+files.write_table(folder, "slopes", slopes)
 wide = slopes.pivot(index="slope", columns="step", values="ratio")
 wide.add_prefix("step ").rename_axis("true slope").reset_index().style.hide().format("{:.3g}")
 
@@ -269,8 +267,8 @@ wide.add_prefix("step ").rename_axis("true slope").reset_index().style.hide().fo
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-yours", "caption": "Test loss in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Test loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
 yours = Setting(0, batch_size, learning_rate, (keep_fraction,))
 your_curves = curve_table(simulate([yours], num_runs=100, seed=seed, slope=slope))
-records.write_table(folder, "your_setting", your_curves)
-figure = figures.race_figure(your_curves)
+files.write_table(folder, "your_setting", your_curves)
+figure = style.race_figure(your_curves)
 
 # %% [markdown]
 # ## What differs from the paper

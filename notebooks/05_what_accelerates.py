@@ -41,7 +41,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/05_what_accelerates"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.acceleration import AccelerationParameters
+from experiments.what_accelerates.closed_forms import AccelerationParameters
 
 parameters = AccelerationParameters.from_notebook(globals())
 
@@ -54,26 +54,19 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import acceleration_claims as claims
-from liprune_utils import (
-    acceleration_figures,
-    figures,
-    frames,
-    kept_problem,
-    real_figures,
-    real_results,
-    records,
-    tables,
-)
-from liprune_utils import acceleration_results as results
-from liprune_utils import counterexample_results as convex
-from liprune_utils.acceleration_runs import run_experiment
-from liprune_utils.real_data import SOURCES, load
-from liprune_utils.real_findings import findings
-from liprune_utils.real_races import CELLS, IMPORTANCE, descend, draw, stream
+from experiments.convex_is_not_enough import counterexample_tables, tables
+from experiments.convex_is_not_enough import figures as real_figures
+from experiments.convex_is_not_enough.findings import findings
+from experiments.convex_is_not_enough.real_data import SOURCES, load
+from experiments.convex_is_not_enough.runs import CELLS, IMPORTANCE, descend, draw, stream
+from experiments.what_accelerates import claims, figures, kept_problem
+from experiments.what_accelerates import tables as results
+from experiments.what_accelerates.runs import run_experiment
+from liprune_utils import files
+from liprune_utils.book import formats, frames, register, style
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 
 # %%
@@ -83,12 +76,15 @@ mechanism, best = results.mechanism_table(experiment), results.best_table(experi
 floors, limits = results.floor_table(experiment), results.limit_table(experiment)
 contraction = results.contraction_table(experiment)
 batches = claims.batch_table(experiment)
-problems = convex.race_table(num_problems, seed)
-summary, kept = convex.summary_table(problems), convex.kept_table(problems)
+problems = counterexample_tables.race_table(num_problems, seed)
+summary, kept = (
+    counterexample_tables.summary_table(problems),
+    counterexample_tables.kept_table(problems),
+)
 for name in ("curves", "mechanism", "best", "floors", "limits", "contraction", "batches"):
-    records.write_table(folder, name, globals()[name])
+    files.write_table(folder, name, globals()[name])
 for name in ("problems", "summary", "kept"):
-    records.write_table(folder, name, globals()[name])
+    files.write_table(folder, name, globals()[name])
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
@@ -97,17 +93,17 @@ outcomes = [
     claims.rate_claim(limits, cost=cost),
     claims.batch_claim(batches, cost=cost),
 ]
-records.write_claims(folder, outcomes)
+register.write_claims(folder, outcomes)
 source = f"generated data; {', '.join(SOURCES)} of scikit-learn"
-records.write_json(folder / "provenance.json", records.provenance(data_source=source))
+files.write_json(folder / "provenance.json", files.provenance(data_source=source))
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% tags=["hide-input"]
 glue("answer", claims.answer(mechanism, best, limits, batches), display=False)
-glue("answer-more", convex.answer(summary, kept), display=False)
+glue("answer-more", counterexample_tables.answer(summary, kept), display=False)
 glue(
     "cost",
     f"{time.perf_counter() - began:.0f} seconds for {num_runs:,} data sets of the linear model and {num_problems} of each other problem, "
@@ -145,7 +141,7 @@ glue(
 # step.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-race", "caption": "Excess test loss in the paper's setting (batch size 10, learning rate 0.01), means over all runs. Random pruning with LiPrune's mean step lies on LiPrune until the noise floor. Unbiased sampling with p proportional to L lies on random pruning; the stochastic pruning of Theorem 2, which makes a fraction r of the steps, is slower."}, "image": {"alt": "Four panels of excess test loss against SGD step on a logarithmic scale. In each, two curves fall fastest and coincide, LiPrune and random pruning with its step, parting only at the floor. Random pruning, no pruning and unbiased sampling coincide above them. The curve of Theorem 2 lies highest, far above when little is kept."}}
-figure = acceleration_figures.race_figure(curves)
+figure = figures.race_figure(curves)
 
 # %% [markdown]
 # (best-step)=
@@ -165,11 +161,11 @@ figure = acceleration_figures.race_figure(curves)
 # that is equal everywhere.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-best-rates", "caption": "Excess test loss after 10 and 30 steps against the learning rate, a tenth kept, batch size 10. Lines: expected on a typical data set. Markers: measured at each method's best rate. Vertical line: the paper's rate. LiPrune's optimum lies at a smaller rate, and lower."}, "image": {"alt": "Two panels of V-shaped curves on logarithmic axes. LiPrune's curve has its lowest point to the left of, and below, those of random pruning and unbiased sampling, which nearly coincide. At the vertical line the paper's rate lies on the left slope of all curves."}}
-figure = acceleration_figures.rates_figure(best, slope)
+figure = figures.rates_figure(best, slope)
 
 # %%
 checks = results.check_table(experiment)
-records.write_table(folder, "checks", checks)
+files.write_table(folder, "checks", checks)
 assert checks.z.abs().max() < 5, "a simulated mean is far from its closed form"
 assert contraction.z.abs().max() < 5, "a measured contraction is far from its closed form"
 assert ((floors.low / floors.expected < 1.1) & (floors.high / floors.expected > 0.9)).all()
@@ -185,7 +181,7 @@ shown.rename(columns={"keep_fraction": "keep", "multiplier": "c(r)"}).style.hide
 
 # %% [markdown]
 # Noise floors at equal mean step, over LiPrune's: expected on a typical data set, and measured with a 99% interval. All means of this page are held against
-# closed forms: {eq}`eq-square` of page 04, its counterpart for unbiased sampling (`liprune_utils.acceleration.importance_square`), and {eq}`eq-q`.
+# closed forms: {eq}`eq-square` of page 04, its counterpart for unbiased sampling (`experiments.what_accelerates.closed_forms.importance_square`), and {eq}`eq-q`.
 # Tables: {download}`curves <../results/05_what_accelerates/curves.csv>`, {download}`shares of the gap <../results/05_what_accelerates/mechanism.csv>`,
 # {download}`best rates <../results/05_what_accelerates/best.csv>`, {download}`floors <../results/05_what_accelerates/floors.csv>`,
 # {download}`distances from the closed forms <../results/05_what_accelerates/checks.csv>`.
@@ -204,7 +200,7 @@ shown.rename(columns={"keep_fraction": "keep", "multiplier": "c(r)"}).style.hide
 # order turns well before LiPrune diverges, and LiPrune diverges long before random pruning. Unbiased sampling has the widest range, $2/m$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-contraction", "caption": "Factor by which a step multiplies the mean square error, without the label noise, against the learning rate; batch size 10. Lines: closed form. Markers: measured at the first step. Below the black line SGD converges; right of the grey line random pruning contracts faster than LiPrune."}, "image": {"alt": "Four panels of parabolas. LiPrune's falls first, has its minimum at a smaller rate and rises above one while random pruning is still near its minimum. The less is kept, the narrower is LiPrune's parabola. Markers lie on the curves."}}
-figure = acceleration_figures.contraction_figure(contraction)
+figure = figures.contraction_figure(contraction)
 
 # %% [markdown]
 # Tables: {download}`limits and crossings at every batch size <../results/05_what_accelerates/limits.csv>`,
@@ -224,7 +220,7 @@ figure = acceleration_figures.contraction_figure(contraction)
 # means in place of $x_i^2$, $B = 1$, and $\sigma / \sqrt B$ for $\sigma$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-batch", "caption": "Excess test loss of LiPrune over that of random pruning at step 10 against the batch size, learning rate 0.01. Left: points are pruned. Right: fixed batches are pruned. Markers: simulated with 99% intervals. Lines: expected given the inputs."}, "image": {"alt": "Two panels on logarithmic axes, a curve for each keep fraction. On the left all four are flat. On the right all rise from the same values at batch size one towards one at batch size a hundred."}}
-figure = acceleration_figures.batch_figure(batches)
+figure = figures.batch_figure(batches)
 
 # %% [markdown]
 # {download}`Ratios, their growth, overlaps and mean steps <../results/05_what_accelerates/batches.csv>`.
@@ -250,16 +246,16 @@ measured = {
     method: (experiment.of(results.BASE, method, 0.1).error ** 2).mean(axis=1)
     for method in ("liprune", "random")
 }
-figure = acceleration_figures.bound_figure(bounds, measured)
+figure = figures.bound_figure(bounds, measured)
 
 # %%
 assert (bounds.error <= bounds.bound).all(), "an error lies above Theorem 1's bound"
 means = bounds.groupby(["method", "keep_fraction", "step"])[
     ["error", "bound", "total_bound"]
 ].mean()
-records.write_table(folder, "bounds", means.reset_index())
+files.write_table(folder, "bounds", means.reset_index())
 constants = kept_problem.constants_table(num_problems, seed, slope)
-records.write_table(folder, "constants", constants)
+files.write_table(folder, "constants", constants)
 names = {"keep_fraction": "keep", "lipschitz": "L_sup", "strong_convexity": "μ", "noise": "σ²"}
 names |= {"condition": "L_sup / μ", "rate": "λ", "steps": "steps", "bias": "distance of minimisers"}
 methods = {"liprune": "LiPrune", "random": "random", "none": "no pruning"}
@@ -290,16 +286,16 @@ shown.style.hide().format("{:.3g}", subset=list(names.values()))
 # - *Outliers*: one point in a hundred lies at $|x|$ between 5 and 6 with its sign wrong. LiPrune keeps every one of them.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-convex", "caption": "Expected excess loss on new data, LiPrune over random pruning, on eight convex problems: medians over data sets with 99% intervals. Left of the black line LiPrune is ahead. Circles: both at the rate that corresponds to the paper's. Squares: each at its best rate. An arrow stands for an interval that goes on."}, "image": {"alt": "Two panels, after 100 and 1000 steps, of ratios on a logarithmic axis, a row for each problem. The line, differing sizes and heavy tails at the best rate lie left of one; uneven features and the irrelevant feature at the best rate right of it after 100 steps; bent line, outliers and two groups far to the right."}}
-figure = acceleration_figures.ratio_figure(summary)
+figure = figures.ratio_figure(summary)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-problems", "caption": "The same problems along the way: expected excess loss on new data, each method at its median best rate for 100 steps, medians over data sets. On two groups LiPrune does not learn the second feature at any rate; on the bent line and with outliers it goes to another minimum."}, "image": {"alt": "Eight panels of excess loss against step on a logarithmic scale. LiPrune is lowest on the paper's line, with differing sizes and heavy tails; slightly above the others with uneven features; on the last three it levels off far above random pruning and no pruning."}}
-paths = convex.curve_table(problems, seed, min(num_problems, 40))
-records.write_table(folder, "paths", paths)
-figure = acceleration_figures.problems_figure(paths)
+paths = counterexample_tables.curve_table(problems, seed, min(num_problems, 40))
+files.write_table(folder, "paths", paths)
+figure = figures.problems_figure(paths)
 
 # %%
-simulated = convex.check_table(num_runs, seed)
-records.write_table(folder, "simulated", simulated)
+simulated = counterexample_tables.check_table(num_runs, seed)
+files.write_table(folder, "simulated", simulated)
 assert simulated.z.abs().max() < 5, "a simulated excess loss is far from the exact one"
 groups = problems[(problems.task == "two groups, d = 2") & (problems.method == "liprune")]
 assert (
@@ -335,7 +331,7 @@ sliders = {
 words = "Expected excess test loss against step for LiPrune, random pruning, random pruning with LiPrune's step and unbiased sampling;"
 browsers = [
     frames.frame_browser(
-        lambda value, setting=setting: acceleration_figures.frame(*setting(value), slope),
+        lambda value, setting=setting: figures.frame(*setting(value), slope),
         values,
         describe=lambda value, name=name: f"{words} {name} {value}.",
         name=name,
@@ -366,14 +362,14 @@ ipywidgets.VBox(browsers)
 
 # %%
 began_real = time.perf_counter()
-races = real_results.race_all(seed)
+races = tables.race_all(seed)
 real = {name: getattr(races, name) for name in races._fields}  # tuning, runs, curves
-real["losses"] = real_results.loss_table(races.runs)
-real["steps"] = real_results.step_table(races.runs)
-real["sooner"] = real_results.sooner_table(races.runs)
-real["classes"] = real_results.class_table(seed)
+real["losses"] = tables.loss_table(races.runs)
+real["steps"] = tables.step_table(races.runs)
+real["sooner"] = tables.sooner_table(races.runs)
+real["classes"] = tables.class_table(seed)
 for name, real_table in real.items():
-    records.write_table(folder, f"real_{name}", real_table)
+    files.write_table(folder, f"real_{name}", real_table)
 for name, text in findings(real["losses"], real["sooner"], real["classes"]).items():
     glue(name, text, display=False)
 glue("real_cost", f"{time.perf_counter() - began_real:.0f} seconds", display=False)

@@ -43,7 +43,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/06_sine_model"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.sine_model import SineParameters
+from experiments.sine_model.runs import SineParameters
 
 parameters = SineParameters.from_notebook(globals())
 
@@ -56,12 +56,10 @@ from IPython.display import HTML
 from myst_nb import glue
 from scipy.special import ndtri
 
-from liprune_utils import figures, frames, records, sine_figures, tables
-from liprune_utils import sine_races as races
-from liprune_utils import sine_results as results
-from liprune_utils.linear_model import stream
-from liprune_utils.lipschitz import sine_gradient
-from liprune_utils.sine_model import (
+from experiments.linear_model.runs import stream
+from experiments.sine_model import claims, figures, tables
+from experiments.sine_model import runs as races
+from experiments.sine_model.landscapes import (
     WEIGHT,
     WEIGHTS,
     draw_sine,
@@ -70,9 +68,12 @@ from liprune_utils.sine_model import (
     pruned_population,
     sampled_losses,
 )
+from liprune_utils import files
+from liprune_utils.book import formats, frames, register, style
+from liprune_utils.lipschitz import sine_gradient
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 
 # %% [markdown]
@@ -85,33 +86,31 @@ began = time.perf_counter()
 draws = (num_draws, num_draws // 20, num_draws // 200, num_draws // 2000)
 sizes = dict(zip((1000, 10_000, 100_000, 1_000_000), draws, strict=True))
 measured = {
-    points: results.measure(
-        np.random.default_rng([seed, points]), points, runs, (1, 0.5, 0.1, 0.01)
-    )
+    points: tables.measure(np.random.default_rng([seed, points]), points, runs, (1, 0.5, 0.1, 0.01))
     for points, runs in sizes.items()
 }
-samples = results.landscape_table(measured)
-population = results.population_table((1, 0.7, 0.5, 0.3, 0.1, 0.05, 0.02, 0.01))
+samples = tables.landscape_table(measured)
+population = tables.population_table((1, 0.7, 0.5, 0.3, 0.1, 0.05, 0.02, 0.01))
 plan = races.Plan(learning_rates=(races.LEARNING_RATE, 2 * races.LEARNING_RATE), losses=("full",))
 paper = races.simulate(plan, num_runs=num_runs, seed=seed)
 ends, pairs = races.race_table(paper), races.pair_table(paper)
 found = {"samples": samples, "population": population, "ends": ends, "pairs": pairs}
 for name, rows in found.items():
-    records.write_table(folder, name, rows)
+    files.write_table(folder, name, rows)
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
 paper_size = samples[samples.num_points == 1000]
 outcomes = [
-    results.landscape_claim(population, samples, cost=cost),
-    results.pruned_claim(population, paper_size, cost=cost),
-    races.advantage_claim(paper, cost=cost),
+    claims.landscape_claim(population, samples, cost=cost),
+    claims.pruned_claim(population, paper_size, cost=cost),
+    claims.advantage_claim(paper, cost=cost),
 ]
-records.write_claims(folder, outcomes)
+register.write_claims(folder, outcomes)
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% [markdown]
 # A *well* is a local minimum; its *depth* is the topological prominence, that is, how far one must climb, on the easier side, before the path leads to a lower
@@ -137,7 +136,7 @@ HTML(tables.claims_html(table))
 # %%
 direct = pruned_population(1.0).landscape  # quadrature over x, labels integrated out
 assert np.abs(direct - population_loss(WEIGHTS)).max() < 1e-10
-cell = results.Cell("none", 1.0)
+cell = tables.Cell("none", 1.0)
 z = (measured[1000][cell].mean - population_loss(WEIGHTS)) / measured[1000][cell].se
 spread = measured[1000][cell].se * np.sqrt(1000 * num_draws) / loss_sd(WEIGHTS)
 assert np.abs(z).max() < 5, "the mean of data sets is not the expected loss"
@@ -151,13 +150,13 @@ print(f"{np.abs(z).max():.1f} standard errors at most, over {len(z):,} weights")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine-data", "caption": "A data set of the sine model (the paper's Figure 10), 1000 points. LiPrune, keeping a tenth, takes the largest |x| and, among equals, labels near 1 and −1."}, "image": {"alt": "Scatter plot of a fast sine wave in x, dense in the middle and thin at both ends. The kept points are all at the two ends, more of them near the tops and bottoms of the wave."}}
 data = draw_sine(np.random.default_rng([seed, 1]), 1, 1000)
-figure = sine_figures.data_figure(data, 0.1)
+figure = figures.data_figure(data, 0.1)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-landscape", "caption": "The loss of one data set of 1000 points (the paper's Figure 11), the expected loss, and the band in which 99% of data sets lie at each weight. All wiggles on the plain stay within about the band: they are sampling noise."}, "image": {"alt": "A flat line at one half with a shallow well at 0, a deep well at 12 and a high hill at minus 12. A dotted wiggly curve follows it within a grey band."}}
-figure = sine_figures.sample_figure(sampled_losses(data)[0], 1000)
+figure = figures.sample_figure(sampled_losses(data)[0], 1000)
 curves = {"weight": WEIGHTS, "data_set": sampled_losses(data)[0]}
 curves |= {"population": population_loss(WEIGHTS), "se": loss_sd(WEIGHTS) / np.sqrt(1000)}
-records.write_table(folder, "landscape", pd.DataFrame(curves))
+files.write_table(folder, "landscape", pd.DataFrame(curves))
 
 # %% [markdown]
 # {download}`The curves <../results/06_sine_model/landscape.csv>`.
@@ -169,7 +168,7 @@ records.write_table(folder, "landscape", pd.DataFrame(curves))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-counts", "caption": "Local minima of the loss between −20 and 20 against the number of points, without pruning: all, those deeper than 1%, and those deeper than 10% of the deepest. Means over data sets with 99% intervals. Minima of any depth remain on the plains, ever shallower."}, "image": {"alt": "Three curves against N on logarithmic axes. The count of all local minima stays nearly level; the count of those deeper than a hundredth falls to the horizontal line of the population; the count of those deeper than a tenth starts slightly above this line and soon lies on it."}}
 unpruned = samples[samples.method == "none"]
-figure = sine_figures.count_figure(unpruned)
+figure = figures.count_figure(unpruned)
 
 # %% tags=["hide-input"]
 first = unpruned.iloc[0]
@@ -182,7 +181,7 @@ glue(
 )
 one_each = {n: draw_sine(np.random.default_rng([seed, 2, n]), 1, n) for n in (30, 100, 300, *sizes)}
 frames.frame_browser(
-    lambda n: sine_figures.sample_figure(sampled_losses(one_each[n])[0], n),
+    lambda n: figures.sample_figure(sampled_losses(one_each[n])[0], n),
     list(one_each),
     describe=lambda n: (
         f"Loss of a data set of {n} points against the weight, over the expected loss and its 99% band."
@@ -200,7 +199,7 @@ frames.frame_browser(
 # quadrature over $x$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pruned", "caption": "The loss on the kept points (the paper's Figure 3) for LiPrune, left, and random pruning, right: infinitely many points (solid or dashed) and one data set of 1000 points before pruning (dotted). LiPrune's wells are there for any amount of data; those of random pruning are not."}, "image": {"alt": "Six panels, three fractions kept by two methods. At keep 1 both show one deep and one shallow well. With LiPrune the curve oscillates around 12 and minus 12 at keep 0.5, and all along the axis at keep 0.01, with neighbouring wells nearly as deep as that at 12. With random pruning the dashed curve stays the same; the dotted curve becomes wiggly at keep 0.01."}}
-figure = sine_figures.pruned_figure(data, (1.0, 0.5, 0.01))
+figure = figures.pruned_figure(data, (1.0, 0.5, 0.01))
 
 # %% tags=["hide-input"]
 everything = pruned_population(1.0)
@@ -208,7 +207,7 @@ steep = everything.p * (everything.x * np.cos(WEIGHT * everything.x)) ** 2
 population["by_size"] = [
     steep[everything.x > ndtri(1 - r / 2)].sum() / r for r in population.keep_fraction
 ]
-records.write_table(folder, "population", population)
+files.write_table(folder, "population", population)
 columns = {
     "keep_fraction": "keep", "minimiser": "minimiser", "wells": "wells", "rival": "rival at",
     "rival_depth": "its depth", "margin": "its margin", "basin_low": "well from", "basin_high": "to",
@@ -259,7 +258,7 @@ for name in ("near", "basin", "wells", "rival_depth", "margin"):
         f"{row[name]:.3g} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]"
         for _, row in shown.iterrows()
     ]
-shown["method"] = shown.method.map({key: look["label"] for key, look in figures.METHODS.items()})
+shown["method"] = shown.method.map({key: look["label"] for key, look in style.METHODS.items()})
 names = {"num_points": "N", "method": "method", "keep_fraction": "keep", "near": "within 0.1"}
 names |= {"basin": "within 1", "wells": "wells", "rival_depth": "rival's depth"}
 names |= {"margin": "rival's margin", "num_runs": "n", "num_wells": "n, wells"}
@@ -274,13 +273,13 @@ for cell, kept in measured[size].items():
     largest_z[cell] = np.abs(difference / kept.se).max()
 assert max(largest_z.values()) < 6, largest_z  # standard errors from few data sets
 for small, big, fraction in ((1000, 10_000, 0.1), (1000, 100_000, 0.01), (10_000, 100_000, 0.1)):
-    same = measured[small][results.Cell("none", 1.0)].wells.wells
-    pruned = measured[big][results.Cell("random", fraction)].wells.wells
+    same = measured[small][tables.Cell("none", 1.0)].wells.wells
+    pruned = measured[big][tables.Cell("random", fraction)].wells.wells
     error = np.sqrt(same.var() / len(same) + pruned.var() / len(pruned))
     assert abs(same.mean() - pruned.mean()) <= 5 * error, (small, big)
 print(f"the farthest mean is {max(largest_z.values()):.1f} standard errors from the quadrature")
 frames.frame_browser(
-    lambda r: sine_figures.pruned_figure(data, (r,)),
+    lambda r: figures.pruned_figure(data, (r,)),
     [1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01],
     describe=lambda r: (
         f"Loss against the weight at keep fraction {r:g}, LiPrune left and random pruning right: the population and one data set."
@@ -300,11 +299,11 @@ shown_runs = races.simulate(
     races.Plan(steps=tuple(range(101)), losses=("kept", "full")), num_runs=100, seed=seed
 )
 curves = races.race_table(shown_runs)
-records.write_table(folder, "curves", curves)
-figure = sine_figures.race_figure(curves, "full")
+files.write_table(folder, "curves", curves)
+figure = figures.race_figure(curves, "full")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-12-kept", "caption": "The same 100 runs, loss on the points that are kept. LiPrune's starts elsewhere and falls into the well of its own landscape that is next to 8; this says nothing about w*."}, "image": {"alt": "Four panels of loss against step. Random pruning and no pruning are flat near one half. LiPrune starts at a height of its own and, where little is kept, falls within the first steps and then stays."}}
-figure = sine_figures.race_figure(curves, "kept")
+figure = figures.race_figure(curves, "kept")
 
 # %% tags=["hide-input"]
 rows = []
@@ -317,7 +316,7 @@ for r, method in [(r, "LiPrune") for r in races.KEEP_FRACTIONS] + [(1.0, "random
     spread = races.LEARNING_RATE * noise * np.sqrt(races.NUM_STEPS / races.BATCH_SIZE)
     rows.append(row | {"spread in 100 steps": spread})
 starting = pd.DataFrame(rows)
-records.write_table(folder, "starting", starting)
+files.write_table(folder, "starting", starting)
 starting.style.hide().format("{:.2g}", subset=starting.columns[2:])
 
 # %% [markdown]
@@ -356,7 +355,7 @@ glue(
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ends", "caption": "Where the runs of Figure 12 stand after 100 steps, a tenth kept, for the loss with the half (rate 0.2) and without it (equal to rate 0.4). Solid line: the start; dotted: w*. LiPrune is held by a well of its own; random pruning spreads, and at the larger step a few of its runs fall into the well at 12."}, "image": {"alt": "Two panels of shares of runs against final weight on a logarithmic scale. LiPrune makes a narrow peak slightly above the start. Random pruning makes a broad hump around the start; in the right panel it has a second, narrow peak at 12."}}
-figure = sine_figures.end_figure(paper, 0.1)
+figure = figures.end_figure(paper, 0.1)
 
 # %% [markdown]
 # {download}`The curves <../results/06_sine_model/curves.csv>`, {download}`where all runs end <../results/06_sine_model/ends.csv>`,
@@ -372,8 +371,8 @@ wide_plan = races.Plan(
     tuple(np.arange(0, 17, 0.5).tolist()), plan.learning_rates, (0.1, 0.5), (100,)
 )
 starts = races.race_table(races.simulate(wide_plan, num_runs=200, seed=seed))
-records.write_table(folder, "starts", starts)
-figure = sine_figures.starts_figure(starts, population)
+files.write_table(folder, "starts", starts)
+figure = figures.starts_figure(starts, population)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-rates", "caption": "Expected loss on fresh points less its least value, after 30 steps, against the learning rate (loss with the half; a tenth kept), from a start outside LiPrune's well (10) and two inside both wells. Bars: 99% intervals."}, "image": {"alt": "Three panels of excess loss against learning rate on logarithmic axes. From 10, LiPrune stays high at all rates while random pruning falls. From 11 and 11.5, LiPrune falls at smaller rates, far below random pruning, and rises with it at the largest."}}
 inside = races.Plan(
@@ -381,19 +380,17 @@ inside = races.Plan(
 )
 inside_runs = races.simulate(inside, num_runs=1000, seed=seed)
 rates, gains = races.race_table(inside_runs), races.pair_table(inside_runs)
-records.write_table(folder, "rates", rates)
-records.write_table(folder, "gains", gains)
-figure = sine_figures.rates_figure(
-    rates[(rates.step == 30) & (rates.keep_fraction != 0.5)], races.FLOOR
-)
+files.write_table(folder, "rates", rates)
+files.write_table(folder, "gains", gains)
+figure = figures.rates_figure(rates[(rates.step == 30) & (rates.keep_fraction != 0.5)], races.FLOOR)
 
 # %% tags=["hide-input"]
 tenth = rates[(rates.keep_fraction == 0.1) & (rates.start == 11)]
 best = tenth.loc[tenth.groupby(["step", "method"]).loss_mean.idxmin()].copy()
 best["excess"] = best.loss_mean - races.FLOOR
-best["half"] = sine_figures.NORMAL_99 * best.loss_se
-best["method"] = best.method.map({key: look["label"] for key, look in figures.METHODS.items()})
-records.write_table(folder, "best_rates", best)
+best["half"] = figures.NORMAL_99 * best.loss_se
+best["method"] = best.method.map({key: look["label"] for key, look in style.METHODS.items()})
+files.write_table(folder, "best_rates", best)
 ratios = best.pivot(index="step", columns="method", values="excess")
 leads = (ratios["Random pruning"] / ratios["LiPrune"]).items()
 glue(
@@ -432,8 +429,8 @@ shown.pivot(index=["start", "step"], columns="learning_rate", values="cell").add
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine-yours", "caption": "Loss on all training points in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
 yours = races.Plan((start,), (learning_rate,), (keep_fraction,), tuple(range(101)), ("full",))
 your_curves = races.race_table(races.simulate(yours, num_runs=100, seed=seed))
-records.write_table(folder, "your_setting", your_curves)
-figure = figures.race_figure(your_curves, "full")
+files.write_table(folder, "your_setting", your_curves)
+figure = style.race_figure(your_curves, "full")
 
 # %% tags=["hide-input"]
 two = population.set_index("keep_fraction")

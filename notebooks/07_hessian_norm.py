@@ -44,7 +44,7 @@ seed: int = 0  # seed of networks and directions, from 0 to 2^63 - 1
 results_dir: str = "reruns/07_hessian_norm"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.hessian_runs import HessianParameters
+from experiments.hessian_norm.runs import HessianParameters
 
 parameters = HessianParameters.from_notebook(globals())
 
@@ -56,17 +56,19 @@ import torch
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import data, figures, frames, hessian_figures, hessian_results, records, tables
-from liprune_utils.hessian_runs import example_costs, probe_networks, recheck
-from liprune_utils.hessian_study import RECIPE, RECORDED, recorded_network
+from experiments.hessian_norm import claims, figures, tables
+from experiments.hessian_norm.record import RECIPE, RECORDED, recorded_network
+from experiments.hessian_norm.runs import example_costs, probe_networks, recheck
+from liprune_utils import data, files
+from liprune_utils.book import formats, frames, register, style
 from liprune_utils.images import make_task
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 dataset = data.load()
-records.write_json(
+files.write_json(
     folder / "provenance.json",
-    records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
+    files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
 )
 HTML(data.banner(dataset))
 
@@ -84,11 +86,11 @@ HTML(data.banner(dataset))
 began = time.perf_counter()
 task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
 secants = probe_networks(task, parameters)
-records.write_table(folder, "secants", secants)
-tight = hessian_results.tight_claim(secants, cost=time.perf_counter() - began)
+files.write_table(folder, "secants", secants)
+tight = claims.tight_claim(secants, cost=time.perf_counter() - began)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-secants", "caption": "Change of the gradient over a distance, in units of distance times Hessian norm, for a ResNet with ReLU (above) and with softplus (below). With softplus the top eigenvector reaches 1 and nothing exceeds it by more than rounding or curvature of higher order. With ReLU the ratio grows as the distance shrinks, roughly as its inverse square root, until no unit switches any more."}, "image": {"alt": "Four panels of secant over Hessian norm against distance, both logarithmic. In the two softplus panels all lines are flat at short distances, the eigenvector's at one. In the two ReLU panels the lines rise towards shorter distances, far above one, and fall back at the shortest."}}
-figure = hessian_figures.secants_figure(secants)
+figure = figures.secants_figure(secants)
 
 # %% [markdown]
 # ReLU's gradient is not Lipschitz at all. Each unit that switches on or off between $w$ and $w'$ makes the gradient jump by an amount that does not shrink
@@ -99,8 +101,8 @@ figure = hessian_figures.secants_figure(secants)
 # %%
 switches = secants[(secants.activation == "relu") & (secants.direction == "eigenvector")]
 switches = switches[["epochs", "distance", "num_switched", "secant", "tangent", "ratio"]]
-exponent = hessian_results.switching_exponent(secants)
-glue("exponent", tables.estimated(exponent, "lines"), display=False)
+exponent = tables.switching_exponent(secants)
+glue("exponent", formats.estimated(exponent, "lines"), display=False)
 switches.style.hide().format("{:.3g}")
 
 # %% [markdown]
@@ -113,15 +115,15 @@ switches.style.hide().format("{:.3g}")
 # LiPrune can act only on differences. The recorded study scores all batches of CIFAR-10 with a ResNet-14 before training and at the start of the fifth epoch.
 
 # %%
-recorded = pd.read_csv(records.PROJECT / RECORDED / "batch_norms.csv")
+recorded = pd.read_csv(files.PROJECT / RECORDED / "batch_norms.csv")
 whole = recorded[recorded.batch_size == RECIPE.batch_size]
 everything = whole[(whole.seed == 0) & (whole.batch_norm == "train")]
-by_epoch = hessian_results.spreads(everything, ["epoch"])
-records.write_table(folder, "spread_by_epoch", by_epoch)
+by_epoch = tables.spreads(everything, ["epoch"])
+files.write_table(folder, "spread_by_epoch", by_epoch)
 by_epoch.drop(columns="gain").style.hide().format("{:.3g}")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-all-norms", "caption": "Dominant Hessian eigenvalue of each of the 391 batches of CIFAR-10, sorted, before training (left) and at the start of the fifth epoch (right), recorded. The scales differ: training shrinks the norm, and turns the dominant eigenvalue from negative to positive."}, "image": {"alt": "Two panels with the sorted dominant eigenvalues of all batches. Before training they are negative; at the start of epoch five they are positive and much smaller."}}
-figure = hessian_figures.eigenvalues_figure(everything[everything.epoch.isin([1, 5])])
+figure = figures.eigenvalues_figure(everything[everything.epoch.isin([1, 5])])
 
 # %% [markdown]
 # Averaging over a batch takes differences away. If the norm were a mean over independent images, its spread would fall as $1/\sqrt{B}$.
@@ -130,20 +132,20 @@ figure = hessian_figures.eigenvalues_figure(everything[everything.epoch.isin([1,
 sizes = recorded[
     (recorded.seed == 0) & (recorded.batch_norm == "train") & recorded.epoch.isin([1, 5])
 ]
-by_size = hessian_results.spreads(sizes, ["epoch", "batch_size"])
-records.write_table(folder, "spread_by_size", by_size)
-exponents = {epoch: hessian_results.spread_exponent(rows) for epoch, rows in sizes.groupby("epoch")}
+by_size = tables.spreads(sizes, ["epoch", "batch_size"])
+files.write_table(folder, "spread_by_size", by_size)
+exponents = {epoch: tables.spread_exponent(rows) for epoch, rows in sizes.groupby("epoch")}
 before, after = by_epoch[by_epoch.epoch.isin([1, 5])].itertuples()
 glue(
     "spread-words",
-    f"The exponent is {tables.estimated(exponents[1], 'batches')} before training and {tables.estimated(exponents[5], 'batches')} at the start of epoch 5. "
+    f"The exponent is {formats.estimated(exponents[1], 'batches')} before training and {formats.estimated(exponents[5], 'batches')} at the start of epoch 5. "
     f"At the paper's {RECIPE.batch_size} images a batch the norms still differ, by {before.relative_sd:.1%} and {after.relative_sd:.1%} in standard deviation; but the "
-    f"mean norm of the fifth that LiPrune would keep is only {tables.number(before.gain)} and {tables.number(after.gain)} times that of all.",
+    f"mean norm of the fifth that LiPrune would keep is only {formats.number(before.gain)} and {formats.number(after.gain)} times that of all.",
     display=False,
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-norm-spread", "caption": "Standard deviation of the batches' Hessian norms in units of their mean, against batch size, recorded; bars are 99% bootstrap intervals. The dotted lines fall as one over the square root of the batch size from the leftmost point."}, "image": {"alt": "Relative spread of Hessian norms against batch size on logarithmic axes, a line for each of two stages of training, both falling, with dotted reference lines."}}
-figure = hessian_figures.spread_figure(by_size)
+figure = figures.spread_figure(by_size)
 
 # %% [markdown]
 # {glue:text}`spread-words`
@@ -155,16 +157,16 @@ figure = hessian_figures.spread_figure(by_size)
 
 # %%
 compared = whole[whole.batch < 32]
-agreements = hessian_results.agreements(compared, (1, 5))
-records.write_table(folder, "agreements", agreements)
+agreements = tables.agreements(compared, (1, 5))
+files.write_table(folder, "agreements", agreements)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-agreement", "caption": "Rank correlation between two rankings of the same thirty-two batches by their Hessian norm: with networks of other seeds, at earlier epochs of one training, and between the two modes of batch norm; recorded, bars are 99% bootstrap intervals."}, "image": {"alt": "Rank correlations with intervals, one row a comparison, in three groups: seeds, training, batch norm."}}
-figure = hessian_figures.agreement_figure(agreements)
+figure = figures.agreement_figure(agreements)
 
 # %% tags=["hide-input"]
 one = compared[(compared.seed == 0) & (compared.batch_norm == "train")]
 frames.frame_browser(
-    lambda epoch: hessian_figures.training_frame(one, epoch),
+    lambda epoch: figures.training_frame(one, epoch),
     sorted(one.epoch.unique()),
     describe=lambda epoch: (
         f"Hessian norm over the mean norm of each batch at the start of epoch {epoch}, in the order before training; those that LiPrune would keep stand out."
@@ -178,8 +180,8 @@ agreements[columns].style.hide().format("{:.2f}", subset=columns[2:])
 
 # %%
 trained_mode = compared[(compared.batch_norm == "train") & compared.epoch.isin([1, 5])]
-by_seed = hessian_results.spreads(trained_mode, ["epoch", "seed"])
-records.write_table(folder, "spread_by_seed", by_seed)
+by_seed = tables.spreads(trained_mode, ["epoch", "seed"])
+files.write_table(folder, "spread_by_seed", by_seed)
 by_seed.drop(columns="gain").style.hide().format("{:.3g}")
 
 # %% tags=["hide-input"]
@@ -216,19 +218,19 @@ products.style.hide().format({"mean": "{:.2f}"})
 # since an estimated error is no bound.
 
 # %%
-benchmark = pd.read_csv(records.PROJECT / RECORDED / "benchmark.csv")
-summary = hessian_results.summarise_benchmark(benchmark)
-records.write_table(folder, "benchmark_summary", summary)
+benchmark = pd.read_csv(files.PROJECT / RECORDED / "benchmark.csv")
+summary = tables.summarise_benchmark(benchmark)
+files.write_table(folder, "benchmark_summary", summary)
 summary.style.hide().format("{:.3g}", subset=summary.columns[2:], na_rep="")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-peers", "caption": "Worst relative error against median time for the Hessian norm of a batch of 128 images, ResNet-20, recorded on two cores: this library in its two modes, three other libraries, and plain power iteration; before training (left) and after two epochs (right)."}, "image": {"alt": "Two panels of worst relative error against seconds a batch, both logarithmic, a marker for each method. This library's two modes are the fastest."}}
-figure = hessian_figures.peers_figure(summary[summary.method != "reference"])
+figure = figures.peers_figure(summary[summary.method != "reference"])
 
 # %%
 modes = ("accurate", "ranking")
-faster = [hessian_results.times_faster(benchmark, mode).assign(mode=mode) for mode in modes]
+faster = [tables.times_faster(benchmark, mode).assign(mode=mode) for mode in modes]
 faster = pd.concat(faster, ignore_index=True)
-records.write_table(folder, "benchmark_ratios", faster)
+files.write_table(folder, "benchmark_ratios", faster)
 faster.style.hide().format("{:.1f}", subset=["median", "min", "max"])
 
 # %% [markdown]
@@ -241,17 +243,17 @@ faster.style.hide().format("{:.1f}", subset=["median", "min", "max"])
 stages = {0: recorded_network(1), 4: recorded_network(5)}
 costs = [example_costs(m, task, parameters).assign(epochs=e) for e, m in stages.items()]
 costs = pd.concat(costs, ignore_index=True)
-records.write_table(folder, "example_costs", costs)
+files.write_table(folder, "example_costs", costs)
 costs.style.hide().format("{:.3g}")
 
 # %%
 spent = time.perf_counter() - began
-outcome = hessian_results.cost_claim(costs, is_cifar10=dataset.is_cifar10, cost=spent)
+outcome = claims.cost_claim(costs, is_cifar10=dataset.is_cifar10, cost=spent)
 claims = [tight, outcome]
-records.write_claims(folder, claims)
-table = records.verdict_table(folder.parent)
+register.write_claims(folder, claims)
+table = register.verdict_table(folder.parent)
 table = table[table.id.isin([claim.id for claim in claims])]
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% [markdown]
 # ## Check: the recorded norms, again
@@ -262,20 +264,20 @@ HTML(tables.claims_html(table))
 
 # %%
 again = recheck(task, everything, num_checked)
-source = records.read_provenance(records.PROJECT / "book" / "results", "07_hessian_norm")
+source = files.read_provenance(files.PROJECT / "book" / "results", "07_hessian_norm")
 assert dataset.sha256 != source["pixel_sha256"] or again.agrees.all(), again
 again.style.hide().format(precision=4)
 
 # %% tags=["hide-input"]
-worst = hessian_results.worst_ratios(secants).set_index("activation").highest
+worst = tables.worst_ratios(secants).set_index("activation").highest
 seeds = agreements[agreements.kind == "seeds"].correlation
 glue(
     "answer",
-    f"The constant is tight for a smooth activation and not for ReLU ({tables.words(tight.verdict)}): up to a distance of {hessian_results.NEAR:g} the gradient of a softplus network changes at most "
-    f"{worst['softplus'].max():.3f} times as fast as the Hessian norm says, that of a ReLU network {tables.number(worst['relu'].min())} to {tables.number(worst['relu'].max())} times. "
+    f"The constant is tight for a smooth activation and not for ReLU ({formats.words(tight.verdict)}): up to a distance of {tables.NEAR:g} the gradient of a softplus network changes at most "
+    f"{worst['softplus'].max():.3f} times as fast as the Hessian norm says, that of a ReLU network {formats.number(worst['relu'].min())} to {formats.number(worst['relu'].max())} times. "
     f"Batches of {RECIPE.batch_size} differ by {before.relative_sd:.1%} before training and {after.relative_sd:.1%} at epoch 5 (standard deviation, n = {before.num_batches:.0f} each), and networks of "
-    f"different seeds rank them with a correlation of {tables.number(seeds.min(), 2)} to {tables.number(seeds.max(), 2)} (n = {agreements.num_batches.iloc[0]} batches each). Scoring every single example costs {tables.number(outcome.estimate)} epochs of training "
-    f"[{tables.number(outcome.low)}, {tables.number(outcome.high)}], n = {outcome.num_runs} samples of {chunk_size}: the second claim {tables.words(outcome.verdict)}.",
+    f"different seeds rank them with a correlation of {formats.number(seeds.min(), 2)} to {formats.number(seeds.max(), 2)} (n = {agreements.num_batches.iloc[0]} batches each). Scoring every single example costs {formats.number(outcome.estimate)} epochs of training "
+    f"[{formats.number(outcome.low)}, {formats.number(outcome.high)}], n = {outcome.num_runs} samples of {chunk_size}: the second claim {formats.words(outcome.verdict)}.",
     display=False,
 )
 glue(
@@ -306,4 +308,4 @@ glue(
 #
 # ## Next
 #
-# [CIFAR-10](08_cifar10.ipynb) uses these norms to prune. The scripts behind the records are `python -m liprune_utils.hessian_study` and `benchmarks/hessian_norm.py`.
+# [CIFAR-10](08_cifar10.ipynb) uses these norms to prune. The scripts behind the records are `python -m experiments.hessian_norm.record` and `benchmarks/hessian_norm.py`.

@@ -51,7 +51,7 @@ tolerance: float = 0.1  # relative accuracy of a batch's Hessian norm, in (0, 1)
 results_dir: str = "reruns/08_cifar10"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.cifar import CifarParameters
+from experiments.cifar10.runs import CifarParameters
 
 parameters = CifarParameters.from_notebook(globals())
 
@@ -67,23 +67,25 @@ from myst_nb import glue
 from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
-from liprune_utils import cifar_claims, cifar_figures, cifar_results, data, figures, records, tables
-from liprune_utils.cifar import run_points, score_tables
-from liprune_utils.crossed import components
+from experiments.cifar10 import claims, figures, tables
+from experiments.cifar10.engine import precision_difference, throughput
+from experiments.cifar10.runs import run_points, score_tables
+from liprune_utils import data, files
+from liprune_utils.book import formats, register, style
+from liprune_utils.book.frames import frame_browser
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
-from liprune_utils.engine_results import precision_difference, throughput
-from liprune_utils.experiment import Laboratory
-from liprune_utils.frames import frame_browser
 from liprune_utils.grid_tables import read_tables
 from liprune_utils.images import fixed_batches
+from liprune_utils.intervals import components
 from liprune_utils.training import initial_network
+from liprune_utils.training_run import Laboratory
 
-figures.use_style()
-folder = records.results_folder(results_dir)
-recorded = records.PROJECT / "book" / "results" / "08_cifar10"
+style.use_style()
+folder = files.results_folder(results_dir)
+recorded = files.PROJECT / "book" / "results" / "08_cifar10"
 dataset = data.load()
-facts = records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256)
-records.write_json(folder / "provenance.json", facts)
+facts = files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256)
+files.write_json(folder / "provenance.json", facts)
 HTML(data.banner(dataset))
 
 # %% [markdown]
@@ -109,14 +111,14 @@ late, late_runs, late_grids = read_tables(recorded, ["prune15"])
 grid, late_grid = grids[0], late_grids[0]
 whole, whole_runs, (whole_grid,) = read_tables(recorded, ["paper_cell"])
 cost, late_cost, whole_cost = (table.seconds.sum() for table in (runs, late_runs, whole_runs))
-outcomes = cifar_claims.recorded_claims(reduced, cost=cost)
-outcomes.append(cifar_claims.late_claim(reduced, late, cost=cost + late_cost))
-records.write_claims(folder, outcomes)
-effects = cifar_results.effect_table(reduced)
-records.write_table(folder, "effects", effects)
+outcomes = claims.recorded_claims(reduced, cost=cost)
+outcomes.append(claims.late_claim(reduced, late, cost=cost + late_cost))
+register.write_claims(folder, outcomes)
+effects = tables.effect_table(reduced)
+files.write_table(folder, "effects", effects)
 
 # %% tags=["hide-input"]
-table = records.verdict_table(folder.parent)
+table = register.verdict_table(folder.parent)
 table = table[table.id.isin([claim.id for claim in outcomes])]
 glue(
     "grid-words",
@@ -127,11 +129,11 @@ glue(
     f"code at {', '.join(sorted({g['commit'] for g in [*grids, late_grid, whole_grid]}))}.",
     display=False,
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% [markdown]
 # "Measured" is LiPrune minus random pruning in points of test error, with a 90% interval. Pairs are not independent: all cells of a seed share their batches and
-# their initialisation, and all seeds of a cell its setting. So cells and seeds are both random effects, and the interval (`liprune_utils.crossed.crossed_mean`) counts the
+# their initialisation, and all seeds of a cell its setting. So cells and seeds are both random effects, and the interval (`liprune_utils.intervals.crossed_mean`) counts the
 # variance between cells, between seeds, and the rest. The margin is one point of test error, and a tenth of the epochs.
 #
 # ## The paper's figures
@@ -147,27 +149,27 @@ HTML(tables.claims_html(table))
 # The slider below it goes through all cells of the reduced grid on one scale, named by depth, rate, prune epoch and fraction kept.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
-figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.01, prune_epoch=1))
+figure = figures.cells_figure(tables.part(reduced, learning_rate=0.01, prune_epoch=1))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-14", "caption": "The paper's Figure 14, reduced: rate 0.01, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.01."}}
-figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.01, prune_epoch=5))
+figure = figures.cells_figure(tables.part(reduced, learning_rate=0.01, prune_epoch=5))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-15", "caption": "The paper's Figure 15, reduced: rate 0.1, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.1."}}
-figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.1, prune_epoch=1))
+figure = figures.cells_figure(tables.part(reduced, learning_rate=0.1, prune_epoch=1))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-16", "caption": "The paper's Figure 16, reduced: rate 0.1, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.1."}}
-figure = cifar_figures.cells_figure(cifar_results.part(reduced, learning_rate=0.1, prune_epoch=5))
+figure = figures.cells_figure(tables.part(reduced, learning_rate=0.1, prune_epoch=5))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
-figure = cifar_figures.cells_figure(late)
+figure = figures.cells_figure(late)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-whole", "caption": "The paper's scale: ResNet-14, rate 0.01, a fifth of the batches kept, pruned before training, all images, 164 epochs with the rate divided by ten at epochs 80 and 120. Test error after each epoch; lines are means over the paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Test error in per cent against epoch for LiPrune and random pruning over a whole training, close together all the way, with a sudden fall where the rate first falls."}}
-figure = cifar_figures.cells_figure(whole)
+figure = figures.cells_figure(whole)
 
 # %% tags=["hide-input"]
-cells = cifar_results.cells(reduced)
+cells = tables.cells(reduced)
 frame_browser(
-    lambda name: cifar_figures.cell_frame(reduced, cells[name]),
+    lambda name: figures.cell_frame(reduced, cells[name]),
     list(cells),
     describe=lambda name: (
         f"Test error in per cent against epoch for LiPrune, random pruning and no pruning; depth, rate, prune epoch and fraction kept: {name}."
@@ -176,12 +178,12 @@ frame_browser(
 )
 
 # %%
-final = cifar_results.final_table(reduced)
-records.write_table(folder, "final_errors", final)
+final = tables.final_table(reduced)
+files.write_table(folder, "final_errors", final)
 shown = final.assign(error=[f"{row['mean']:.1f} ± {row.sd:.1f}" for _, row in final.iterrows()])
-shown = shown.replace({name: look["label"] for name, look in figures.METHODS.items()})
-shown = shown.pivot(index=cifar_results.CELL, columns="method", values="error")
-shown.reset_index().style.hide().format("{:g}", subset=cifar_results.CELL)
+shown = shown.replace({name: look["label"] for name, look in style.METHODS.items()})
+shown = shown.pivot(index=tables.CELL, columns="method", values="error")
+shown.reset_index().style.hide().format("{:g}", subset=tables.CELL)
 
 # %% [markdown]
 # Test error at the last epoch in per cent, mean ± standard deviation over {glue:text}`num-seeds` seeds.
@@ -191,7 +193,7 @@ shown.reset_index().style.hide().format("{:g}", subset=cifar_results.CELL)
 # {numref}`fig-effects` shows what is pooled. {glue:text}`effect-words`
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-effects", "caption": "Test error of LiPrune less that of random pruning, from paired seeds: mean over the epochs from the pruning on (left) and at the last epoch (right). Above a row for each cell, three pairs each; below, cells pooled by rate, by prune epoch, and all. Bars are 90% intervals; the margin of one point is shaded. Left of zero LiPrune is ahead."}, "image": {"alt": "Two panels with a row for each cell and for each pooled group: a marker with a horizontal bar, a vertical line at zero and a shaded margin on both sides of it."}}
-figure = cifar_figures.effects_figure(effects, cifar_claims.MARGIN)
+figure = figures.effects_figure(effects, claims.MARGIN)
 
 # %% [markdown]
 # ## At the same number of updates
@@ -201,32 +203,30 @@ figure = cifar_figures.effects_figure(effects, cifar_claims.MARGIN)
 # {glue:text}`update-words`
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-updates", "caption": "Test error against the number of updates, pruned before training: means over the three seeds. Circles, squares and crosses mark the last epochs before the rate is divided by ten; up to the first of them all runs have the same rate."}, "image": {"alt": "A panel for each depth and rate, of test error in per cent against the number of updates on a logarithmic axis, a line for each method and fraction kept."}}
-figure = cifar_figures.updates_figure(
-    cifar_results.part(reduced, prune_epoch=1), grid["decay_epochs"]
-)
+figure = figures.updates_figure(tables.part(reduced, prune_epoch=1), grid["decay_epochs"])
 
 # %% tags=["hide-input"]
-pairs = cifar_results.differences(reduced)
-records.write_table(folder, "pairs", pairs)
-values = pairs.pivot(index=cifar_results.CELL, columns="seed", values="mean_error").to_numpy()
+pairs = tables.differences(reduced)
+files.write_table(folder, "pairs", pairs)
+values = pairs.pivot(index=tables.CELL, columns="seed", values="mean_error").to_numpy()
 spread = components(values) ** 0.5
 alone = effects[(effects.scope == "cell") & (effects.statistic == "mean_error")]
 glue(
     "effect-words",
     f"In {(alone.high < 0).sum()} of {len(alone)} cells the 90% interval of the mean error lies below zero, where LiPrune is ahead, in {(alone.low > 0).sum()} above; by chance alone one would expect "
-    f"{0.05 * len(alone):.1f} each. Apart from noise, the difference varies between cells with a standard deviation of {tables.number(spread[0], 2)} points and between seeds with "
-    f"{tables.number(spread[1], 2)}; the rest is {tables.number(spread[2], 2)} (n = {len(pairs)} pairs).",
+    f"{0.05 * len(alone):.1f} each. Apart from noise, the difference varies between cells with a standard deviation of {formats.number(spread[0], 2)} points and between seeds with "
+    f"{formats.number(spread[1], 2)}; the rest is {formats.number(spread[2], 2)} (n = {len(pairs)} pairs).",
     display=False,
 )
 glue("num-seeds", str(pairs.seed.nunique()), display=False)
-updates = cifar_results.equal_updates(reduced)
-records.write_table(folder, "equal_updates", updates)
+updates = tables.equal_updates(reduced)
+files.write_table(folder, "equal_updates", updates)
 fair = updates[updates.epoch == grid["decay_epochs"][0] - 1]
-gaps = {name: cifar_results.pooled(rows, "difference") for name, rows in fair.groupby("method")}
+gaps = {name: tables.pooled(rows, "difference") for name, rows in fair.groupby("method")}
 glue(
     "update-words",
-    f"the test error less that of no pruning after as many updates is, in points, {tables.estimated(gaps['random'], 'runs')} for random pruning "
-    f"and {tables.estimated(gaps['liprune'], 'runs')} for LiPrune (90% intervals, all cells).",
+    f"the test error less that of no pruning after as many updates is, in points, {formats.estimated(gaps['random'], 'runs')} for random pruning "
+    f"and {formats.estimated(gaps['liprune'], 'runs')} for LiPrune (90% intervals, all cells).",
     display=False,
 )
 
@@ -237,7 +237,7 @@ glue(
 # A plain mean over the pairs, without the library, gives the pooled estimate.
 
 # %%
-assert [*map(cifar_results.faults, (reduced, late, whole))] == [[], [], []]
+assert [*map(tables.faults, (reduced, late, whole))] == [[], [], []]
 keys = ["depth", "learning_rate", "prune_epoch", "keep_fraction", "seed", "epoch"]
 after = reduced[(reduced.epoch >= reduced.prune_epoch)].set_index(keys)
 gap = after.test_error[after.method == "liprune"] - after.test_error[after.method == "random"]
@@ -257,12 +257,12 @@ with TemporaryDirectory() as runs_dir:  # a page starts afresh; a sweep would no
     laboratory = Laboratory(dataset, Path(runs_dir))
     curves = run_points(points, laboratory)
     scores = score_tables(points, laboratory)
-records.write_table(folder, "curves", curves)
-records.write_table(folder, "scores", scores)
-assert cifar_results.faults(curves) == []
+files.write_table(folder, "curves", curves)
+files.write_table(folder, "scores", scores)
+assert tables.faults(curves) == []
 live, control = (
-    cifar_results.pooled(cifar_results.differences(curves), "mean_error"),
-    cifar_results.control_difference(curves),
+    tables.pooled(tables.differences(curves), "mean_error"),
+    tables.control_difference(curves),
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cifar", "caption": "The live run: test error by epoch for small ResNets trained on the kept batches; thin lines are seeds, thick lines their mean. At the same epoch, keeping more batches means more updates, and no pruning has most."}, "image": {"alt": "A panel for each fraction kept, with test error in per cent against epoch for LiPrune, random pruning and no pruning, thin lines for seeds and thick lines for their means."}}
@@ -316,31 +316,31 @@ print(
 
 # %%
 precision_gaps = precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
-records.write_table(folder, "precision", precision_gaps)
+files.write_table(folder, "precision", precision_gaps)
 display(precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:]))
 speed = throughput(pd.read_csv(recorded / "benchmark.csv"))
-records.write_table(folder, "throughput", speed)
+files.write_table(folder, "throughput", speed)
 looks = dict.fromkeys(speed.columns[3:], "{:.2f}") | {"images_per_second": "{:.0f}"}
 speed.style.hide().format(looks)
 
 # %% tags=["hide-input"]
-verdicts = {claim.id: tables.words(claim.verdict) for claim in outcomes}
+verdicts = {claim.id: formats.words(claim.verdict) for claim in outcomes}
 final_claim = outcomes[1]
-judged = cifar_claims.judge(reduced, cifar_results.control_difference(reduced))
-scale = cifar_claims.judge(whole, judged.control, cifar_claims.PAPER_SCALE_MARGIN)
-last = cifar_results.pooled(cifar_results.differences(whole), "final_error")
+judged = claims.judge(reduced, tables.control_difference(reduced))
+scale = claims.judge(whole, judged.control, claims.PAPER_SCALE_MARGIN)
+last = tables.pooled(tables.differences(whole), "final_error")
 said = {
-    "whole-words": f"LiPrune less random pruning, in points of test error, from {last.num_runs} pairs: {tables.in_brackets(scale.error)} on average, {tables.in_brackets(last)} at the last epoch; "
-    f"{tables.in_brackets(scale.epochs)} times random's epochs to the same error (90% intervals over the seeds). By the same rule, with the register's margin at this scale, {scale.margin:g} points, and the reduced grid's control: "
-    f"{tables.words(scale.verdict)}. {cifar_claims.reason(scale)} {cifar_claims.image_words(whole, whole_runs)}",
-    "answer": f"{verdicts['cifar-no-acceleration'].capitalize()}, at this scale. Mean test error from the pruning on, LiPrune less random pruning, in points: {tables.estimated(judged.error, 'pairs')}; "
-    f"90% interval over cells and seeds, margin {cifar_claims.MARGIN:g}. {cifar_claims.evidence(judged)}",
-    "answer-more": f"At the last epoch LiPrune less random pruning is {tables.number(final_claim.estimate)} [{tables.number(final_claim.low)}, {tables.number(final_claim.high)}] points; that the loss in performance is "
+    "whole-words": f"LiPrune less random pruning, in points of test error, from {last.num_runs} pairs: {formats.in_brackets(scale.error)} on average, {formats.in_brackets(last)} at the last epoch; "
+    f"{formats.in_brackets(scale.epochs)} times random's epochs to the same error (90% intervals over the seeds). By the same rule, with the register's margin at this scale, {scale.margin:g} points, and the reduced grid's control: "
+    f"{formats.words(scale.verdict)}. {claims.reason(scale)} {claims.image_words(whole, whole_runs)}",
+    "answer": f"{verdicts['cifar-no-acceleration'].capitalize()}, at this scale. Mean test error from the pruning on, LiPrune less random pruning, in points: {formats.estimated(judged.error, 'pairs')}; "
+    f"90% interval over cells and seeds, margin {claims.MARGIN:g}. {claims.evidence(judged)}",
+    "answer-more": f"At the last epoch LiPrune less random pruning is {formats.number(final_claim.estimate)} [{formats.number(final_claim.low)}, {formats.number(final_claim.high)}] points; that the loss in performance is "
     f"minimal, against random pruning: {verdicts['cifar-performance']}. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
-    f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {cifar_claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
-    f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training. One cell at the paper's scale, {last.num_runs} pairs: {tables.in_brackets(scale.error)} points, {tables.words(scale.verdict)}.",
-    "live-words": f"On {dataset.source}, mean test error from the pruning on, LiPrune less random pruning, in points: {tables.estimated(live, 'pairs')}. The positive control, "
-    f"{tables.estimated(control, 'pairs')}, is {'seen' if control.below(0.0) else 'not resolved'} at this size.",
+    f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
+    f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training. One cell at the paper's scale, {last.num_runs} pairs: {formats.in_brackets(scale.error)} points, {formats.words(scale.verdict)}.",
+    "live-words": f"On {dataset.source}, mean test error from the pruning on, LiPrune less random pruning, in points: {formats.estimated(live, 'pairs')}. The positive control, "
+    f"{formats.estimated(control, 'pairs')}, is {'seen' if control.below(0.0) else 'not resolved'} at this size.",
     "cost": f"{(cost + late_cost + whole_cost) / 3600:.1f} hours of recorded runs on {grid['device']} ({len(runs) + len(late_runs) + len(whole_runs)} runs); {time.perf_counter() - began:.0f} seconds live on {torch.get_num_threads()} threads.",
 }
 for name, text in said.items():
@@ -356,15 +356,15 @@ for name, text in said.items():
 # {download}`test errors <../results/08_cifar10/curves.csv>`, {download}`scores of all batches <../results/08_cifar10/scores.csv>`.
 #
 # The records of the first edition, each with its grid. In its engine all seeds shared one set of images; today's draws the images by the seed, and the same commands record new
-# tables beside these: `python -m liprune_utils.sweep grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
+# tables beside these: `python -m liprune_utils.sweep experiments/grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced14_provenance.json>`);
-# `python -m liprune_utils.sweep grids/reduced20.yml` ({download}`curves <../book/results/08_cifar10/reduced20_curves.csv>`,
+# `python -m liprune_utils.sweep experiments/grids/reduced20.yml` ({download}`curves <../book/results/08_cifar10/reduced20_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/reduced20_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced20_provenance.json>`);
-# `python -m liprune_utils.sweep grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
+# `python -m liprune_utils.sweep experiments/grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/08_cifar10/prune15_provenance.json>`);
-# `python -m liprune_utils.sweep grids/paper_cell.yml` ({download}`curves <../book/results/08_cifar10/paper_cell_curves.csv>`,
+# `python -m liprune_utils.sweep experiments/grids/paper_cell.yml` ({download}`curves <../book/results/08_cifar10/paper_cell_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/paper_cell_runs.csv>`, {download}`provenance <../book/results/08_cifar10/paper_cell_provenance.json>`);
-# `python -m liprune_utils.sweep grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,
+# `python -m liprune_utils.sweep experiments/grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,
 # {download}`runs <../book/results/08_cifar10/precision_runs.csv>`, {download}`provenance <../book/results/08_cifar10/precision_provenance.json>`);
 # `benchmarks/training.py` ({download}`turns <../book/results/08_cifar10/benchmark.csv>`, {download}`provenance <../book/results/08_cifar10/benchmark.json>`).
 #

@@ -39,7 +39,7 @@ seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
 results_dir: str = "reruns/09_other_scores"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.other_scores import OtherScoresParameters
+from experiments.other_scores.runs import OtherScoresParameters
 
 parameters = OtherScoresParameters.from_notebook(globals())
 
@@ -54,31 +54,30 @@ from myst_nb import glue
 from scipy.stats import spearmanr
 from torch import nn
 
-from liprune_utils import convex_score_results as convex
-from liprune_utils import (
-    convex_score_words,
-    convex_scores,
-    data,
+from experiments.hessian_norm.record import RECIPE
+from experiments.other_scores import (
+    claims,
+    comparison,
+    convex_findings,
+    convex_tables,
     figures,
-    other_scores,
-    other_scores_figures,
-    records,
-    score_comparison,
     tables,
 )
-from liprune_utils import other_scores_results as results
+from experiments.other_scores import convex as convex_scores
+from experiments.other_scores import runs as other_scores
+from liprune_utils import data, files
+from liprune_utils.book import formats, register, style
 from liprune_utils.grid_tables import read_tables
-from liprune_utils.hessian_study import RECIPE
 from liprune_utils.images import make_task
 from liprune_utils.scores import score
 
 # %% tags=["hide-input"]
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 dataset = data.load()
-records.write_json(
+files.write_json(
     folder / "provenance.json",
-    records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
+    files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
 )
 began = time.perf_counter()
 HTML(data.banner(dataset))
@@ -106,26 +105,26 @@ labels = dataset.train_labels[numbers]
 pair = other_scores.networks(task)
 scores, costs = other_scores.all_scores(task, pair, parameters)
 fractions, num_classes = other_scores.KEEP_FRACTIONS, len(dataset.class_names)
-correlations = score_comparison.rank_correlations(scores)
-overlaps = score_comparison.overlap_table(scores, fractions)
-classes = score_comparison.class_table(scores, labels, fractions, num_classes, seed)
-cost_summary = results.cost_table(costs)
+correlations = comparison.rank_correlations(scores)
+overlaps = comparison.overlap_table(scores, fractions)
+classes = comparison.class_table(scores, labels, fractions, num_classes, seed)
+cost_summary = tables.cost_table(costs)
 names = [dataset.class_names[label] for label in labels]
-flags = score_comparison.kept_flags(scores, fractions)
+flags = comparison.kept_flags(scores, fractions)
 whole = pd.concat([pd.DataFrame({"image": numbers, "class": names}), scores, flags], axis=1)
 for name, table in {"scores": whole, "correlations": correlations, "overlaps": overlaps}.items():
-    records.write_table(folder, name, table)
+    files.write_table(folder, name, table)
 for name, table in {"classes": classes, "costs": costs, "cost_summary": cost_summary}.items():
-    records.write_table(folder, name, table)
+    files.write_table(folder, name, table)
 files = other_scores.save_all(folder, scores, pair, dataset, tolerance)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-correlations", "caption": "Spearman's rank correlation of every two scores on the same images, one network. GraNd, EL2N, loss and margin nearly agree with each other, and so do the Hessian and the Gauss-Newton norm; the two groups agree less. Forgetting comes from another training. The batch's norm and the random score agree with none beyond chance."}, "image": {"alt": "A square table of nine by nine rank correlations, shaded from dark for low to light for high. GraNd, EL2N, loss and margin form one light block, the Hessian and the Gauss-Newton norm another, with middling values between the two; the columns of the batch's norm and of the random score are near zero."}}
-figure = other_scores_figures.correlation_figure(correlations)
+figure = figures.correlation_figure(correlations)
 
 # %% tags=["hide-input"]
-glue("agreement", results.agreement_words(correlations, overlaps), display=False)
+glue("agreement", tables.agreement_words(correlations, overlaps), display=False)
 glue("chance-correlation", f"{correlations.chance.iloc[0]:.2f}", display=False)
-glue("class-words", results.class_words(classes), display=False)
+glue("class-words", tables.class_words(classes), display=False)
 glue("num-images", f"{num_images}", display=False)
 glue("num-batches", f"{num_images // batch_size}", display=False)
 
@@ -138,10 +137,10 @@ glue("num-batches", f"{num_images // batch_size}", display=False)
 # curvature and error part: a confident mistake has a large error and little curvature. And two scores may agree over all images and yet not on which few come first.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-overlaps", "caption": "Share of the images kept by their own Hessian norm that each other score keeps too, a fifth (left) and half (right) of the images kept. Grey: the range that holds at least 99% of what independent choices share (hypergeometric)."}, "image": {"alt": "Two panels with a dot for each score and a grey band for chance. The Gauss-Newton norm lies at one and GraNd right of the band in both; EL2N, loss and margin lie inside the band for a fifth and right of it for half; the batch's norm and the random score lie inside."}}
-figure = other_scores_figures.overlap_figure(overlaps)
+figure = figures.overlap_figure(overlaps)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-classes", "caption": "Total variation distance between the classes of what each score keeps and those of all scored images, a fifth (left) and half (right) kept. Grey: where 99% of random subsets of that size lie."}, "image": {"alt": "Two panels with a dot for each score and a grey band from zero. In each panel some dots lie beyond the band and others within it."}}
-figure = other_scores_figures.class_figure(classes)
+figure = figures.class_figure(classes)
 
 # %% [markdown]
 # {glue:text}`class-words`
@@ -149,10 +148,10 @@ figure = other_scores_figures.class_figure(classes)
 # Which images are these? Under each stands its class and its score.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-gallery", "caption": "The scored images with the highest and the lowest Hessian norm, GraNd and EL2N, from the left; class and score are below each image, whose pixels are shown as they are."}, "image": {"alt": "Six rows of small photographs: for each of three scores the images that it ranks highest and those that it ranks lowest, each with its class and score."}}
-rows = results.gallery_rows(
+rows = tables.gallery_rows(
     scores, dataset.train_images[numbers], names, ("hessian", "grand", "el2n"), 6
 )
-figure = other_scores_figures.gallery_figure(rows)
+figure = figures.gallery_figure(rows)
 
 # %% [markdown]
 # ### What a score costs
@@ -162,7 +161,7 @@ figure = other_scores_figures.gallery_figure(rows)
 # Hessian: for each image, or for each batch.
 
 # %%
-shown = cost_summary.replace({"score": results.LABELS})
+shown = cost_summary.replace({"score": tables.LABELS})
 shown.style.hide().format("{:.2g}", subset=["median", "min", "max", "products"], na_rep="–")
 
 # %% [markdown]
@@ -214,28 +213,28 @@ assert np.allclose(linear, closed, rtol=1e-4)
 
 # %%
 began_convex = time.perf_counter()
-contests = convex.run_contests(num_runs, seed)
-losses = convex.loss_table(contests)
-cases, shared = convex.case_table(losses), convex.shared_table(contests)
-counts, best = convex.count_table(cases), convex.best_cases(cases)
+contests = convex_tables.run_contests(num_runs, seed)
+losses = convex_tables.loss_table(contests)
+cases, shared = convex_tables.case_table(losses), convex_tables.shared_table(contests)
+counts, best = convex_tables.count_table(cases), convex_tables.best_cases(cases)
 for name in ("losses", "cases", "shared", "counts", "best"):
-    records.write_table(folder, f"convex_{name}", globals()[name])
-outcome = convex.outperforms_claim(cases, cost=time.perf_counter() - began_convex)
-records.write_claims(folder, [outcome])
-table = records.verdict_table(folder.parent)
-HTML(tables.claims_html(table[table.id == outcome.id]))
+    files.write_table(folder, f"convex_{name}", globals()[name])
+outcome = claims.outperforms_claim(cases, cost=time.perf_counter() - began_convex)
+register.write_claims(folder, [outcome])
+table = register.verdict_table(folder.parent)
+HTML(formats.claims_html(table[table.id == outcome.id]))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-cases", "caption": "LiPrune's test loss over a rival's on convex problems, at the least favourable of four steps; left of the black line LiPrune is ahead at all four. Rates are the same for both. Bars: 99% intervals, widened for the number of cases (Bonferroni); 100 paired runs, 20 for digits, unless a parameter says otherwise."}, "image": {"alt": "Six panels of ratios on a logarithmic axis, a row for each problem and rate. Against random pruning LiPrune is left of one on the linear model at the two smaller rates and right of one on digits at the tuned rate. Against GraNd at the start nearly all ratios are at one. Against scores taken later they are left of one on breast cancer for the smallest fraction, right of one on digits."}}
-figure = other_scores_figures.case_figure(cases)
+figure = figures.case_figure(cases)
 
 # %%
-counts.replace({"against": convex.LABELS}).style.hide()
+counts.replace({"against": convex_tables.LABELS}).style.hide()
 
 # %% tags=["hide-input"]
-glue("best-words", convex_score_words.best_words(best), display=False)
-glue("shared-words", convex_score_words.shared_words(shared), display=False)
-glue("linear-words", convex_score_words.linear_words(losses), display=False)
-glue("random-words", convex_score_words.random_words(losses, cases), display=False)
+glue("best-words", convex_findings.best_words(best), display=False)
+glue("shared-words", convex_findings.shared_words(shared), display=False)
+glue("linear-words", convex_findings.linear_words(losses), display=False)
+glue("random-words", convex_findings.random_words(losses, cases), display=False)
 
 # %% [markdown]
 # What speaks most for LiPrune, rival by rival, at the worst step: {glue:text}`best-words`
@@ -280,18 +279,18 @@ assert abs(again / ours - 1) < 1e-9, "a plain loop ends at another loss"
 # *images* by a score of their own, and cut them into new batches. Three seeds, shared by all methods. The table has test errors less those of random batches, in points, with 90% intervals.
 
 # %%
-recorded = records.PROJECT / "book" / "results" / "09_other_scores"
+recorded = files.PROJECT / "book" / "results" / "09_other_scores"
 curves, runs, (grid,) = read_tables(recorded, ["examples"])
-gaps = results.gap_table(curves)
-records.write_table(folder, "recorded_gaps", gaps)
-records.write_table(folder, "recorded_gaps_99", results.gap_table(curves, level=0.99))
-results.gap_words(gaps)
+gaps = tables.gap_table(curves)
+files.write_table(folder, "recorded_gaps", gaps)
+files.write_table(folder, "recorded_gaps_99", tables.gap_table(curves, level=0.99))
+tables.gap_words(gaps)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-gaps", "caption": "Test error of each method less that of random batches in the same seed, recorded ResNet-14: after the last epoch (above) and averaged over the epochs after the pruning (below), a fifth (left) and half (right) kept. Left of the line a method is better. Bars: 90% intervals over three paired seeds."}, "image": {"alt": "Four panels of differences of test error in points with intervals, a row for each of seven methods, and a vertical line at zero for random batches."}}
-figure = other_scores_figures.gap_figure(gaps)
+figure = figures.gap_figure(gaps)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-errors", "caption": "Test error by epoch, recorded ResNet-14, means over three seeds, a fifth (left) and half (right) kept. The dotted line marks the pruning, before which all methods are one training."}, "image": {"alt": "Two panels of test error in per cent against epoch for eight ways to choose. Until the dotted line at epoch five all curves coincide; then they part."}}
-figure = other_scores_figures.error_figure(curves)
+figure = figures.error_figure(curves)
 
 # %% tags=["hide-input"]
 glue(
@@ -300,10 +299,10 @@ glue(
     f"{runs.prune_epoch.max()}.",
     display=False,
 )
-glue("recorded-final", results.recorded_words(gaps, "final"), display=False)
-glue("answer-recorded", results.recorded_words(gaps, "mean"), display=False)
-answer = convex_score_words.convex_words(outcome, counts, cases)
-answer = f"{answer} {convex_score_words.random_words(losses, cases)}"
+glue("recorded-final", tables.recorded_words(gaps, "final"), display=False)
+glue("answer-recorded", tables.recorded_words(gaps, "mean"), display=False)
+answer = convex_findings.convex_words(outcome, counts, cases)
+answer = f"{answer} {convex_findings.random_words(losses, cases)}"
 glue("answer", answer, display=False)
 glue(
     "cost",

@@ -45,7 +45,7 @@ seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
 results_dir: str = "reruns/10_why"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.why import WhyParameters
+from experiments.why.runs import WhyParameters
 
 parameters = WhyParameters.from_notebook(globals())
 
@@ -57,32 +57,24 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import (
-    data,
-    figures,
-    matched_spread,
-    records,
-    tables,
-    why_claims,
-    why_figures,
-    why_findings,
-    why_results,
-)
-from liprune_utils.cifar_claims import MARGIN
+from experiments.cifar10.claims import MARGIN
+from experiments.why import claims, figures, findings, matched_spread, tables
+from liprune_utils import data, files
+from liprune_utils.book import formats, register, style
 from liprune_utils.grid_tables import read_tables
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 dataset = data.load()
-records.write_json(
+files.write_json(
     folder / "provenance.json",
-    records.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
+    files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256),
 )
 began = time.perf_counter()
 HTML(data.banner(dataset))
 
 # %% tags=["hide-input"]
-recorded = records.PROJECT / "book" / "results"
+recorded = files.PROJECT / "book" / "results"
 long_curves, long_runs, _ = read_tables(recorded / "10_why", ["long"])
 example_curves, _, (sweep,) = read_tables(recorded / "09_other_scores", ["examples"])
 followed, kept, curves = (
@@ -91,15 +83,15 @@ followed, kept, curves = (
 )
 batch_norms = pd.read_csv(recorded / "07_hessian_norm" / "batch_norms.csv")
 study = json.loads((recorded / "10_why" / "dynamics_provenance.json").read_text())
-losses = why_results.loss_table(long_runs)
-shifts = why_results.shift_table(kept)
-matched = why_results.matched_noise(followed)
-remedy = why_results.remedy_table(curves, study["prune_epoch"])
-examples = why_results.example_table(example_curves)
-spreads = why_results.cifar_spreads(batch_norms, shifts)
+losses = tables.loss_table(long_runs)
+shifts = tables.shift_table(kept)
+matched = tables.matched_noise(followed)
+remedy = tables.remedy_table(curves, study["prune_epoch"])
+examples = tables.example_table(example_curves)
+spreads = tables.cifar_spreads(batch_norms, shifts)
 spreads["batch_size"] = spreads.spread.map(matched_spread.matching_size)
 for name in ("losses", "shifts", "matched", "remedy", "examples", "spreads"):
-    records.write_table(folder, name, globals()[name])
+    files.write_table(folder, name, globals()[name])
 
 # %% [markdown]
 # (where-training-ends)=
@@ -111,7 +103,7 @@ for name in ("losses", "shifts", "matched", "remedy", "examples", "spreads"):
 # largest Hessian norms, a fifth of the images each, from the same network at the start of epoch 5.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-long", "caption": "Long training on a fifth of the images, recorded; ResNet-14, three paired seeds. Left: test error by epoch, thin lines are seeds, thick lines their mean. Right: mean cross-entropy after the last epoch, on the kept images and on all training images, without augmentation; each line is a run."}, "image": {"alt": "Two panels. On the left, test error in per cent against epoch for random pruning, LiPrune's batches and the examples with the largest norms, falling where the learning rate falls. On the right, a line for each run joins its loss on the kept images to its much larger loss on all."}}
-figure = why_figures.long_figure(long_curves, long_runs)
+figure = figures.long_figure(long_curves, long_runs)
 
 # %%
 shown = losses[["measure", "arm", "difference", "low", "high", "num_seeds", "random"]]
@@ -121,8 +113,8 @@ shown.style.hide().format("{:.3g}", subset=["difference", "low", "high", "random
 shifts.pivot(index="arm", columns="statistic", values="mean").style.format("{:.3g}", na_rep="–")
 
 # %% tags=["hide-input"]
-glue("loss-words", why_findings.loss_sentence(losses), display=False)
-glue("shift-words", why_findings.shift_sentence(shifts), display=False)
+glue("loss-words", findings.loss_sentence(losses), display=False)
+glue("shift-words", findings.shift_sentence(shifts), display=False)
 
 # %% [markdown]
 # {glue:text}`loss-words`
@@ -146,14 +138,14 @@ glue("shift-words", why_findings.shift_sentence(shifts), display=False)
 # and the part of the noise.
 
 # %%
-from liprune_utils.linear_noise import noise_table, typical_noise
+from experiments.why.linear_noise import noise_table, typical_noise
 
 linear = noise_table(num_runs, seed, slope)
-records.write_table(folder, "linear", linear)
-glue("linear-words", why_findings.linear_sentence(linear), display=False)
+files.write_table(folder, "linear", linear)
+glue("linear-words", findings.linear_sentence(linear), display=False)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-linear-noise", "caption": "The paper's linear model, batch size 10, rate 0.01: LiPrune over random pruning at the same weights, against the distance to the true slope; training goes from left to right. Left: variance of the batch's gradient. Right: mean squared error after one step, below 1 where LiPrune's step is the better one. Bars, mostly hidden by the markers: 99% intervals over data sets."}, "image": {"alt": "Two panels, a line for each fraction kept. On the left the ratio of variances starts below one, crosses one at a tenth of the first distance and ends above one. On the right the ratio of errors is flat and below one, and rises towards one only at the end."}}
-figure = why_figures.linear_noise_figure(linear)
+figure = figures.linear_noise_figure(linear)
 
 # %% [markdown]
 # {glue:text}`linear-words`
@@ -168,11 +160,11 @@ figure = why_figures.linear_noise_figure(linear)
 # over the kept batches and over all batches, the largest Hessian norm of three fixed batches ("sharpness"), and the loss of all images.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dynamics", "caption": "After the pruning at the start of epoch 5, recorded: ResNet-14, a fifth kept, three paired seeds (thin) and their mean (thick). Noise is the trace of the covariance of a batch's gradient, train-mode batch norm, no augmentation, over the kept batches (at the weights of each arm) and over all batches. Sharpness is the largest Hessian norm of three fixed batches."}, "image": {"alt": "Four panels on logarithmic scales against epochs done, five arms each: noise over the kept batches, noise over all batches, sharpness, and loss of all images. All arms start from the same weights, so that all panels but the first begin in one point for each seed."}}
-figure = why_figures.dynamics_figure(followed)
+figure = figures.dynamics_figure(followed)
 
 # %% tags=["hide-input"]
-glue("matched-words", why_findings.matched_sentence(matched, shifts), display=False)
-glue("remedy-words", why_findings.remedy_sentence(remedy, kept), display=False)
+glue("matched-words", findings.matched_sentence(matched, shifts), display=False)
+glue("remedy-words", findings.remedy_sentence(remedy, kept), display=False)
 
 # %% [markdown]
 # {glue:text}`matched-words`
@@ -184,9 +176,9 @@ glue("remedy-words", why_findings.remedy_sentence(remedy, kept), display=False)
 # with the ratio measured at that moment.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-remedy", "caption": "Differences of test error, averaged over the epochs after the pruning; recorded, ResNet-14, a fifth kept, three paired seeds, 90% intervals. Left of zero the first of the two is better. Shaded: the register's margin of one point."}, "image": {"alt": "Six rows of differences with intervals: LiPrune and the largest norms, each with its own and with the rescaled learning rate, against random pruning, and rescaled against not rescaled."}}
-names = {arm: look["label"] for arm, look in why_figures.ARMS.items()}
+names = {arm: look["label"] for arm, look in figures.ARMS.items()}
 labels = [f"{names[row.arm]}\nless {names[row.against]}" for row in remedy.itertuples()]
-figure = why_figures.differences_figure(remedy, labels, MARGIN)
+figure = figures.differences_figure(remedy, labels, MARGIN)
 
 # %% [markdown]
 # {glue:text}`remedy-words`
@@ -199,28 +191,28 @@ figure = why_figures.differences_figure(remedy, labels, MARGIN)
 # fifth kept, ten steps at the paper's rate, the excess loss of LiPrune over that of random pruning.
 
 # %%
-from liprune_utils.stats import Estimate
+from liprune_utils.intervals import Estimate
 
 sizes = sorted({*matched_spread.SIZES, *spreads.batch_size})
 races = matched_spread.spread_table(sizes, num_runs, seed, slope)
-records.write_table(folder, "races", races)
+files.write_table(folder, "races", races)
 assert races.z.max() < 5, "a simulated loss is far from its closed form"
 by_size = races.set_index("batch_size")
 terms = ["ratio", "ratio_low", "ratio_high", "num_runs"]
 convex = [Estimate(*by_size.loc[size, terms]) for size in spreads.batch_size]
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-spread-worth", "caption": "What a spread of the constants is worth in the paper's linear model: excess loss of LiPrune over that of random pruning after ten steps with fixed batches, against the relative standard deviation of the batches' constants. Markers: simulated, with 99% intervals; line: exact given the inputs. Vertical lines: spread of the Hessian norms of CIFAR-10. A spread right of the last marker is wider than any that uniform inputs have."}, "image": {"alt": "A curve that falls from near one at small spreads to near zero at the largest, with vertical lines at the spreads of CIFAR-10's batches, between a tenth and a fifth, and of its examples, far to the right."}}
-figure = why_figures.spread_figure(races, spreads)
+figure = figures.spread_figure(races, spreads)
 
 # %% tags=["hide-input"]
-from liprune_utils.cifar_results import control_difference
+from experiments.cifar10.tables import control_difference
 
 start, last = study["prune_epoch"] - 1, study["decay_epochs"][0] - 1
 factor = by_size.steps[spreads.batch_size[2]]
-stretched = why_results.stretched_difference(curves, factor, start=start, last=last)
+stretched = tables.stretched_difference(curves, factor, start=start, last=last)
 control = control_difference(example_curves)
-glue("spread-words", why_findings.spread_sentence(by_size, spreads, stretched), display=False)
-glue("example-words", why_findings.example_sentence(examples, control), display=False)
+glue("spread-words", findings.spread_sentence(by_size, spreads, stretched), display=False)
+glue("example-words", findings.example_sentence(examples, control), display=False)
 
 # %% [markdown]
 # {glue:text}`spread-words`
@@ -229,7 +221,7 @@ glue("example-words", why_findings.example_sentence(examples, control), display=
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-examples", "caption": "Pruning batches and pruning examples of CIFAR-10 by their Hessian norm, each against random pruning: difference of test error, averaged over the epochs after the pruning; recorded, ResNet-14, three paired seeds, 90% intervals. Shaded: the register's margin of one point. Left of zero is faster."}, "image": {"alt": "Four rows of differences with intervals: LiPrune's batches and the examples with the largest norms, for two fractions kept, against random pruning."}}
 labels = [f"{names[row.arm]}\nkeep {row.keep_fraction:g}" for row in examples.itertuples()]
-figure = why_figures.differences_figure(examples, labels, MARGIN)
+figure = figures.differences_figure(examples, labels, MARGIN)
 
 # %% [markdown]
 # {glue:text}`example-words`
@@ -244,16 +236,16 @@ figure = why_figures.differences_figure(examples, labels, MARGIN)
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from liprune_utils.dynamics import choose
-from liprune_utils.experiment import Laboratory, before_pruning
-from liprune_utils.why import live_dynamics
+from experiments.why.record import choose
+from experiments.why.runs import live_dynamics
+from liprune_utils.training_run import Laboratory, before_pruning
 
 with TemporaryDirectory() as runs:  # a page starts afresh; a sweep would not
     live = live_dynamics(dataset, parameters, Path(runs))
     point, laboratory = parameters.points()[0], Laboratory(dataset, Path(runs))
     state, task = before_pruning(point, laboratory), laboratory.task(point)
     batches, _ = choose(point, state, laboratory)
-records.write_table(folder, "live", live["dynamics"])
+files.write_table(folder, "live", live["dynamics"])
 start = live["dynamics"].groupby("arm").first()
 for name in ("all_noise", "sharpness", "full_set_loss", "test_error"):
     assert start[name].nunique() == 1, f"the arms do not start alike: {name}"
@@ -284,22 +276,22 @@ print(f"linear model: {len(found)} ratios of variances, {worst:.1%} off at most"
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
 outcomes = [
-    why_claims.asymptotic_claim(losses, cost=float(long_runs.seconds.sum())),
-    why_claims.noise_claim(linear, matched, examples, cost=cost),
-    why_claims.points_claim(examples, control, convex, cost=sweep["seconds"]),
+    claims.asymptotic_claim(losses, cost=float(long_runs.seconds.sum())),
+    claims.noise_claim(linear, matched, examples, cost=cost),
+    claims.points_claim(examples, control, convex, cost=sweep["seconds"]),
 ]
-records.write_claims(folder, outcomes)
-glue("answer", why_findings.answer(*outcomes, examples), display=False)
-glue("closing-words", why_findings.closing_sentence(examples, convex, remedy), display=False)
+register.write_claims(folder, outcomes)
+glue("answer", findings.answer(*outcomes, examples), display=False)
+glue("closing-words", findings.closing_sentence(examples, convex, remedy), display=False)
 hours = (long_runs.seconds.sum() + study["seconds"] + sweep["seconds"]) / 3600
 spent = (
-    f"{cost:.0f} seconds live; {tables.number(hours, 2)} hours of one core for what is recorded."
+    f"{cost:.0f} seconds live; {formats.number(hours, 2)} hours of one core for what is recorded."
 )
 glue("cost", spent, display=False)
 table = pd.DataFrame(outcomes).merge(
-    records.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
+    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
 )
-HTML(tables.claims_html(table))
+HTML(formats.claims_html(table))
 
 # %% [markdown]
 # {download}`Losses after long training <../results/10_why/losses.csv>`, {download}`how the kept differ <../results/10_why/shifts.csv>`,

@@ -30,7 +30,7 @@ records_dir: str = "build/results"  # folder with one folder of results for each
 results_dir: str = "reruns/11_verdict"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.verdicts import VerdictParameters
+from liprune_utils.book.verdicts import VerdictParameters
 
 parameters = VerdictParameters.from_notebook(globals())
 
@@ -39,17 +39,20 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from liprune_utils import cifar_results, figures, records, tables, verdicts
+from experiments.cifar10 import tables
+from experiments.verdict import figures
+from liprune_utils import files
+from liprune_utils.book import formats, register, style, verdicts
 from liprune_utils.grid_tables import read_tables
 
-figures.use_style()
-folder = records.results_folder(results_dir)
-results = records.PROJECT / records_dir
+style.use_style()
+folder = files.results_folder(results_dir)
+results = files.PROJECT / records_dir
 
 # %%
-table = records.verdict_table(results)
-records.write_table(folder, "verdicts", table)
-decided = table[table.note != records.UNDECIDED]
+table = register.verdict_table(results)
+files.write_table(folder, "verdicts", table)
+decided = table[table.note != register.UNDECIDED]
 decided.verdict.value_counts().rename("claims").to_frame()
 
 # %% tags=["hide-input"]
@@ -63,8 +66,8 @@ answer = (
 glue("answer", answer, display=False)
 glue("scope", f"{len(table)} claims, {len(decided)} of them tested.", display=False)
 for _, row in table.iterrows():
-    glue(f"measured-{row.id}", tables.measured(row), display=False)
-    glue(f"verdict-{row.id}", tables.words(row.verdict), display=False)
+    glue(f"measured-{row.id}", formats.measured(row), display=False)
+    glue(f"verdict-{row.id}", formats.words(row.verdict), display=False)
 glue("decided", HTML(verdicts.summary_html(decided)), display=False)
 
 # %% [markdown]
@@ -74,8 +77,8 @@ glue("decided", HTML(verdicts.summary_html(decided)), display=False)
 # it cost to compute, and the [errata](../book/errata.md) about it.
 
 # %% tags=["hide-input"]
-sources = {page: records.read_provenance(results, page).get("data_source") for page in pages}
-functions = verdicts.deciding_functions(records.PROJECT / "liprune_utils")
+sources = {page: files.read_provenance(results, page).get("data_source") for page in pages}
+functions = verdicts.deciding_functions(files.PROJECT / "experiments")
 known = {page: source for page, source in sources.items() if source}
 HTML(verdicts.verdict_html(table, known, functions, verdicts.load_errata()))
 
@@ -83,10 +86,10 @@ HTML(verdicts.verdict_html(table, known, functions, verdicts.load_errata()))
 # ## The two experiments side by side
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two", "caption": "Left: the linear model of Figure 1, a tenth of the points kept, mean test loss with 95% intervals. Right: ResNet-14 on a tenth of CIFAR-10 (page 08, recorded), a fifth of the batches kept, chosen before training, learning rate 0.01; thin lines are paired seeds, thick lines their mean."}, "image": {"alt": "Two panels. Left, test loss of the linear model against SGD step: LiPrune falls faster than random pruning and no pruning. Right, test error of a ResNet against epoch: LiPrune and random pruning overlap."}}
-curves, _, (grid, *_) = read_tables(records.PROJECT / "book/results/08_cifar10", ["reduced14"])
+curves, _, (grid, *_) = read_tables(files.PROJECT / "book/results/08_cifar10", ["reduced14"])
 overview = figures.overview_figure(
     pd.read_csv(results / "04_linear_model" / "curves.csv"),
-    cifar_results.part(curves, learning_rate=0.01, prune_epoch=1, keep_fraction=0.2),
+    tables.part(curves, learning_rate=0.01, prune_epoch=1, keep_fraction=0.2),
     source=grid["data_source"],
 )
 overview.savefig(folder / "overview.svg")
@@ -97,8 +100,8 @@ overview.savefig(folder / "overview.svg")
 # Every claim of the register stands in the table once, every claim that a page reported is among them, and each has one function that decides it.
 
 # %%
-assert list(table.id) == list(records.load_register())
-assert {claim.id for claim in records.read_claims(results)} == set(decided.id)
+assert list(table.id) == list(register.load_register())
+assert {claim.id for claim in register.read_claims(results)} == set(decided.id)
 assert set(decided.id) <= set(functions)
 print(f"{len(table)} claims in the register, {len(decided)} reported by {len(pages)} pages")
 

@@ -45,7 +45,7 @@ num_runs: int = 50  # paired repetitions on the convex loss, from 2 to 10000
 results_dir: str = "reruns/12_your_problem"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.own_problem import OwnProblemParameters
+from experiments.your_problem.runs import OwnProblemParameters
 
 parameters = OwnProblemParameters.from_notebook(globals())
 
@@ -62,17 +62,20 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
-from liprune_utils import figures, own_figures, own_problem, records, tables
+from experiments.your_problem import figures
+from experiments.your_problem import runs as own_problem
+from experiments.your_problem.runs import as_dataset, comparison, split
+from liprune_utils import files
+from liprune_utils.book import formats, style
 from liprune_utils.curvature import forward_over_reverse
+from liprune_utils.intervals import Estimate
 from liprune_utils.lipschitz import largest_secant, linear_constant
-from liprune_utils.own_problem import as_dataset, comparison, split
 from liprune_utils.pruning import keep_highest
 from liprune_utils.score_files import ScoreManifest, save_scores, weights_sha256
 from liprune_utils.scores import score
-from liprune_utils.stats import Estimate
 
-figures.use_style()
-folder = records.results_folder(results_dir)
+style.use_style()
+folder = files.results_folder(results_dir)
 began = time.perf_counter()
 
 # %% [markdown]
@@ -137,8 +140,8 @@ rows = pd.DataFrame(
 # %%
 compared = comparison(rows, "test_error")
 compared["rarest_class"] = rows.groupby("score").rarest_class.mean()[compared.score].to_numpy()
-records.write_table(folder, "network_runs", rows)
-records.write_table(folder, "network", compared)
+files.write_table(folder, "network_runs", rows)
+files.write_table(folder, "network", compared)
 compared.style.hide().format("{:.3g}", subset=compared.columns[1:], na_rep="–")
 
 # %% [markdown]
@@ -146,9 +149,7 @@ compared.style.hide().format("{:.3g}", subset=compared.columns[1:], na_rep="–"
 # network never sees that class.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-own-network", "caption": "Your network: test error when the examples with the largest scores are kept, less that with random examples, mean over paired seeds with 95% intervals. Right of zero the score is worse than random."}, "image": {"alt": "A row for each score with a marker and a horizontal bar, and a vertical line at zero, the error with random examples."}}
-figure = own_figures.differences_figure(
-    compared, "test error, less that with random examples (points)"
-)
+figure = figures.differences_figure(compared, "test error, less that with random examples (points)")
 
 # %% [markdown]
 # ### Keep the scores
@@ -186,7 +187,7 @@ def phi(z, y):
 
 targets = own_problem.read_targets(targets_file)
 source = f"{examples.name} and {targets.name}"
-records.write_json(folder / "provenance.json", records.provenance(data_source=source))
+files.write_json(folder / "provenance.json", files.provenance(data_source=source))
 train_points, test_points = split(targets, seed=0)
 largest = own_problem.largest_curvature(phi, train_points.y)
 lipschitz = largest * linear_constant(train_points.x)
@@ -230,12 +231,12 @@ curves = pd.concat(
 )
 means = curves.groupby(["method", "seed"], sort=False).test_loss.mean().reset_index()
 convex = comparison(means, "test_loss", group="method")
-records.write_table(folder, "convex_curves", curves)
-records.write_table(folder, "convex", convex)
+files.write_table(folder, "convex_curves", curves)
+files.write_table(folder, "convex", convex)
 convex.style.hide().format("{:.3g}", subset=convex.columns[1:], na_rep="–")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-own-convex", "caption": "Your convex loss: mean test loss against SGD step, one point a step, for the points with the largest constants, for random points, and for random points with a step size so much larger that the mean step is as long as LiPrune's. Bands are 95% intervals of the mean over paired repetitions."}, "image": {"alt": "Three curves of test loss against SGD step: LiPrune, random pruning, and random pruning with longer steps."}}
-figure = own_figures.race_figure(curves)
+figure = figures.race_figure(curves)
 
 # %% [markdown]
 # The table has the mean test loss over all steps, low where the loss falls soon, and its difference from random pruning with a 95% interval. The split is one: the interval speaks of the random choice
@@ -275,7 +276,7 @@ first = compared[compared.score != "random"].iloc[0]
 
 def words(row):
     gap = Estimate(row.difference, row.low, row.high, int(row.num_seeds))
-    return tables.estimated(gap, "pairs")
+    return formats.estimated(gap, "pairs")
 
 
 glue(

@@ -1,56 +1,87 @@
-"""The library page lists every module, and each imports only those listed before it."""
+"""The house: who may import whom, and the pages of the code list every module."""
 
 import ast
 import re
 from functools import cache
+from pathlib import Path
 
-from liprune_utils.records import PROJECT
+import pytest
 
-API = re.findall(r"automodule:: ([\w.]+)", (PROJECT / "book" / "api.md").read_text())
+from liprune_utils.files import PROJECT
+
+LIBRARY, EXPERIMENTS = (
+    re.findall(r"automodule:: ([\w.]+)", (PROJECT / "book" / f"{page}.md").read_text())
+    for page in ("api", "experiments")
+)
+PAGES = [path.stem for path in sorted((PROJECT / "notebooks").glob("*.py"))]
+OF_THE_BOOK = r"(?:liprune_utils\.book|experiments|sphinx|jupyter\w*|myst_nb)"
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
 
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """The parsed public modules by name; those of a folder count as the folder."""
-    found = {}
-    for path in sorted((PROJECT / "liprune_utils").rglob("*.py")):
-        parts = path.relative_to(PROJECT).with_suffix("").parts
-        if parts != ("liprune_utils", "__init__"):
-            name = ".".join(parts).removesuffix(".__init__")
-            found[name] = ast.parse(path.read_text())
-    return found
+    """The parsed modules by name."""
+    folders = ("liprune_utils", "experiments")
+    paths = [path for folder in folders for path in sorted((PROJECT / folder).rglob("*.py"))]
+    return {dotted(path): ast.parse(path.read_text()) for path in paths}
 
 
-def imported(tree: ast.Module) -> set[str]:
-    """The names of the library's modules that a module imports."""
+def imported(tree: ast.AST) -> set[str]:
+    """The full names of what a module imports, of modules and of what is in them."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {".".join(name.split(".")[:2]) for name in names if name.startswith("liprune_utils.")}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
 
 
-def test_every_module_is_on_the_library_page():
-    folders = {".".join(name.split(".")[:2]) for name in modules()}
-    assert {name for name in API if name.count(".") == 1} == folders
-    assert set(API) <= set(modules())
-    assert len(API) == len(set(API))
+def is_library(name: str) -> bool:
+    return name.startswith("liprune_utils.") and not name.startswith("liprune_utils.book")
 
 
-def test_modules_import_only_those_before_them():
-    order = [name for name in API if name.count(".") == 1]
+def test_every_module_is_on_its_page():
+    own = {name for name, tree in modules().items() if tree.body[1:]}  # more than a docstring
+    assert {*LIBRARY, *EXPERIMENTS} == own - {"liprune_utils.book.__main__"}
+    assert all(map(is_library, LIBRARY))
+    assert len({*LIBRARY, *EXPERIMENTS}) == len(LIBRARY) + len(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_library_imports_what_stands_before_it_and_nothing_of_the_book(name):
+    before = LIBRARY[: LIBRARY.index(name) + 1]
+    for other in imported(modules()[name]):
+        assert not re.match(rf"{OF_THE_BOOK}(?:\.|$)", other), other
+        assert other not in LIBRARY or other in before, other
+
+
+def test_what_the_book_needs_of_every_page_imports_no_experiment():
     for name, tree in modules().items():
-        own = ".".join(name.split(".")[:2])
-        before = {*order[: order.index(own)], own}
-        assert imported(tree) & set(order) <= before, name
+        if name.startswith("liprune_utils.book"):
+            assert not [other for other in imported(tree) if other.startswith("experiments")]
+
+
+def test_an_experiment_imports_those_of_earlier_pages_alone():
+    order = [page[3:] for page in PAGES]
+    folders = {name.split(".")[1] for name in modules() if name.count(".") > 1} - {"book"}
+    assert folders <= set(order) | {"convex_is_not_enough"}  # a part of page 05 still
+    order.insert(order.index("what_accelerates") + 1, "convex_is_not_enough")
+    for name, tree in modules().items():
+        if name.count(".") > 1 and name.startswith("experiments"):
+            before = order[: order.index(name.split(".")[1]) + 1]
+            others = {n.split(".")[1] for n in imported(tree) if n.startswith("experiments.")}
+            assert others <= set(before), name
 
 
 def objects() -> set[str]:
-    """The full names of the public modules, classes, functions and methods on the library page."""
-    names = {"liprune_utils", *API}
-    for module in API:
-        body = modules()[module].body
-        for node in body:
+    """The full names of the public modules, classes, functions and methods on those pages."""
+    names = {"liprune_utils", *LIBRARY, *EXPERIMENTS}
+    for module in (*LIBRARY, *EXPERIMENTS):
+        for node in modules()[module].body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.add(f"{module}.{node.name}")
                 inner = [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jupytext
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 BIN = Path(sys.executable).parent
 PAGES = sorted((PROJECT / "notebooks").glob("*.py"))

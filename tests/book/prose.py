@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jupytext
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 OTHER = "README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 NOT_PROSE = (

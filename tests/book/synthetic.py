@@ -7,7 +7,7 @@ from torch import Tensor
 
 from liprune_utils.data import Dataset
 from liprune_utils.images import Task, fixed_batches, make_task
-from liprune_utils.points import Point
+from liprune_utils.settings import Point
 
 POINT = Point(
     depth=8, learning_rate=0.05, decay_epochs=(3,), num_epochs=3,

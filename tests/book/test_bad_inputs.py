@@ -21,11 +21,13 @@ import pytest
 import yaml
 from by_hand import PAGES, code_cells, rerun
 
-from liprune_utils import clusters, data, dynamics, sources, sweep
+from experiments.why import record
+from liprune_utils import clusters, data, sources, sweep
+from liprune_utils.book.register import Claim
+from liprune_utils.checks import InputError
+from liprune_utils.files import PROJECT
+from liprune_utils.grid import read_grid
 from liprune_utils.grid_tables import MEASURED
-from liprune_utils.grids import read_grid
-from liprune_utils.parameters import InputError
-from liprune_utils.records import PROJECT, Claim
 
 CLAIM = json.dumps([asdict(Claim("theorem-1", 1, 1, 1, 9, 1.0, "executed", "holds", "So."))])
 GRID = """
@@ -303,9 +305,9 @@ COMMANDS = [
     ("liprune_utils.book render --build {here}/none", "expected a folder with executed pages"),
     ("liprune_utils.book summary --build {here}/none --since 0", "expected a folder with executed"),
     ("liprune_utils.book summary --build {here}/build --since noon", "invalid float value: 'noon'"),
-    (f"liprune_utils.dynamics --work {FILE}", "--work is '"),
-    ("liprune_utils.dynamics --processes 0", "--processes is 0; expected at least 1"),
-    (f"liprune_utils.hessian_study --work {FILE}", "--work is '"),
+    (f"experiments.why.record --work {FILE}", "--work is '"),
+    ("experiments.why.record --processes 0", "--processes is 0; expected at least 1"),
+    (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/linear_model.py --num-loops 0", "--num-loops is 0; expected at least 1"),
     ("benchmarks/hessian_product.py --depth 9", "depth is 9; expected 6n + 2"),
@@ -325,8 +327,8 @@ TYPED = [
     ("liprune_utils.book execute notebooks/04_linear_model.ipynb --build {here}/new"
      " --parameters {here}/zero.yml",
      "notebooks/04_linear_model.ipynb: keep_fraction is 0; expected a fraction in (0, 1]"),
-    ("liprune_utils.dynamics --processes 0", "--processes is 0; expected at least 1"),
-    (f"liprune_utils.hessian_study --work {FILE}", "--work is '"),
+    ("experiments.why.record --processes 0", "--processes is 0; expected at least 1"),
+    (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/gpu.py --grid {here}/none.yml", "none.yml cannot be read: No such file or dire"),
     ("benchmarks/gpu.py --processes 4 0", "--processes is 0; expected at least 1"),
@@ -343,9 +345,14 @@ READY, PIXELS, LABELS = "data/ready.json", "data/pixels.npy", "data/labels.npy"
 DAMAGES = [
     (SWEEP, READY, "{", "ready.json is damaged: delete it and run `make data`"),
     (f"{SWEEP} --status", PIXELS, "cut", "pixels.npy is damaged (SHA-256 expected"),
-    ("liprune_utils.dynamics --work {here}/work", LABELS, "", "labels.npy is damaged (SHA-256 exp"),
-    ("liprune_utils.dynamics --work {here}/work", READY, None, "holds no prepared data: run `make"),
-    ("liprune_utils.hessian_study --work {here}/work", PIXELS, None, "pixels.npy is damaged (SHA"),
+    ("experiments.why.record --work {here}/work", LABELS, "", "labels.npy is damaged (SHA-256 exp"),
+    ("experiments.why.record --work {here}/work", READY, None, "holds no prepared data: run `make"),
+    (
+        "experiments.hessian_norm.record --work {here}/work",
+        PIXELS,
+        None,
+        "pixels.npy is damaged (SHA",
+    ),
     ("benchmarks/training.py", READY, '{"source": "mine"}', "ready.json is damaged: delete it"),
     (SWEEP, "{run}/curve.csv", "", "curve.csv is missing or damaged; expected a table"),
     (SWEEP, "{run}/done.json", '{"device": ', "done.json is damaged; expected JSON"),
@@ -372,10 +379,10 @@ def small_data(here, monkeypatch) -> Iterator[None]:
     arrays = sources.Arrays(pixels, np.arange(5), 3, list("abcde"))
     data._write(here / "data", sources.CIFAR10, arrays)
     monkeypatch.setattr(data, "ROOT", here)
-    for cached in (sweep._dataset, dynamics.laboratory):
+    for cached in (sweep._dataset, record.laboratory):
         cached.cache_clear()
     yield
-    for cached in (sweep._dataset, dynamics.laboratory):
+    for cached in (sweep._dataset, record.laboratory):
         cached.cache_clear()
 
 

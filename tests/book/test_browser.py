@@ -16,7 +16,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 HTML = PROJECT / "build" / "html"
 PAGES = sorted(

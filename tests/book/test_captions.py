@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 from bs4 import BeautifulSoup
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 PAGES = [
     path

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from liprune_utils.catalogue import Entry, Register, list_tables
+from liprune_utils.book.catalogue import Entry, Register, list_tables
+from liprune_utils.files import PROJECT
+from liprune_utils.grid import read_grid
 from liprune_utils.grid_tables import KINDS, MEASURED
-from liprune_utils.grids import read_grid
-from liprune_utils.records import PROJECT
 
 BUILD = PROJECT / "build"
 REGISTER = Register()
@@ -35,7 +35,7 @@ def test_a_table_can_be_read_and_is_described(table):
 
 def of_grids() -> set[str]:
     """The tables that grids ask for, and that may not be recorded yet."""
-    grids = map(read_grid, (PROJECT / "grids").glob("*.yml"))
+    grids = map(read_grid, (PROJECT / "experiments" / "grids").glob("*.yml"))
     return {f"{Path(g.folder).name}/{g.name}_{kind}" for g in grids for kind in KINDS}
 
 

@@ -6,10 +6,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from liprune_utils.book.register import load_register
+from liprune_utils.book.verdicts import load_errata
+from liprune_utils.files import PROJECT
 from liprune_utils.images import fixed_batches
 from liprune_utils.pruning import keep_highest
-from liprune_utils.records import PROJECT, load_register
-from liprune_utils.verdicts import load_errata
 
 PAGE = PROJECT / "book" / "errata.md"
 TEXT = PAGE.read_text()

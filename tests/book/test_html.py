@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from liprune_utils.records import PROJECT, UNDECIDED, load_register
+from liprune_utils.book.register import UNDECIDED, load_register
+from liprune_utils.files import PROJECT
 
 BUILD = PROJECT / "build"
 HTML = BUILD / "html"

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 HTML = PROJECT / "build" / "html"
 PAGES = sorted(path for path in HTML.rglob("*.html") if "_static" not in path.parts)

@@ -10,20 +10,20 @@ import pytest
 import yaml
 from by_hand import PAGES, code_cells, rerun
 
-from liprune_utils.acceleration import AccelerationParameters
-from liprune_utils.cifar import CifarParameters
-from liprune_utils.hessian_runs import HessianParameters
-from liprune_utils.importance_sampling import ImportanceParameters
-from liprune_utils.linear_model import LinearModelParameters
-from liprune_utils.liprune import LipruneParameters
-from liprune_utils.other_scores import OtherScoresParameters
-from liprune_utils.own_problem import OwnProblemParameters
-from liprune_utils.parameters import InputError
-from liprune_utils.records import PROJECT
-from liprune_utils.sine_model import SineParameters
-from liprune_utils.stochastic_pruning import StochasticParameters
-from liprune_utils.verdicts import VerdictParameters
-from liprune_utils.why import WhyParameters
+from experiments.cifar10.runs import CifarParameters
+from experiments.hessian_norm.runs import HessianParameters
+from experiments.importance_sampling.runs import ImportanceParameters
+from experiments.linear_model.runs import LinearModelParameters
+from experiments.liprune.runs import LipruneParameters
+from experiments.other_scores.runs import OtherScoresParameters
+from experiments.sine_model.runs import SineParameters
+from experiments.stochastic_pruning.runs import StochasticParameters
+from experiments.what_accelerates.closed_forms import AccelerationParameters
+from experiments.why.runs import WhyParameters
+from experiments.your_problem.runs import OwnProblemParameters
+from liprune_utils.book.verdicts import VerdictParameters
+from liprune_utils.checks import InputError
+from liprune_utils.files import PROJECT
 
 PARAMETERS = {
     "01_importance_sampling": ImportanceParameters,

@@ -7,11 +7,11 @@ import sys
 import prose
 import pytest
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 CHECKED = (
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile",
-    "book", "notebooks", "liprune_utils", "tests", "benchmarks", "grids",
+    "book", "notebooks", "liprune_utils", "tests", "benchmarks", "experiments",
 )  # fmt: skip
 
 IZE = r"\b(?!(?:size|resiz|capsiz|priz|seiz)\w*\b)\w+(?:i|y)z(?:e|es|ed|er|ers|ing|ation|ations)\b"

@@ -28,7 +28,7 @@ from synthetic import dataset
 from toy import environment
 
 from liprune_utils import data, sources, sweep
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 SHORTER = {  # a command that holds the words on the left is given those on the right
     "papermill notebooks/04_linear_model.ipynb": "-p num_runs 100",
@@ -36,9 +36,9 @@ SHORTER = {  # a command that holds the words on the left is given those on the 
     "-p batch_size 16 -p num_epochs 2 -p tolerance 0.3 -y 'depths: [8]'",
     "papermill notebooks/12_your_problem.ipynb": "-p num_epochs 1 -p num_seeds 2 -p num_runs 2 "
     "-p num_steps 20",
-    "sweep grids/precision.yml": "--workers 1",
-    "liprune_utils.hessian_study": "--help",
-    "liprune_utils.dynamics": "--help",
+    "sweep experiments/grids/precision.yml": "--workers 1",
+    "experiments.hessian_norm.record": "--help",
+    "experiments.why.record": "--help",
     "benchmarks/hessian_norm.py": "--help",
     "pip install": "--help",
     "make book": "--dry-run",
@@ -84,10 +84,10 @@ def copy_project(folder: Path) -> Path:
     labels = np.concatenate([few.train_labels, few.test_labels])
     arrays = sources.Arrays(pixels, labels, 80, list(few.class_names))
     data._write(folder / "data", sources.CIFAR10, arrays)
-    grid = yaml.safe_load((folder / "grids" / "precision.yml").read_text())
+    grid = yaml.safe_load((folder / "experiments" / "grids" / "precision.yml").read_text())
     grid["common"] |= GRID
     grid["blocks"][0]["seed"] = [0]
-    (folder / "grids" / "precision.yml").write_text(yaml.safe_dump(grid))
+    (folder / "experiments" / "grids" / "precision.yml").write_text(yaml.safe_dump(grid))
     return folder
 
 

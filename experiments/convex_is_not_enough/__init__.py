@@ -1,0 +1,1 @@
+"""Convex problems on which LiPrune helps, does nothing or harms; real convex data."""

@@ -1,0 +1,1 @@
+"""Does importance sampling save steps of SGD? Theorem 1 and the optimal probabilities."""

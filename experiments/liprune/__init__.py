@@ -1,0 +1,1 @@
+"""Algorithm 1, exact Lipschitz constants, and GraNd as their approximation."""

@@ -1,0 +1,183 @@
+"""Figures of page 03: a constant that is attained, two scores' kept sets, spread over batches."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from liprune_utils.book.style import METHODS, shared_legend
+from liprune_utils.lipschitz import (
+    extreme_sine_curvature,
+    sine_constant,
+    sine_curvature,
+    sine_loss,
+)
+
+# Okabe and Ito's palette without the colours of the pruning methods; marker and dash differ too.
+LOOKS = (
+    {"color": "#E69F00", "marker": "s", "linestyle": "-"},
+    {"color": "#009E73", "marker": "o", "linestyle": "--"},
+    {"color": "#CC79A7", "marker": "^", "linestyle": "-."},
+    {"color": "#56B4E9", "marker": "D", "linestyle": (0, (1, 1))},
+)
+AT_ZERO = 0.004  # where a distance of 0 is drawn on a logarithmic axis
+
+
+def sine_figure(x: float, y: float, low: float, high: float) -> Figure:
+    """Draw one function of the sine model over its second derivative, with two constants.
+
+    Args:
+        x: The input.
+        y: The label.
+        low: Lower end of the interval.
+        high: Its upper end.
+
+    Returns:
+        The figure.
+    """
+    w = np.linspace(low - 3 * np.pi / abs(x), high + 3 * np.pi / abs(x), 2001)
+    worst = worst_weights(x, y, w)
+    blue = METHODS["liprune"]["color"]
+    marks = {"linestyle": "none", "marker": "v", "markersize": 8, "color": blue}
+    figure, panels = plt.subplots(2, 1, figsize=(6.4, 5), sharex=True)
+    for axes, values in zip(panels, (sine_loss, sine_curvature), strict=True):
+        axes.plot(w, values(w, x, y), color="black", linewidth=1.5)
+        axes.plot(worst, values(worst, x, y), **marks, label="largest |f''|")
+        axes.axvspan(low, high, color="#e6e6e6", label="interval", zorder=0)
+    overall, inside = sine_constant(x, y), abs(extreme_sine_curvature(x, y, low, high))
+    plot_limits(panels[1], overall, color=blue, linestyle="-", label="± L, all weights")
+    plot_limits(panels[1], inside, color=LOOKS[0]["color"], linestyle="--", label="± L, interval")
+    panels[0].set_ylabel("loss f(w)")
+    panels[1].set(xlabel="weight w", ylabel="second derivative f''(w)", xlim=w[[0, -1]])
+    shared_legend(figure)
+    return figure
+
+
+def worst_weights(x: float, y: float, w: np.ndarray) -> np.ndarray:
+    r"""Find the weights where :math:`\sin(w x) = -\mathrm{sign}(y)`.
+
+    Args:
+        x: The input, not 0.
+        y: The label, not 0.
+        w: Increasing weights; their range is searched.
+
+    Returns:
+        The weights in that range.
+    """
+    turns = np.arange(-1000, 1001)
+    found = (2 * np.pi * turns - np.sign(y) * np.pi / 2) / x
+    return np.sort(found[(found > w[0]) & (found < w[-1])])
+
+
+def plot_limits(axes: Axes, size: float, **look: object) -> None:
+    """Draw two horizontal lines, at plus and minus a size.
+
+    Args:
+        axes: Where to draw.
+        size: The size.
+        **look: Colour, dash and label.
+    """
+    axes.axhline(size, linewidth=1.5, **look)
+    axes.axhline(-size, linewidth=1.5, **look)
+
+
+def overlap_figure(curves: pd.DataFrame, measured: pd.DataFrame) -> Figure:
+    """Draw the overlap of GraNd's and LiPrune's kept sets against the distance to the minimiser.
+
+    Args:
+        curves: Columns ``distance`` > 0, ``keep_fraction``, ``population``.
+        measured: From `experiments.liprune.tables.distance_table`; a distance of 0 is drawn at
+            the left end.
+
+    Returns:
+        The figure; markers are means over data sets, bars their 99% intervals.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4.2))
+    measured = measured.assign(place=measured.distance.replace(0, AT_ZERO))
+    for look, (fraction, rows) in zip(LOOKS, measured.groupby("keep_fraction"), strict=False):
+        curve = curves[curves.keep_fraction == fraction]
+        line = {key: look[key] for key in ("color", "linestyle")}
+        mark = {"color": look["color"], "marker": look["marker"], "linestyle": "none"}
+        axes.plot(curve.distance, curve.population, **line)
+        axes.errorbar(rows.place, rows.overlap, 2.58 * rows.overlap_se, **mark, markersize=5)
+        axes.plot([], [], **look, markersize=5, label=f"keep {fraction:g}")
+        axes.axhline(fraction, linewidth=1, alpha=0.7, **line)
+    axes.axhline(0.9, color="black", linewidth=1)
+    axes.annotate("0.9", (curves.distance.max(), 0.9), (0, -12), textcoords="offset points")
+    axes.annotate("thin lines: chance", (8, 0.5), (0, 3), textcoords="offset points", fontsize=9)
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="distance |w − w*|", ylabel="overlap")
+    axes.set_xticks([AT_ZERO, 0.01, 0.1, 1, 10, 100], ["0", "0.01", "0.1", "1", "10", "100"])
+    axes.minorticks_off()
+    shared_legend(figure)
+    return figure
+
+
+def spread_figure(table: pd.DataFrame) -> Figure:
+    """Draw the spread of batch constants, and the gain of choosing the largest tenth.
+
+    Args:
+        table: From `experiments.liprune.batch_spread.spread_table`.
+
+    Returns:
+        The figure; bars are 99% intervals over data sets.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.8), sharex=True)
+    for look, (name, rows) in zip(LOOKS, table.groupby("inputs", sort=False), strict=True):
+        plot_with_interval(left, rows, "variation", look, name)
+        plot_with_interval(right, rows, "gain_0.1", look, name)
+        root = rows.variation.iloc[0] / np.sqrt(rows.batch_size)
+        left.plot(rows.batch_size, root, color="black", linewidth=0.8, linestyle=":", zorder=1)
+    left.lines[-1].set_label("falling as 1/√B")
+    left.set(xscale="log", yscale="log", ylabel="coefficient of variation")
+    right.set(ylabel="mean of largest tenth / mean", ylim=(0.9, None))
+    right.axhline(1, color="black", linewidth=0.8)
+    left.set_xticks([1, 8, 64, 512], ["1", "8", "64", "512"])
+    left.minorticks_off()
+    right.minorticks_off()
+    figure.supxlabel("points in a batch, B", fontsize=11)
+    shared_legend(figure)
+    return figure
+
+
+def plot_with_interval(
+    axes: Axes, rows: pd.DataFrame, measure: str, look: dict[str, object], label: str
+) -> None:
+    """Draw a measure against batch size with its interval.
+
+    Args:
+        axes: Where to draw.
+        rows: Columns ``batch_size``, the measure, and it with ``_low`` and ``_high``.
+        measure: The column to draw.
+        look: Colour, marker and dash.
+        label: Its name in the legend.
+    """
+    value = rows[measure]
+    bars = np.abs([rows[f"{measure}_low"] - value, rows[f"{measure}_high"] - value])
+    axes.errorbar(rows.batch_size, value, bars, **look, markersize=4, linewidth=1.5, label=label)
+
+
+def kept_figure(kept: pd.DataFrame) -> Figure:
+    """Draw what GraNd at one weight and LiPrune keep, in the plane of input and gradient norm.
+
+    Args:
+        kept: Rows of one weight of `experiments.liprune.runs.kept_table`.
+
+    Returns:
+        The figure, on a scale that fits the gradient norms.
+    """
+    figure, axes = plt.subplots(figsize=(5.6, 3.8))
+    blue, pink = METHODS["liprune"]["color"], LOOKS[2]["color"]
+    axes.plot(kept.x, kept.gradient_norm, ".", color="#999999", markersize=3, rasterized=True)
+    liprune, grand = kept[kept.liprune], kept[kept.grand]
+    marks = {"markersize": 4, "color": blue, "label": "kept by LiPrune"}
+    axes.plot(liprune.x, liprune.gradient_norm, "D", **marks)
+    rings = {"markersize": 8, "color": pink, "label": "kept by GraNd", "markerfacecolor": "none"}
+    axes.plot(grand.x, grand.gradient_norm, "o", **rings)
+    axes.axhline(grand.gradient_norm.min(), color=pink, linewidth=1, linestyle="-.")
+    for side in (-1, 1):
+        axes.axvline(side * liprune.x.abs().min(), color=blue, linewidth=1)
+    axes.set(xlabel="input x", ylabel="gradient norm |f'(w)|", ylim=(0, None))
+    axes.set_title(f"overlap {liprune.grand.mean():.2f}")
+    shared_legend(figure)
+    return figure

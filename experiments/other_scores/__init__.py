@@ -1,0 +1,1 @@
+"""Other scores of examples beside the Lipschitz constant."""

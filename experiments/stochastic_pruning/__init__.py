@@ -1,0 +1,1 @@
+"""Theorem 2, stochastic pruning, and its proof line by line."""

@@ -1,0 +1,1 @@
+"""Every claim, its measurement, its verdict."""

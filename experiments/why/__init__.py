@@ -1,0 +1,1 @@
+"""The explanations of the paper's Section 5, tested."""

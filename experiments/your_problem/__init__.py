@@ -1,0 +1,1 @@
+"""The library on a reader's own data."""

@@ -1,0 +1,1 @@
+"""What every page of the book and its build need."""

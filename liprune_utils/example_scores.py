@@ -1,0 +1,389 @@
+r"""Scores of single examples, many at once by vmap: Hessian, Gauss-Newton and gradient norms.
+
+The paper holds that the Hessian norm "cannot be performed for each example" (Section 3). Here each
+example has weights and a vector of its own, and one vectorised Hessian product serves all. Batch
+norm is in eval mode: an example's loss then depends on no other example.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, hessian, jacrev, vmap
+from torch.nn import functional
+from tqdm import tqdm
+
+from liprune_utils.checks import InputError, require
+from liprune_utils.curvature import Loss, check_arguments, undisturbed
+from liprune_utils.lanczos import lanczos_many
+
+ExampleLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (weights, input, target) -> scalar
+
+
+def example_hessian_norms(
+    model: nn.Module,
+    loss_fn: Loss,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    chunk_size: int = 32,
+    seed: int = 0,
+    tolerance: float = 1e-2,
+    max_products: int = 30,
+) -> pd.DataFrame:
+    r"""Compute the norm of the Hessian of each example's own loss, :math:`\|\nabla_w^2 f_i\|_2`.
+
+    Lanczos' method for all examples of a chunk in step, with full reorthogonalisation, until each
+    has converged. Memory: about ``chunk_size * num_parameters * (max_products + 10)`` numbers.
+
+    Args:
+        model: Any network that ``torch.func.vmap`` can vectorise, float32 or float64.
+        loss_fn: Mean loss, (outputs, targets) -> scalar.
+        inputs: Examples, shape ``[n, ...]``, on the model's device.
+        targets: Their targets, shape ``[n, ...]``.
+        chunk_size: Examples at once, >= 1.
+        seed: Seed of the start vector, the same for all examples.
+        tolerance: An example has converged when its estimated error is at most this fraction of
+            its norm.
+        max_products: Stop at the latest after so many products for each example.
+
+    Returns:
+        One row an example, in their order: ``eigenvalue`` (signed), ``norm``, ``residual``,
+        ``error``, ``num_products`` and ``converged``, as in
+        `liprune_utils.lanczos.DominantEigenvalue`.
+    """
+
+    def score(loss: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
+        stacked = weights.expand(len(x), -1).contiguous().requires_grad_()
+        with torch.enable_grad():
+            losses = vmap(loss)(stacked, x, y)
+            (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
+
+        def product(vectors: Tensor) -> Tensor:
+            if not gradients.requires_grad:  # the losses are linear in the weights
+                return torch.zeros_like(vectors)
+            return torch.autograd.grad(
+                gradients, stacked, vectors, retain_graph=True, materialize_grads=True
+            )[0]
+
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.randn(len(weights), generator=generator, dtype=torch.float64).to(weights)
+        return lanczos_many(product, start.expand(len(x), -1), tolerance, max_products)
+
+    columns = ["eigenvalue", "residual", "error", "num_products"]
+    table = pd.DataFrame(_in_chunks(score, model, loss_fn, inputs, targets, chunk_size))
+    table = table.set_axis(columns, axis=1).astype({"num_products": int})
+    table.insert(1, "norm", table.eigenvalue.abs())
+    return table.assign(converged=table.error <= tolerance * table.norm)
+
+
+def example_gauss_newton_norms(
+    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, *, chunk_size: int = 16
+) -> np.ndarray:
+    r"""Compute the norm of each example's Gauss-Newton matrix :math:`J^\top A J`, exactly.
+
+    J is the Jacobian of the outputs, A the Hessian of the loss in the outputs. The non-zero
+    eigenvalues of :math:`J^\top A J` are those of :math:`S A S` with :math:`S = (J J^\top)^{1/2}`,
+    a matrix as small as the outputs.
+
+    Args:
+        model: As in `example_hessian_norms`; its outputs have shape ``[B, K]``.
+        loss_fn: As in `example_hessian_norms`.
+        inputs: As in `example_hessian_norms`.
+        targets: As in `example_hessian_norms`.
+        chunk_size: Examples at once; memory for ``chunk_size * K * num_parameters`` numbers.
+
+    Returns:
+        Array of shape ``[n]``, >= 0; the Hessian's norm where the outputs are linear in the
+        weights.
+    """
+    outputs = _outputs_of(model)
+
+    def small(weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        jacobian = jacrev(outputs)(weights, x)  # [K, num_parameters]
+        curvature = hessian(lambda z: loss_fn(z[None], y[None]))(outputs(weights, x))
+        return jacobian @ jacobian.T, curvature
+
+    def score(_: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
+        gram, curvature = vmap(small, in_dims=(None, 0, 0))(weights, x, y)
+        values, vectors = torch.linalg.eigh(gram.double())
+        root = vectors * values.clamp(min=0).sqrt()[:, None]
+        return _norms(root.mT @ curvature.double() @ root)
+
+    return _in_chunks(score, model, loss_fn, inputs, targets, chunk_size)
+
+
+def example_gradient_norms(
+    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, *, chunk_size: int = 128
+) -> np.ndarray:
+    r"""Compute the norm of each example's own gradient over all weights, :math:`\|\nabla_w f_i\|`.
+
+    GraNd (Paul et al., arXiv 2107.07075) is its mean over initialisations.
+
+    Args:
+        model: As in `example_hessian_norms`.
+        loss_fn: As in `example_hessian_norms`.
+        inputs: As in `example_hessian_norms`.
+        targets: As in `example_hessian_norms`.
+        chunk_size: Examples at once; memory for ``chunk_size * num_parameters`` numbers.
+
+    Returns:
+        Array of shape ``[n]``, >= 0.
+    """
+
+    def score(loss: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
+        gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, x, y)
+        return gradients.double().norm(dim=1).cpu().numpy()
+
+    return _in_chunks(score, model, loss_fn, inputs, targets, chunk_size)
+
+
+@contextmanager
+def memory_advice(chunk_size: int) -> Iterator[None]:
+    """Say in one sentence that memory ran out, on the CPU or a GPU, and what to try.
+
+    Args:
+        chunk_size: Examples at once, >= 1.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: If memory runs out meanwhile.
+        RuntimeError: If torch raises it for another reason.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        on_cpu = "can't allocate memory" in str(error)
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
+        smaller = f"; try chunk_size={chunk_size // 2}"
+        advice = smaller if chunk_size > 1 else ": one example does not fit"
+        raise InputError(f"Out of memory with chunk_size {chunk_size}{advice}.") from error
+
+
+# The outputs of one example as a function of the trainable weights, one after the other.
+def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    sizes = [p.numel() for p in trainable.values()]
+
+    def outputs(weights: Tensor, x: Tensor) -> Tensor:
+        pairs = zip(trainable.items(), weights.split(sizes), strict=True)
+        values = {name: part.view_as(p) for (name, p), part in pairs}
+        return functional_call(model, values, (x[None],))[0]
+
+    return outputs
+
+
+# Score chunk after chunk with the model in eval mode, and join what was found.
+def _in_chunks(
+    score: Callable[[ExampleLoss, Tensor, Tensor, Tensor], np.ndarray],
+    model: nn.Module,
+    loss_fn: Loss,
+    inputs: Tensor,
+    targets: Tensor,
+    chunk_size: int,
+) -> np.ndarray:
+    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
+    require(len(targets) == len(inputs), "The number of targets", len(targets), f"{len(inputs)}")
+    check_arguments(model, inputs, "eval")
+    outputs = _outputs_of(model)
+
+    def loss(weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return loss_fn(outputs(weights, x)[None], y[None])
+
+    trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
+    weights, found = torch.cat(trainable), []
+    chunks = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True)
+    advice = memory_advice(min(chunk_size, len(inputs)))
+    bar = tqdm(total=len(inputs), desc="Examples", disable=None, leave=None)
+    with undisturbed(model, "eval"), advice, bar:
+        for number, (x, y) in enumerate(chunks):
+            losses = vmap(loss, in_dims=(None, 0, 0))(weights, x, y)
+            _check_losses(losses, first=number * chunk_size)
+            found.append(score(loss, weights, x, y))
+            bar.update(len(x))
+    return np.concatenate(found)
+
+
+def _check_losses(losses: Tensor, first: int) -> None:
+    bad = (~losses.isfinite()).nonzero().flatten()
+    if len(bad):
+        value, number = losses[bad[0]].item(), first + bad[0].item()
+        raise InputError(f"The loss of example {number} is {value}; expected a finite number.")
+
+
+def _norms(matrices: Tensor) -> np.ndarray:
+    return torch.linalg.eigvalsh(matrices).abs().amax(dim=1).cpu().numpy()
+
+
+def losses(
+    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
+) -> np.ndarray:
+    r"""Compute the cross-entropy of each example, :math:`-\log p_y` with p the softmax.
+
+    The model is in eval mode meanwhile, and is left as it was; so are torch's generators.
+
+    Args:
+        model: A classifier, float32 or float64; its outputs are logits, shape ``[B, K]``.
+        images: Its inputs, shape ``[n, ...]``, on its device.
+        labels: Their classes y, int64, shape ``[n]``, on its device.
+        chunk_size: Examples at once, >= 1.
+
+    Returns:
+        Float64 array of shape ``[n]``, >= 0.
+
+    Raises:
+        InputError: If an argument is not as described, a logit is not finite, or memory runs out.
+    """
+
+    def score(logits: Tensor, classes: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, classes, reduction="none")
+
+    return _outputs_in_chunks(score, model, images, labels, chunk_size)
+
+
+def el2n_scores(
+    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
+) -> np.ndarray:
+    r"""Compute the length of each example's error vector, :math:`\|p - e_y\|_2`.
+
+    p is the softmax of the logits, :math:`e_y` the one-hot label. EL2N (Paul et al., arXiv
+    2107.07075) is its mean over initialisations.
+
+    Args:
+        model: As in `losses`.
+        images: As in `losses`.
+        labels: As in `losses`.
+        chunk_size: As in `losses`.
+
+    Returns:
+        Float64 array of shape ``[n]``, from 0 to :math:`\sqrt 2`.
+    """
+
+    def score(logits: Tensor, classes: Tensor) -> Tensor:
+        one_hot = functional.one_hot(classes, logits.shape[1])
+        return (logits.softmax(dim=1) - one_hot).norm(dim=1)
+
+    return _outputs_in_chunks(score, model, images, labels, chunk_size)
+
+
+def negative_margins(
+    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
+) -> np.ndarray:
+    r"""Compute minus the margin of each example, :math:`\max_{k \ne y} z_k - z_y` for logits z.
+
+    A small margin is a hard example. The score is its negative, since every score keeps its
+    largest; it is positive where the network is wrong.
+
+    Args:
+        model: As in `losses`, with at least two classes.
+        images: As in `losses`.
+        labels: As in `losses`.
+        chunk_size: As in `losses`.
+
+    Returns:
+        Float64 array of shape ``[n]``.
+    """
+
+    def score(logits: Tensor, classes: Tensor) -> Tensor:
+        require(logits.shape[1] >= 2, "The number of classes", logits.shape[1], "at least 2")
+        own = logits.gather(1, classes[:, None])
+        return (logits.scatter(1, classes[:, None], -torch.inf) - own).amax(dim=1)
+
+    return _outputs_in_chunks(score, model, images, labels, chunk_size)
+
+
+def correct_predictions(
+    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
+) -> np.ndarray:
+    """Tell for each example whether its largest logit is its label's.
+
+    Args:
+        model: As in `losses`.
+        images: As in `losses`.
+        labels: As in `losses`.
+        chunk_size: As in `losses`.
+
+    Returns:
+        Bool array of shape ``[n]``; those of the epochs, stacked, make `forgetting_counts`.
+    """
+
+    def score(logits: Tensor, classes: Tensor) -> Tensor:
+        return logits.argmax(dim=1) == classes
+
+    return _outputs_in_chunks(score, model, images, labels, chunk_size).astype(bool)
+
+
+def forgetting_counts(correct: np.ndarray) -> np.ndarray:
+    """Count how often each example was forgotten: right at one epoch, wrong at the next.
+
+    Toneva et al., arXiv 1812.05159. There an example that was never right has been forgotten
+    infinitely often; here as often as there are epochs, which no other example reaches.
+
+    Args:
+        correct: Whether each example was right at each epoch, bool, shape ``[num_epochs, n]``.
+
+    Returns:
+        Float64 array of shape ``[n]``, whole numbers from 0 to ``num_epochs``.
+
+    Raises:
+        InputError: If the history has another type or shape, or no epoch.
+
+    Example:
+        >>> forgetting_counts(np.array([[1, 1], [0, 1], [1, 1], [0, 0]], dtype=bool))
+        array([2., 1.])
+    """
+    correct = np.asarray(correct)
+    kind = f"{correct.dtype} of shape {list(correct.shape)}"
+    fits = correct.dtype == bool and correct.ndim == 2 and len(correct) > 0
+    require(fits, "The history of correct predictions", kind, "bool of shape [num_epochs, n]")
+    counts = (correct[:-1] & ~correct[1:]).sum(axis=0)
+    return np.where(correct.any(axis=0), counts, len(correct)).astype(np.float64)
+
+
+# Score chunk after chunk with the model in eval mode, from logits in float64, and join them.
+def _outputs_in_chunks(
+    score: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    chunk_size: int,
+) -> np.ndarray:
+    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
+    require(len(labels) == len(images), "The number of labels", len(labels), f"{len(images)}")
+    check_arguments(model, images, "eval")
+    chunks, found = zip(images.split(chunk_size), labels.split(chunk_size), strict=True), []
+    advice = memory_advice(min(chunk_size, len(images)))
+    bar = tqdm(total=len(images), desc="Examples", disable=None, leave=None)
+    with undisturbed(model, "eval"), torch.no_grad(), advice, bar:
+        for number, (x, y) in enumerate(chunks):
+            logits = model(x).double()
+            _check_outputs(logits, y, first=number * chunk_size)
+            found.append(score(logits, y).double().cpu().numpy())
+            bar.update(len(x))
+    return np.concatenate(found)
+
+
+# Labels out of range would stop a GPU for good, and torch leaves out those that are -100.
+def _check_outputs(logits: Tensor, labels: Tensor, first: int) -> None:
+    fits = logits.ndim == 2 and len(logits) == len(labels)
+    expected = f"[{len(labels)}, number of classes]"
+    require(fits, "The outputs' shape", list(logits.shape), expected)
+    fits = labels.dtype == torch.int64 and labels.ndim == 1
+    kind = f"{labels.dtype} of shape {list(labels.shape)}"
+    require(fits, "The chunk of labels", kind, "torch.int64 in one dimension")
+    num_classes = logits.shape[1]
+    outside = (labels < 0) | (labels >= num_classes)
+    _refuse_first(outside, "label", labels, first, f"0 to {num_classes - 1}")
+    _refuse_first(~logits.isfinite().all(dim=1), "logits", logits, first, "finite numbers")
+
+
+def _refuse_first(bad: Tensor, name: str, values: Tensor, first: int, expected: str) -> None:
+    number = int(bad.int().argmax())  # the first of them
+    found = values[number].tolist()
+    require(not bad.any(), f"The {name} of example {first + number}", found, expected)

@@ -1,0 +1,217 @@
+"""Means, paired differences and ratios, each with its interval."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import beta, binom
+from scipy.stats import t as student
+
+from liprune_utils.checks import require
+
+
+class Estimate(NamedTuple):
+    """An estimate with its interval and the number of independent runs behind it."""
+
+    value: float
+    low: float
+    high: float
+    num_runs: int
+
+    def below(self, bound: float) -> bool | None:
+        """Tell whether the quantity is below a bound.
+
+        Args:
+            bound: The bound.
+
+        Returns:
+            True or False if the whole interval says so, None if the bound lies inside it.
+        """
+        if self.high < bound:
+            return True
+        return False if self.low > bound or self.low == self.high == bound else None
+
+    def within(self, low: float, high: float) -> bool | None:
+        """Tell whether the quantity lies between two bounds.
+
+        Args:
+            low: The lower bound.
+            high: The upper bound, above ``low``.
+
+        Returns:
+            True if the whole interval is inside, False if it is all outside, else None.
+        """
+        if low < self.low and self.high < high:
+            return True
+        return False if self.high <= low or self.low >= high else None
+
+
+def standard_error(samples: np.ndarray) -> np.ndarray:
+    r"""Compute the standard error of the mean over axis 0: :math:`s / \sqrt{n}`.
+
+    Args:
+        samples: Array of shape ``[n, ...]``, n >= 2.
+
+    Returns:
+        Array of shape ``[...]``, >= 0.
+    """
+    return np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))
+
+
+def mean_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
+    """Estimate a mean with Student's interval; of paired differences, the paired interval.
+
+    Args:
+        samples: Independent values, array of shape ``[n]``, n >= 2.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The mean and its interval.
+
+    Example:
+        >>> np.round(mean_interval(np.array([1.0, 2.0, 4.0, 5.0]), level=0.9), 3)
+        array([3.   , 0.852, 5.148, 4.   ])
+    """
+    samples = np.asarray(samples, dtype=float)
+    mean = samples.mean()
+    half = student.ppf(0.5 + level / 2, len(samples) - 1) * standard_error(samples)
+    return Estimate(float(mean), float(mean - half), float(mean + half), len(samples))
+
+
+def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float = 0.99) -> Estimate:
+    r"""Estimate a ratio of means of paired samples by linearisation.
+
+    The error of :math:`\bar a / \bar b` is that of the mean of
+    :math:`(a_i - \rho b_i) / \bar b` at the estimated ratio :math:`\rho` (the delta method).
+
+    Args:
+        numerator: Array of shape ``[n]``, paired with ``denominator``.
+        denominator: Array of shape ``[n]`` with a mean far from zero.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The ratio and its interval.
+
+    Example:
+        >>> ratio_interval(np.array([1.0, 2.1, 2.9]), np.array([2.0, 4.0, 6.0])).value
+        0.5
+    """
+    ratio = numerator.mean() / denominator.mean()
+    errors = mean_interval((numerator - ratio * denominator) / denominator.mean(), level)
+    low, high = float(ratio + errors.low), float(ratio + errors.high)
+    return Estimate(float(ratio), low, high, len(numerator))
+
+
+def median_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
+    """Estimate a median, with an interval between order statistics.
+
+    Exact for any continuous distribution, conservative for others; infinite samples are welcome.
+
+    Args:
+        samples: Independent values, array of shape ``[n]``.
+        level: Confidence level, in (0, 1); too few samples give an infinite interval.
+
+    Returns:
+        The median and its interval.
+    """
+    ordered = np.concatenate([[-np.inf], np.sort(np.asarray(samples, dtype=float)), [np.inf]])
+    count = len(ordered) - 2
+    below = int(binom.ppf((1 - level) / 2, count, 0.5))  # ordered[below] has rank below
+    low, high = ordered[below], ordered[count + 1 - below]
+    return Estimate(float(np.median(samples)), float(low), float(high), count)
+
+
+def share_interval(successes: int, num_runs: int, level: float = 0.99) -> Estimate:
+    """Estimate a share with Clopper and Pearson's exact interval.
+
+    Args:
+        successes: Runs that count, from 0 to ``num_runs``.
+        num_runs: Independent runs, >= 1.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The share and its interval.
+
+    Example:
+        >>> np.round(share_interval(0, 100), 4)  # none of a hundred may still be one in twenty
+        array([0.00e+00, 0.00e+00, 5.16e-02, 1.00e+02])
+    """
+    tail, failures = (1 - level) / 2, num_runs - successes
+    low = beta.ppf(tail, successes, failures + 1) if successes else 0.0
+    high = beta.ppf(1 - tail, successes + 1, failures) if failures else 1.0
+    return Estimate(successes / num_runs, float(low), float(high), num_runs)
+
+
+def mean_squares(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Compute the mean squares of a two-way table without repetition (analysis of variance).
+
+    For :math:`d_{cs} = \mu + a_c + b_s + e_{cs}` with C cells and S seeds their expectations are
+    :math:`\sigma_e^2 + S \sigma_a^2`, :math:`\sigma_e^2 + C \sigma_b^2` and :math:`\sigma_e^2`.
+
+    Args:
+        values: One value a cell and seed, shape ``[C, S]``, C >= 2, S >= 2.
+
+    Returns:
+        The mean squares of cells, seeds and the rest, and their degrees of freedom, each of shape
+        ``[3]``.
+    """
+    num_cells, num_seeds = values.shape
+    mean = values.mean()
+    cells, seeds = values.mean(axis=1) - mean, values.mean(axis=0) - mean
+    rest = values - mean - cells[:, None] - seeds
+    sums = [num_seeds * (cells**2).sum(), num_cells * (seeds**2).sum(), (rest**2).sum()]
+    freedom = np.array([num_cells - 1, num_seeds - 1, (num_cells - 1) * (num_seeds - 1)])
+    return np.array(sums) / freedom, freedom
+
+
+def components(values: np.ndarray) -> np.ndarray:
+    r"""Estimate the variances between cells, between seeds, and of the rest, none below zero.
+
+    Args:
+        values: As in `mean_squares`.
+
+    Returns:
+        :math:`\sigma_a^2, \sigma_b^2, \sigma_e^2`, shape ``[3]``.
+    """
+    cells, seeds, rest = mean_squares(values)[0]
+    num_cells, num_seeds = values.shape
+    return np.array([max(cells - rest, 0) / num_seeds, max(seeds - rest, 0) / num_cells, rest])
+
+
+def crossed_mean(values: np.ndarray, level: float = 0.90) -> Estimate:
+    r"""Estimate the mean over cells and seeds, both drawn from populations of their kind.
+
+    The seeds are shared: all cells of a seed have the same batches, initialisation and order. So
+    neither the cells nor the pairs are independent, and
+
+    .. math:: \mathrm{Var}\,\bar d
+        = \frac{\sigma_a^2}{C} + \frac{\sigma_b^2}{S} + \frac{\sigma_e^2}{C S},
+
+    from `components`, with Satterthwaite's degrees of freedom, at least those of the smaller
+    factor, in Student's interval. A single cell gives the interval over its seeds.
+
+    Args:
+        values: One value a cell and seed, shape ``[C, S]``, C >= 1, S >= 2, all finite.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The mean and its interval; its number of runs is C S.
+
+    Example:
+        >>> differences = np.array([[-1.0, 0.5, 0.0], [0.5, -0.5, 1.0]])  # two cells, three seeds
+        >>> np.round(crossed_mean(differences), 2)  # value, low, high, n
+        array([ 0.08, -1.03,  1.2 ,  6.  ])
+    """
+    values = np.asarray(values, dtype=float)
+    require(values.shape[1] >= 2, "The number of seeds", values.shape[1], "at least 2")
+    missing = int((~np.isfinite(values)).sum())
+    require(missing == 0, "The number of missing values", missing, "one value a cell and seed")
+    if len(values) == 1:
+        return mean_interval(values[0], level)
+    squares, freedom = mean_squares(values)
+    # A component at zero leaves its square out; squares that are equal but for rounding are equal.
+    counted = squares[:2] > squares[2] * (1 + 1e-9)
+    parts = np.append(counted, 1 - counted.sum()) * squares
+    variance, spread = parts.sum() / values.size, (parts**2 / freedom).sum()
+    effective = max(parts.sum() ** 2 / spread if spread else 0.0, freedom[:2].min())
+    mean, half = values.mean(), student.ppf(0.5 + level / 2, effective) * np.sqrt(variance)
+    return Estimate(float(mean), float(mean - half), float(mean + half), values.size)

@@ -1,0 +1,161 @@
+"""What a page leaves behind: the register's claims, whole files or none, the joined verdicts."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from liprune_utils import files
+from liprune_utils.book import register as records
+from liprune_utils.book.register import Claim, decide
+from liprune_utils.checks import InputError
+from liprune_utils.intervals import Estimate
+
+PAGES = {
+    "01_importance_sampling", "02_stochastic_pruning", "03_liprune", "04_linear_model",
+    "05_what_accelerates", "06_sine_model", "07_hessian_norm", "08_cifar10", "09_other_scores",
+    "10_why",
+}  # fmt: skip
+CLAIM = Claim("theorem-1", 0.5, 0.25, 0.75, 9, 1.0, "executed", "holds", "Well below 1.")
+BOOK = Path(records.__file__).parent.parent / "book"
+
+FIELDS = {"id", "page", "place", "quote", "statistic", "holds"}
+MORE = {"superseded_by", "supersedes", "why", "level", "margin", "control"}
+
+
+def test_register_is_complete():
+    entries = yaml.safe_load((BOOK / "claims.yml").read_text())
+    register = records.load_register()
+    assert list(register) == [entry["id"] for entry in entries]  # in order, no id twice
+    assert {entry["page"] for entry in entries} <= PAGES
+    for entry in entries:
+        assert FIELDS <= set(entry) <= FIELDS | MORE
+        assert all(isinstance(entry[name], str) and entry[name].strip() for name in FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict", "in_part"),
+    [
+        ([True, True], "holds", "holds"),
+        ([False], "does-not-hold", "does-not-hold"),
+        ([False, None], "does-not-hold", "does-not-hold"),
+        ([True, False], "does-not-hold", "holds-in-part"),
+        ([True, None, False], "does-not-hold", "holds-in-part"),
+        ([True, None], "inconclusive", "inconclusive"),
+        ([None], "inconclusive", "inconclusive"),
+        ([], "inconclusive", "inconclusive"),  # no case decides nothing
+    ],
+)
+def test_decide(answers, verdict, in_part):
+    assert decide(answers, in_part=False) == verdict
+    assert decide(iter(answers), in_part=True) == in_part
+
+
+def test_claim_is_filled_in_from_its_worst_case():
+    worst = Estimate(np.float64(0.5), np.float64(0.25), np.float64(0.75), np.int64(9))
+    found = records.claim("theorem-1", worst, "holds", cost=1.04, note="Well below 1.")
+    assert found == CLAIM
+    assert {type(value) for value in (found.estimate, found.low, found.high)} == {float}
+    assert type(found.num_runs) is int
+
+
+@pytest.mark.parametrize(("field", "value"), [("verdict", "maybe"), ("source", "guessed")])
+def test_unknown_word_is_refused(field, value):
+    with pytest.raises(InputError, match=f"^{field} of theorem-1 is '{value}'; expected one of"):
+        replace(CLAIM, **{field: value})
+
+
+def test_unknown_claim_is_refused_and_nothing_written(tmp_path):
+    with pytest.raises(InputError, match=r"^Claim 'theorem-9' is not in the register .*\.$"):
+        records.write_claims(tmp_path, [CLAIM, replace(CLAIM, id="theorem-9")])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_json_has_no_nan(tmp_path, value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"estimate": value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_keeps_any_letter_and_replaces_the_old_file(tmp_path):
+    for words in (["much longer than the next"], ["é – −1"]):
+        files.write_json(tmp_path / "x.json", words)
+        assert json.loads((tmp_path / "x.json").read_text()) == words
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_table_reads_back_the_same_numbers(tmp_path):
+    table = pd.DataFrame({"step": [1, 2], "loss": np.random.default_rng(0).normal(size=2) / 3})
+    files.write_table(tmp_path, "curves", table)
+    read = pd.read_csv(tmp_path / "curves.csv", dtype=str)
+    assert list(read.columns) == ["step", "loss"]
+    assert read.loss.map(float).tolist() == table.loss.tolist()
+
+
+@pytest.mark.parametrize("below", ["", "results", "results/04"])
+def test_folder_that_cannot_be_written_is_named_in_one_sentence(tmp_path, below):
+    (tmp_path / "file").write_text("in the way")
+    path = str(tmp_path / "file" / below)
+    with pytest.raises(
+        InputError, match=r"^results_dir is '[^\n]*folder that can be[^\n]*\.$"
+    ) as e:
+        files.results_folder(path)
+    assert repr(path) in str(e.value)
+
+
+def test_folder_is_made_and_left_empty(tmp_path):
+    folder = files.results_folder(tmp_path / "a" / "b")
+    assert folder.is_dir()
+    assert not list(folder.iterdir())
+
+
+def test_verdicts_of_all_pages_join_the_register(tmp_path):
+    found = {
+        "01_importance_sampling": CLAIM,
+        "04_linear_model": replace(CLAIM, id="learning-rates"),
+    }
+    for page, claim in found.items():
+        records.write_claims(files.results_folder(tmp_path / page), [claim])
+    assert records.read_claims(tmp_path) == list(found.values())
+    table = records.verdict_table(tmp_path)
+    assert table.id.tolist() == list(records.load_register())
+    decided = table[table.note != records.UNDECIDED].set_index("id")
+    assert set(decided.index) == {"theorem-1", "learning-rates"}
+    assert decided.loc["theorem-1", ["estimate", "high", "num_runs"]].tolist() == [0.5, 0.75, 9]
+    others = table[table.note == records.UNDECIDED]
+    assert set(others.verdict) == {"not-evaluated"}
+    assert others.estimate.isna().all()
+
+
+def test_verdicts_without_any_page(tmp_path):
+    table = records.verdict_table(tmp_path / "nothing")
+    assert len(table) == len(records.load_register())
+    assert set(table.verdict) == {"not-evaluated"}
+
+
+def test_provenance_is_read_back(tmp_path):
+    facts = files.provenance(data_source="CIFAR-10")
+    path = files.results_folder(tmp_path / "08_cifar10") / "provenance.json"
+    files.write_json(path, facts)
+    assert files.read_provenance(tmp_path, "08_cifar10") == facts
+    assert facts["data_source"] == "CIFAR-10"
+    assert facts["versions"]["numpy"] == np.__version__
+    assert files.read_provenance(tmp_path, "09_other_scores") == {}
+
+
+def test_a_copy_without_history_or_installation_says_what_it_is_told(monkeypatch, tmp_path):
+    def missing(name: str) -> str:
+        raise records.PackageNotFoundError(name)
+
+    monkeypatch.setattr(records, "PROJECT", tmp_path)
+    monkeypatch.setattr(records, "version", missing)
+    assert files.provenance()["versions"]["liprune-utils"] == "not installed"
+    assert files.commit() == "unknown"
+    monkeypatch.setenv("LIPRUNE_COMMIT", "0123456789")
+    assert files.commit() == "0123456789"

@@ -1,0 +1,137 @@
+"""Page 08's figures: what is drawn where, from tables with known effects."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from cifar_grid import NUM_EPOCHS, grid_curves
+from matplotlib.colors import same_color
+
+from experiments.cifar10.figures import (
+    SCOPES,
+    cell_frame,
+    cells_figure,
+    effects_figure,
+    updates_figure,
+)
+from experiments.cifar10.tables import cells, effect_table, part
+from liprune_utils.book import style
+
+LABELS = ["LiPrune", "No pruning", "Random pruning"]
+TITLES = [f"ResNet-{depth}, keep {fraction}" for depth in (14, 20) for fraction in (0.2, 0.5)]
+
+
+@pytest.fixture(autouse=True)
+def book_style():
+    plt.switch_backend("agg")
+    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def curves() -> pd.DataFrame:
+    return grid_curves(lambda *key: key[-1] - key[0] / 10)
+
+
+def lines(axes) -> dict[str, np.ndarray]:
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+@pytest.mark.parametrize("pruned", [1, 5])
+def test_cells_have_a_panel_each(curves, pruned):
+    figure = cells_figure(part(curves, learning_rate=0.1, prune_epoch=pruned))
+    assert [axes.get_title() for axes in figure.axes] == TITLES
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("epoch", "test error (%)")
+    assert sorted(text.get_text() for text in figure.legends[0].get_texts()) == LABELS
+    for axes in figure.axes:
+        mark = [line for line in axes.lines if line.get_label() not in LABELS]
+        assert [line.get_xdata()[0] for line in mark] == [pruned - 1]
+
+
+def test_cells_show_the_seeds_mean_and_range(curves):
+    here = part(curves, learning_rate=0.01, prune_epoch=5)
+    axes = cells_figure(here).axes[3]
+    rows = part(here, depth=20, keep_fraction=0.5)
+    for method, look in style.METHODS.items():
+        table = rows[rows.method == method].pivot(
+            index="epoch", columns="seed", values="test_error"
+        )
+        np.testing.assert_allclose(lines(axes)[look["label"]][:, 1], table.mean(axis=1))
+        (band,) = [
+            b for b in axes.collections if same_color(b.get_facecolor()[0, :3], look["color"])
+        ]
+        heights = band.get_paths()[0].vertices
+        for epoch in (1, NUM_EPOCHS):
+            drawn = heights[np.isclose(heights[:, 0], epoch), 1]
+            expected = table.loc[epoch].agg(["min", "max"])
+            np.testing.assert_allclose((drawn.min(), drawn.max()), expected)
+
+
+def test_cells_of_several_rates_say_which(curves):
+    kept = curves[(curves.method != "none") & (curves.depth == 14) & (curves.keep_fraction == 0.2)]
+    figure = cells_figure(kept[kept.prune_epoch == 5])
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"ResNet-14, keep 0.2, rate {rate}" for rate in (0.01, 0.1)
+    ]
+    assert sorted(text.get_text() for text in figure.legends[0].get_texts()) == LABELS[::2]
+
+
+def test_effects_have_a_row_each_and_a_margin(curves):
+    effects = effect_table(curves)
+    figure = effects_figure(effects, margin=1.5)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == effects[effects.statistic == "mean_error"].name.tolist()
+    assert len(names) == 16 + 4 + 1
+    for axes, statistic in zip(figure.axes, ("mean_error", "final_error"), strict=True):
+        rows = effects[effects.statistic == statistic]
+        drawn = np.concatenate([bars.lines[0].get_xydata() for bars in axes.containers])
+        drawn = drawn[drawn[:, 1].argsort()[::-1]]
+        np.testing.assert_allclose(drawn[:, 0], rows.difference)
+        ends = np.concatenate([bars.lines[2][0].get_segments() for bars in axes.containers])
+        np.testing.assert_allclose(np.sort(ends[:, 0, 0]), np.sort(rows.low))
+        np.testing.assert_allclose(np.sort(ends[:, 1, 0]), np.sort(rows.high))
+        assert axes.patches[0].get_x() == -1.5
+        assert axes.patches[0].get_width() == 3
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == [look["label"] for look in SCOPES.values()]
+
+
+def test_updates_are_marked_before_the_rate_falls(curves):
+    here = part(curves, prune_epoch=1)
+    figure = updates_figure(here, decay_epochs=[4, 6])
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"ResNet-{depth}, rate {rate}" for depth in (14, 20) for rate in (0.01, 0.1)
+    ]
+    axes = figure.axes[1]
+    assert axes.get_xscale() == "log"
+    kept = [f"{name}, keep {keep}" for name in ("LiPrune", "Random pruning") for keep in (0.2, 0.5)]
+    assert sorted(lines(axes)) == sorted([*kept, "No pruning"])
+    rows = part(here, depth=14, learning_rate=0.1, keep_fraction=0.2)
+    rows = rows[rows.method == "liprune"].groupby("epoch")[["num_updates", "test_error"]].mean()
+    np.testing.assert_allclose(lines(axes)["LiPrune, keep 0.2"], rows)
+    (line,) = [line for line in axes.lines if line.get_label() == "LiPrune, keep 0.2"]
+    assert line.get_xdata()[line.get_markevery()].tolist() == [3 * 8, 5 * 8]
+    assert len({line.get_marker() for line in axes.lines}) == 3
+
+
+def test_methods_keep_their_look(curves):
+    drawn = updates_figure(part(curves, prune_epoch=1), [4]), cells_figure(part(curves, depth=14))
+    for line in [line for figure in drawn for axes in figure.axes for line in axes.lines]:
+        for look in style.METHODS.values():
+            if line.get_label().startswith(look["label"]):
+                assert same_color(line.get_color(), look["color"])
+                assert line.get_linestyle() == look["linestyle"]
+
+
+def test_a_frame_shows_one_cell_on_the_scale_of_all():
+    curves = grid_curves()
+    found = cells(curves)
+    assert next(iter(found)) == "14, 0.01, 1, 0.2"
+    assert len(found) == 16
+    frames = [cell_frame(curves, cell).axes[0] for cell in list(found.values())[:3]]
+    assert len({axes.get_ylim() for axes in frames}) == 1
+    assert frames[2].get_title() == "ResNet-14, rate 0.01, pruned at the start of epoch 5, keep 0.2"
+    assert len(frames[0].lines) == 3 + 1

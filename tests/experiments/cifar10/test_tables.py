@@ -1,0 +1,262 @@
+"""What the CIFAR-10 runs say: pairs, thresholds, pooling, equal updates, faults."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from cifar_grid import FRACTIONS, NUM_BATCHES, NUM_EPOCHS, grid_curves, grid_runs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.cifar10.tables import (
+    CELL,
+    STATISTICS,
+    control_difference,
+    differences,
+    effect_table,
+    epochs_to_threshold,
+    equal_updates,
+    faults,
+    final_table,
+    image_pairs,
+    last_errors,
+    pairs,
+    part,
+    pooled,
+)
+from liprune_utils.intervals import crossed_mean
+
+GAPS = np.random.default_rng(3).normal(size=(2, 2, 2, 2, 3))  # a cell and seed
+
+
+def effect(depth, rate, pruned, fraction, seed):
+    index = ((14, 20), (0.01, 0.1), (1, 5), FRACTIONS, (0, 1, 2))
+    values = (depth, rate, pruned, fraction, seed)
+    return GAPS[tuple(levels.index(v) for levels, v in zip(index, values, strict=True))]
+
+
+@pytest.fixture(scope="module")
+def curves() -> pd.DataFrame:
+    return grid_curves(effect)
+
+
+def shuffled(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sample(frac=1, random_state=1)
+
+
+def two_curves(liprune, random, pruned=1) -> pd.DataFrame:
+    """One pair of runs with given test errors."""
+    errors = {"liprune": liprune, "random": random}
+    rows = [
+        {"method": method, "epoch": epoch, "test_error": error}
+        for method, curve in errors.items() for epoch, error in enumerate(curve, 1)
+    ]  # fmt: skip
+    setting = {"depth": 14, "learning_rate": 0.1, "seed": 0}
+    return pd.DataFrame(rows).assign(**setting, prune_epoch=pruned, keep_fraction=0.2)
+
+
+def test_part_keeps_the_runs_without_pruning_that_belong_to_it(curves):
+    found = part(curves, learning_rate=0.1, prune_epoch=5)
+    assert set(found.learning_rate) == {0.1}
+    assert set(found[found.method != "none"].prune_epoch) == {5}
+    assert (found.method == "none").sum() == 2 * 3 * NUM_EPOCHS
+    assert len(found) == 2 * 3 * NUM_EPOCHS * (1 + 2 * 2)
+    assert len(part(curves, keep_fraction=0.2, depth=14)) == 2 * 3 * NUM_EPOCHS * (1 + 2 * 2)
+
+
+def test_pairs_begin_with_the_pruning(curves):
+    found = pairs(shuffled(curves))
+    assert list(found) == ["liprune", "random"]
+    assert len(found) == 2 * 2 * 2 * 3 * (NUM_EPOCHS + NUM_EPOCHS - 4)
+    late = found.xs(5, level="prune_epoch").index.get_level_values("epoch")
+    assert set(late) == {5, 6, 7, 8}
+
+
+@pytest.mark.parametrize(
+    ("liprune", "random", "pruned", "expected"),
+    [
+        ([50, 40, 30, 31], [50, 45, 35, 32], 1, (3, 4)),  # both reach 32; LiPrune at epoch 3
+        ([50, 40, 30], [50, 40, 30], 1, (3, 3)),
+        ([50, 20, 30, 40], [20, 50, 50, 50], 1, (2, 1)),
+        ([10, 50, 40, 30], [10, 50, 30, 35], 2, (3, 2)),  # what came before the pruning is not seen
+        ([50, 30], [50, 60], 1, (1, 1)),  # random never gets below its first error
+    ],
+)
+def test_threshold_is_the_best_that_both_reach(liprune, random, pruned, expected):
+    found = epochs_to_threshold(pairs(two_curves(liprune, random, pruned)))
+    assert tuple(found[["liprune", "random"]].to_numpy()[0]) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=9),
+    st.integers(1, 3),
+)
+def test_epochs_are_those_of_a_plain_search(errors, pruned):
+    curves = two_curves(*zip(*errors, strict=True), min(pruned, len(errors)))
+    after = errors[min(pruned, len(errors)) - 1 :]
+    threshold = max(min(column) for column in zip(*after, strict=True))
+    expected = [
+        next(n for n, error in enumerate(column, 1) if error <= threshold)
+        for column in zip(*after, strict=True)
+    ]
+    assert epochs_to_threshold(pairs(curves))[["liprune", "random"]].iloc[0].tolist() == expected
+
+
+def test_swapping_the_methods_turns_every_difference_round(curves):
+    names = {"liprune": "random", "random": "liprune"}
+    turned = differences(curves.assign(method=curves.method.replace(names)))
+    plain = differences(curves)
+    for statistic in STATISTICS:
+        np.testing.assert_allclose(turned[statistic], -plain[statistic], atol=1e-12)
+
+
+def test_differences_are_the_effects_undiluted(curves):
+    found = differences(shuffled(curves)).set_index([*CELL, "seed"])
+    assert len(found) == 48
+    for key, row in found.iterrows():
+        depth, rate, pruned, fraction, seed = key
+        expected = effect(depth, rate, pruned, fraction, seed)
+        assert (row.mean_error, row.final_error) == pytest.approx((expected, expected))
+
+
+def test_the_last_difference_is_that_of_the_last_epoch():
+    found = differences(two_curves([50, 40, 30], [50, 41, 33])).iloc[0]
+    assert found.final_error == -3
+    assert found.mean_error == pytest.approx(-4 / 3)
+
+
+@pytest.mark.parametrize("slow", [0.5, 2.0])
+def test_epochs_to_a_threshold_see_how_slow_a_method_is(slow):
+    found = differences(grid_curves(stretch=slow))
+    assert (np.sign(found.log_epochs) == np.sign(np.log(slow))).all()
+    np.testing.assert_allclose(found.log_epochs, np.log(slow))
+
+
+def test_pooling_is_over_cells_and_seeds(curves):
+    found = pooled(shuffled(differences(curves)), "mean_error")
+    assert found == pytest.approx(crossed_mean(GAPS.reshape(16, 3), 0.9))
+    assert found.num_runs == 48
+
+
+def test_control_is_the_gain_of_random_pruning_from_more_batches():
+    curves = grid_curves(effect, control=-7.5)  # LiPrune does not enter
+    assert control_difference(shuffled(curves)) == pytest.approx((-7.5, -7.5, -7.5, 24))
+
+
+def test_control_has_an_interval_of_its_own(curves):
+    more = (curves.method == "random") & (curves.keep_fraction == 0.5)
+    gain = curves.seed.map({0: -1.0, 1: 0.0, 2: 4.0})
+    found = control_difference(curves.assign(test_error=curves.test_error + more * gain))
+    low, high = scipy.stats.ttest_1samp([-11, -10, -6], 0).confidence_interval(0.9)
+    assert found == pytest.approx((-9, low, high, 24))
+
+
+def test_control_of_a_single_fraction_is_nothing(curves):
+    found = control_difference(curves[curves.keep_fraction != 0.5])
+    assert found[:3] == (0, 0, 0)
+    assert found.below(0.0) is False
+
+
+def test_last_errors_set_the_methods_of_a_seed_side_by_side(curves):
+    found = last_errors(shuffled(curves))
+    assert len(found) == 48
+    last = curves[curves.epoch == NUM_EPOCHS]
+    for row in found.itertuples():
+        mine = last[(last.depth == row.depth) & (last.learning_rate == row.learning_rate)]
+        mine = mine[mine.seed == row.seed].set_index(["method", "prune_epoch", "keep_fraction"])
+        cell = (row.prune_epoch, row.keep_fraction)
+        assert row.none == mine.test_error["none", 1, 1.0]
+        assert (row.liprune, row.random) == tuple(
+            mine.test_error[method, *cell] for method in ("liprune", "random")
+        )
+
+
+def test_final_table_has_mean_and_spread_of_each_method(curves):
+    found = final_table(curves)
+    assert len(found) == 16 * 3
+    row = found[(found.method == "liprune") & (found.depth == 20)].iloc[0]
+    own = curves[(curves.method == "liprune") & (curves.epoch == NUM_EPOCHS)]
+    for name in CELL:
+        own = own[own[name] == row[name]]
+    assert (row["mean"], row["sd"]) == pytest.approx((own.test_error.mean(), own.test_error.std()))
+    assert row.num_seeds == 3
+
+
+def test_final_table_does_without_runs_without_pruning(curves):
+    found = final_table(curves[curves.method != "none"])
+    assert set(found.method) == {"liprune", "random"}
+    assert len(found) == 16 * 2
+
+
+def test_effects_are_those_of_cells_levels_and_all(curves):
+    found = effect_table(curves)
+    assert len(found) == len(STATISTICS) * (16 + 2 + 2 + 1)
+    errors = found[found.statistic == "mean_error"].set_index("name")
+    row = errors.loc["20, 0.1, 5, 0.2"]
+    assert tuple(row[["difference", "low", "high", "num_pairs"]]) == pytest.approx(
+        crossed_mean(GAPS[1, 1, 1, 0][None])
+    )
+    columns = ["difference", "low", "high", "num_pairs"]
+    rate = errors.loc["all, rate 0.1", columns]
+    assert tuple(rate) == pytest.approx(crossed_mean(GAPS[:, 1].reshape(8, 3)))
+    late = errors.loc["all, pruned at epoch 5", columns]
+    assert tuple(late) == pytest.approx(crossed_mean(GAPS[:, :, 1].reshape(8, 3)))
+    assert tuple(errors.loc["all", columns]) == pytest.approx(crossed_mean(GAPS.reshape(16, 3)))
+
+
+def test_images_are_compared_pair_by_pair(curves):
+    runs = grid_runs(curves)
+    mine = (runs.method == "liprune") & (runs.seed == 1) & (runs.depth == 14)
+    runs.loc[mine, "num_images_kept"] -= 120
+    found = image_pairs(curves, shuffled(runs))
+    pd.testing.assert_frame_equal(found.drop(columns="more_images"), differences(curves))
+    assert (found.more_images == -120 * ((found.seed == 1) & (found.depth == 14))).all()
+
+
+def test_equal_updates_are_between_epochs_of_no_pruning(curves):
+    found = equal_updates(shuffled(curves))
+    assert set(found.method) == {"liprune", "random"}
+    assert (found.epoch >= found.prune_epoch).all()
+    assert found.none_error.isna().equals(found.num_updates < NUM_BATCHES)
+    # Without pruning the invented error falls by 2.5 points in 40 updates.
+    expected = 80 - 2.5 * found.num_updates / NUM_BATCHES + found.seed
+    expected += 0.1 * found.depth - 20 * found.learning_rate
+    known = found.none_error.notna()
+    np.testing.assert_allclose(found.none_error[known], expected[known])
+    gap = found.test_error - found.none_error
+    np.testing.assert_allclose(found.difference[known], gap[known])
+
+
+def test_pairs_without_fault_have_none(curves):
+    assert faults(shuffled(curves)) == []
+    assert faults(curves[curves.method != "none"]) == []
+
+
+@pytest.mark.parametrize("error", [np.nan, -1.0, 100.5, np.inf])
+def test_impossible_errors_are_faults(curves, error):
+    spoilt = curves.copy()
+    last = spoilt[(spoilt.method == "random") & (spoilt.epoch == NUM_EPOCHS)].index[0]
+    spoilt.loc[last, "test_error"] = error
+    assert faults(spoilt) == ["A test error lies outside 0 to 100 per cent."]
+
+
+def test_unequal_updates_are_a_fault(curves):
+    spoilt = curves.copy()
+    spoilt.loc[spoilt[spoilt.method == "liprune"].index[-1], "num_updates"] += 1
+    assert faults(spoilt) == ["LiPrune and random pruning differ in their number of updates."]
+    lost = curves.drop(curves[curves.method == "random"].index[0])
+    assert faults(lost) == ["LiPrune and random pruning differ in their number of updates."]
+
+
+@pytest.mark.parametrize("column", ["test_error", "train_loss"])
+@pytest.mark.parametrize("method", ["liprune", "random", "none"])
+def test_runs_that_differ_before_they_prune_are_a_fault(curves, column, method):
+    spoilt = curves.copy()
+    early = (curves.epoch == 2) & ((curves.prune_epoch == 5) | (curves.method == "none"))
+    spoilt.loc[spoilt[early & (curves.method == method)].index[0], column] += 1e-9
+    assert faults(spoilt) == ["Runs of one seed differ before they prune."]
+
+
+def test_pruning_at_once_shares_nothing():
+    curves = grid_curves(effect, prune_epochs=(1,))
+    assert faults(curves) == []

@@ -1,0 +1,109 @@
+"""The figures of the races on real data show what their tables hold."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.convex_is_not_enough.figures import (
+    FRACTIONS,
+    NEVER,
+    class_figure,
+    excess_curves,
+    gap_figure,
+    step_figure,
+)
+from experiments.convex_is_not_enough.runs import CELLS, KEEP_FRACTIONS
+
+NAMES = ("breast cancer", "digits", "diabetes")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_curves_have_a_panel_a_data_set_and_a_line_a_method():
+    steps = np.arange(4)
+    rows = [
+        {"data_set": name, "rule": rule, **cell._asdict(), "step": step, "excess": 1 / (1 + step)}
+        for name in NAMES
+        for rule in ("final", "theorem")
+        for cell in CELLS
+        for step in steps
+    ]
+    figure = excess_curves(pd.DataFrame(rows).assign(excess_se=0.01), keep_fraction=0.3)
+    assert legend(figure) == ["LiPrune", "Random pruning", "No pruning", "p ∝ L"]
+    for axes, name in zip(figure.axes, NAMES, strict=True):
+        assert axes.get_title() == name
+        assert [line.get_xdata().tolist() for line in axes.lines] == [[1, 2, 3]] * 4
+
+
+def test_gaps_stand_at_their_rule():
+    rows = [
+        {"measure": measure, "data_set": name, "rule": rule, "keep_fraction": r,
+         "against": against, "difference": number + r, "low": number, "high": number + 1}
+        for measure in ("excess", "test_loss")
+        for name in NAMES
+        for number, rule in enumerate(("theorem", "shared", "final", "minimiser"))
+        for r in KEEP_FRACTIONS
+        for against in ("random", "none")
+    ]  # fmt: skip
+    figure = gap_figure(pd.DataFrame(rows))
+    assert legend(figure) == [FRACTIONS[r]["label"] for r in KEEP_FRACTIONS]
+    for axes in figure.axes:
+        points = [bar.lines[0] for bar in axes.containers]
+        assert [list(p.get_xdata()) for p in points] == [
+            pytest.approx([r, 1 + r, 2 + r, 3 + r]) for r in KEEP_FRACTIONS
+        ]
+        heights = [[round(y) for y in p.get_ydata()] for p in points]
+        assert heights == [[0, -1, -2, -3]] * 3
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "all at 1/(2 max L)"
+    assert labels[-1] == "minimiser of the kept points"
+
+
+def test_what_never_arrives_stands_at_the_edge():
+    rows = [
+        {
+            "data_set": name,
+            "rule": rule,
+            **cell._asdict(),
+            "median": median,
+            "low": 5,
+            "high": np.inf,
+        }
+        for name in NAMES
+        for rule, median in (("theorem", 8), ("shared", np.inf), ("arrival", 20))
+        for cell in CELLS
+    ]
+    figure = step_figure(pd.DataFrame(rows))
+    for axes in figure.axes:
+        shared, own = (bar.lines[0] for bar in axes.containers)
+        assert (shared.get_xdata() == NEVER).all()
+        assert (own.get_xdata() == 20).all()
+        assert len(shared.get_ydata()) == len(CELLS)
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "100", "never"]
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "LiPrune, 0.1"
+    assert labels[-2:] == ["No pruning, 1", "p ∝ L, 1"]
+
+
+def test_classes_stand_over_their_names():
+    labels = {"breast cancer": ["malignant", "benign"], "digits": list("0123456789")}
+    rows = [
+        {"data_set": name, "keep_fraction": r, "label": label, "share": r / 10, "low": 0, "high": 1}
+        for name, classes in labels.items()
+        for r in (*KEEP_FRACTIONS, 1.0)
+        for label in classes
+    ]
+    figure = class_figure(pd.DataFrame(rows))
+    assert legend(figure) == [look["label"] for look in FRACTIONS.values()]
+    for axes, classes in zip(figure.axes, labels.values(), strict=True):
+        assert [text.get_text() for text in axes.get_xticklabels()] == classes
+        assert [len(bar.lines[0].get_xdata()) for bar in axes.containers] == [len(classes)] * 4

@@ -1,0 +1,190 @@
+"""Page 01: problems, the linear programme, steps counted, claims decided."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.importance_sampling.claims import (
+    formula_claim,
+    speed_claim,
+    speed_summary,
+    theorem_claim,
+)
+from experiments.importance_sampling.runs import (
+    ImportanceParameters,
+    least_lipschitz_sup,
+    measured_error,
+    paper_line,
+    theorem_problems,
+    theorem_table,
+)
+from experiments.importance_sampling.step_counts import (
+    Race,
+    approach,
+    best_step,
+    exponent_row,
+    exponent_table,
+    speed_table,
+    step_sizes,
+)
+from liprune_utils.checks import InputError
+from liprune_utils.moments import SecondMoments
+from liprune_utils.problems import LeastSquares, draw_least_squares, draw_logistic
+from liprune_utils.theory import optimal
+
+SMALL = ImportanceParameters("x", num_problems=10, noise_sd=0.2, spread=0.5, seed=0)
+
+
+def seeded(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def problem(dim: int = 1, noise_sd: float = 0.0, seed: int = 0) -> LeastSquares:
+    return draw_least_squares(seeded(seed), 30, dim, noise_sd=noise_sd, spread=0.5)
+
+
+@pytest.fixture(scope="module")
+def speed() -> pd.DataFrame:
+    return speed_table(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_problems": 9}, "num_problems is 9; expected from 10"),
+        ({"noise_sd": 0.0}, "noise_sd is 0.0; expected above 0"),
+        ({"spread": 2.0}, "spread is 2.0; expected from 0 to 1.5"),
+        ({"seed": -1}, "seed is -1; expected a whole number"),
+    ],
+)
+def test_impossible_parameters_are_refused(change, words):
+    values = {"results_dir": "x", "num_problems": 10, "noise_sd": 0.2, "spread": 0.5, "seed": 0}
+    with pytest.raises(InputError, match=words):
+        ImportanceParameters(**(values | change))
+
+
+def test_the_linear_programme_finds_the_mean_constant():
+    lipschitz = seeded().exponential(size=25) + 0.01
+    assert least_lipschitz_sup(lipschitz) == pytest.approx(lipschitz.mean(), rel=1e-9)
+
+
+def test_problems_of_all_kinds_do_not_depend_on_their_number():
+    few = list(theorem_problems(SMALL))
+    many = list(theorem_problems(ImportanceParameters("x", 12, 0.2, 0.5, 0)))
+    assert len(few) == 66
+    kinds = {(facts["family"], facts["dim"]) for facts, _ in few}
+    assert kinds == {(f, d) for f in ("least squares", "logistic") for d in (1, 2, 10)}
+    np.testing.assert_array_equal(few[0][1].x, many[0][1].x)
+    assert few[11][1].y @ few[11][1].y == pytest.approx(many[13][1].y @ many[13][1].y)
+
+
+def test_an_exact_error_is_inside_what_simulation_says():
+    drawn = draw_logistic(seeded(1), 40, 2, ridge=0.5)
+    p = optimal(drawn.lipschitz)
+    simulated = measured_error(drawn, p, 0.05, 40, seeded(2))
+    again = measured_error(drawn, p, 0.05, 40, seeded(3))
+    assert simulated.num_runs == 200
+    assert again.low < simulated.value < again.high
+    least = problem(2, 0.2)
+    exact = measured_error(least, optimal(least.lipschitz), 0.05, 40, seeded())
+    assert (exact.low, exact.num_runs) == (exact.value, 0)
+
+
+def test_theorem_1_holds_on_its_table_and_is_refuted_when_it_should_be():
+    table = theorem_table(SMALL)
+    assert len(table) == 60 * 3 * 2 + 6 * 3
+    assert theorem_claim(table, cost=0).verdict == "holds"
+    broken = table.assign(low=table.low.where(table.index > 0, 1.5))
+    broken = broken.assign(high=table.high.where(table.index > 0, 2.0))
+    assert theorem_claim(broken, cost=0).verdict == "does-not-hold"
+    open_case = table.assign(high=table.high.where(table.index > 0, 2.0))
+    assert theorem_claim(open_case, cost=0).verdict == "inconclusive"
+
+
+def test_without_noise_one_dimension_takes_one_step_at_the_best_rate():
+    race = Race.of(problem(), 1e-3)
+    assert race.steps("optimal", race.best("optimal")) == pytest.approx(1, abs=0.01)
+    away = 1 - race.best("optimal") * race.problem.lipschitz.mean()
+    assert away**2 <= 1e-3 * (1 + 1e-9)  # what one step leaves of the error
+
+
+def test_the_best_uniform_step_in_one_dimension_in_closed_form():
+    drawn = problem()
+    lipschitz = drawn.lipschitz
+    race = Race.of(drawn, 1e-8)  # the factor 1 - 2 eta m + eta^2 m2 is least at eta = m / m2
+    closed = lipschitz.mean() / (lipschitz**2).mean()
+    assert race.best("uniform") == pytest.approx(closed, rel=0.03)
+    factor = 1 - lipschitz.mean() ** 2 / (lipschitz**2).mean()
+    steps = race.steps("uniform", race.best("uniform"))
+    assert steps == pytest.approx(np.log(1e-8) / np.log(factor), rel=0.01)
+
+
+def test_a_step_size_that_diverges_never_arrives():
+    race = Race.of(problem(2, 0.2), 0.1)
+    too_large = 1.01 * race.moments["uniform"].largest_step_size
+    assert race.steps("uniform", too_large) == np.inf
+
+
+def test_the_best_step_beats_a_fine_grid():
+    drawn = problem(2, 0.2)
+    moments = SecondMoments(drawn, optimal(drawn.lipschitz))
+    target = 0.05 * drawn.minimiser @ drawn.minimiser
+    _, steps = best_step(moments, target, 1e-3 * moments.largest_step_size)
+    grid = np.geomspace(1e-3, 0.9999, 400) * moments.largest_step_size
+    assert steps <= 1.01 * moments.steps_to(target, grid).min()
+
+
+def test_equal_rules_give_both_the_same_step():
+    pairs = step_sizes(Race.of(problem(2, 0.2), 0.1))
+    assert len(pairs) == 8
+    for (_, rule), (ours, theirs) in pairs.items():
+        assert (ours == theirs) == rule.startswith("equal")
+
+
+def test_an_approach_starts_at_one_and_ends_below_its_target():
+    curves = approach(Race.of(problem(2, 0.2), 0.1), np.linspace(0, 1, 5))
+    assert (curves[curves.share == 0].error == 1).all()
+    assert (curves[curves.share == 1].error < 0.1).all()
+    assert (curves.error <= curves.bound).all()
+
+
+def test_steps_saved_by_rule(speed):
+    assert len(speed) == 2 * 4 * 10 * 8
+    summary = speed_summary(speed)
+    first = summary[(summary.dim == 1) & (summary.noise_sd == 0)].set_index(["sampling", "rule"])
+    assert first.ratio["optimal", "best"] > first.ratio["mixture", "best"] > 1.5
+    assert first.ratio["optimal", "equal_small"] == pytest.approx(1.09, abs=0.03)
+    assert (summary.low <= summary.ratio).all()
+    assert (summary.ratio <= summary.high).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(1.1, 1.3, "holds"), (0.5, 0.8, "does-not-hold"), (0.9, 1.3, "inconclusive")],
+)
+def test_speed_is_decided_by_its_intervals(speed, low, high, verdict):
+    summary = speed_summary(speed).assign(low=low, ratio=(low + high) / 2, high=high)
+    assert speed_claim(summary, cost=0).verdict == verdict
+    summary.loc[summary.index[0], ["low", "ratio", "high"]] = 2.0
+    in_part = {"does-not-hold": "holds-in-part"}
+    assert speed_claim(summary, cost=0).verdict == in_part.get(verdict, verdict)
+
+
+def test_the_printed_formula_needs_its_factor():
+    outcome = formula_claim(paper_line(seeded(), 0.2).lipschitz, cost=0)
+    assert outcome.verdict == "holds-with-correction"
+    assert outcome.estimate == pytest.approx(1000)
+    assert formula_claim(np.array([3.0]), cost=0).verdict == "holds"  # one function: the sum is 1
+
+
+def test_the_exponent_one_is_best_in_one_dimension_without_noise():
+    table = exponent_table(SMALL, num_problems=1)
+    assert len(table) == 2 * 2 * 17
+    quiet = table[(table.dim == 1) & (table.noise_sd == 0)].set_index("exponent")
+    assert quiet.steps.idxmin() == quiet.lipschitz_sup.idxmin() == 1
+    assert quiet.steps[0] == quiet.lipschitz_sup[0] == 1
+
+
+def test_exponent_zero_is_uniform_sampling():
+    row = exponent_row(problem(2, 0.2), 0.0)
+    assert row["lipschitz_sup"] == pytest.approx(problem(2, 0.2).lipschitz.max())

@@ -1,0 +1,210 @@
+"""Figures of page 09 draw what their tables say."""
+
+import warnings
+from itertools import product
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from experiments.other_scores import figures
+from experiments.other_scores.comparison import class_table, overlap_table, rank_correlations
+from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
+from experiments.other_scores.tables import LABELS, METHODS
+from liprune_utils.book import style
+
+SCORES = ("hessian", "grand", "random")
+
+
+@pytest.fixture(autouse=True)
+def book_style():
+    plt.switch_backend("agg")
+    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
+        yield
+    plt.close("all")
+
+
+def score_table() -> pd.DataFrame:
+    draw = np.random.default_rng(0).random((30, 3))
+    return pd.DataFrame(draw, columns=list(SCORES))
+
+
+def case_table() -> pd.DataFrame:
+    ways = [("random", NEVER), *product(("grand", "el2n", "loss"), (START, LATER))]
+    settings = [(LINEAR, "0.01"), ("digits", "tuned for no pruning")]
+    rows = [(*s, k, *w) for s, k, w in product(settings, (0.1, 0.5), ways)]
+    names = ["problem", "rate", "keep_fraction", "against", "taken"]
+    table = pd.DataFrame(rows, columns=names)
+    ratio = np.random.default_rng(1).uniform(0.5, 2, len(table))
+    return table.assign(ratio=ratio, low=0.9 * ratio, high=1.2 * ratio)
+
+
+def gap_table() -> pd.DataFrame:
+    methods = [name for name in METHODS if name != "random"]
+    rows = product(("final", "mean"), (0.2, 0.5), methods)
+    table = pd.DataFrame(rows, columns=["measure", "keep_fraction", "method"])
+    difference = np.random.default_rng(2).normal(size=len(table))
+    return table.assign(difference=difference, low=difference - 1, high=difference + 2)
+
+
+def curve_table() -> pd.DataFrame:
+    rows = product(METHODS, (0.2, 0.5), range(3), range(1, 9))
+    table = pd.DataFrame(rows, columns=["method", "keep_fraction", "seed", "epoch"])
+    error = np.random.default_rng(3).uniform(20, 80, len(table))
+    return table.assign(test_error=error, prune_epoch=5)
+
+
+def bars(axes) -> list[tuple[float, float, float, float]]:
+    """Value, height and ends of every interval of a panel."""
+    found = []
+    for container in axes.containers:
+        ends = np.array(container.lines[2][0].get_segments())[:, :, 0]
+        points = container.lines[0].get_xydata()
+        found += [(*p, *e) for p, e in zip(points, ends, strict=True)]
+    return found
+
+
+def test_correlations_are_written_into_their_cells():
+    table = rank_correlations(score_table())
+    figure = figures.correlation_figure(table)
+    axes = figure.axes[0]
+    texts = {tuple(t.get_position()): t.get_text() for t in axes.texts}
+    for (row, one), (column, two) in product(enumerate(SCORES), repeat=2):
+        value = table.set_index(["score", "other"]).correlation[one, two]
+        assert texts[column, row] == f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
+        assert axes.images[0].get_array()[row, column] == pytest.approx(value)
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == [LABELS[name] for name in SCORES]
+    assert figure.axes[1].get_ylabel() == "rank correlation"
+
+
+def test_cells_are_readable_on_their_ground():
+    figure = figures.correlation_figure(rank_correlations(score_table()))
+    image = figure.axes[0].images[0]
+    for text in figure.axes[0].texts:
+        column, row = text.get_position()
+        ground = np.dot(image.cmap(image.norm(image.get_array()[row, column]))[:3], [0.3, 0.6, 0.1])
+        ink = 0.0 if text.get_color() == "black" else 1.0
+        assert abs(ground - ink) > 0.4
+
+
+def test_overlaps_with_the_reference_beside_chance():
+    table = overlap_table(score_table(), (0.2, 0.5))
+    figure = figures.overlap_figure(table, "grand")
+    for axes, fraction in zip(figure.axes, (0.2, 0.5), strict=True):
+        here = table[table.keep_fraction == fraction].set_index(["score", "other"])
+        expected = [here.overlap["hessian", "grand"], here.overlap["grand", "random"]]
+        points = axes.lines[0].get_xydata()
+        np.testing.assert_allclose(points, [*zip(expected, (0, -1), strict=True)])
+        band = axes.patches[0]
+        limits = here[["chance_low", "chance_high"]].iloc[0]
+        assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx(tuple(limits))
+        assert axes.get_title() == f"keep {fraction:g}"
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["Hessian norm", "random"]
+    assert figure.get_supxlabel() == "share of what the GraNd keeps"
+
+
+def test_class_distances_beside_chance():
+    labels = np.arange(30) % 3
+    table = class_table(score_table(), labels, (0.2, 0.5), 3)
+    figure = figures.class_figure(table)
+    for axes, fraction in zip(figure.axes, (0.2, 0.5), strict=True):
+        rows = table[table.keep_fraction == fraction]
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), rows.distance)
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0, -1, -2])
+        assert axes.patches[0].get_width() == pytest.approx(rows.chance_high.iloc[0])
+        assert axes.get_xlim()[1] > rows.chance_high.iloc[0]
+
+
+def test_a_gallery_shows_pixels_as_they_are():
+    images = np.random.default_rng(4).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    rows = [("loss, highest", images, ["cat\n1", "dog\n2"]), ("loss, lowest", images[:1], ["x"])]
+    figure = figures.gallery_figure(rows)
+    panels = np.array(figure.axes).reshape(2, 2)
+    assert [panel[0].get_title(loc="left") for panel in panels] == ["loss, highest", "loss, lowest"]
+    assert [axes.get_xlabel() for axes in panels.flat] == ["cat\n1", "dog\n2", "x", ""]
+    for axes, image in zip(panels[0], images, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image)
+        assert axes.images[0].get_interpolation() == "none"
+
+
+def test_cases_have_a_panel_for_each_rival():
+    table = case_table()
+    figure = figures.case_figure(table)
+    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes]
+    assert titles == [
+        "random pruning", "GraNd, scored at the start", "EL2N, scored at the start",
+        "loss, scored later", "GraNd, scored later", "EL2N, scored later",
+    ]  # fmt: skip
+    rivals = [("random", NEVER), ("grand", START), ("el2n", START)]
+    rivals += [("loss", LATER), ("grand", LATER), ("el2n", LATER)]
+    for axes, (against, taken) in zip(figure.axes, rivals, strict=True):
+        rows = table[(table.against == against) & (table.taken == taken)]
+        expected = sorted(map(tuple, rows[["ratio", "low", "high"]].to_numpy()))
+        found = sorted((value, low, high) for value, _, low, high in bars(axes))
+        np.testing.assert_allclose(found, expected)
+        heights = {round(height) for _, height, _, _ in bars(axes)}
+        assert heights == {0, -1}
+    assert figure.axes[0].get_xscale() == "log"
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == [f"{LINEAR}\nrate 0.01", "digits\ntuned for no pruning"]
+
+
+def test_gaps_stand_beside_their_method():
+    table = gap_table()
+    figure = figures.gap_figure(table)
+    methods = [name for name in METHODS if name != "random"]
+    cells = product(("final", "mean"), (0.2, 0.5))
+    for axes, (measure, fraction) in zip(figure.axes, cells, strict=True):
+        rows = table[(table.measure == measure) & (table.keep_fraction == fraction)]
+        expected = [
+            (r.difference, -methods.index(r.method), r.low, r.high) for r in rows.itertuples()
+        ]
+        np.testing.assert_allclose(bars(axes), expected)
+        short = {"final": "last epoch", "mean": "mean of epochs"}[measure]
+        assert axes.get_title() == f"keep {fraction:g}, {short}"
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == [METHODS[name] for name in methods]
+
+
+def test_errors_are_means_over_seeds():
+    table = curve_table()
+    figure = figures.error_figure(table)
+    for axes, fraction in zip(figure.axes, (0.2, 0.5), strict=True):
+        lines = {line.get_label(): line for line in axes.lines[:-1]}
+        assert list(lines) == list(METHODS.values())
+        for method, name in METHODS.items():
+            rows = table[(table.method == method) & (table.keep_fraction == fraction)]
+            expected = rows.groupby("epoch").test_error.mean()
+            np.testing.assert_allclose(lines[name].get_ydata(), expected)
+        assert axes.lines[-1].get_xdata() == [4.5, 4.5]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == list(METHODS.values())
+
+
+def test_methods_differ_in_colour_marker_and_dash():
+    assert set(figures.LOOKS) == set(METHODS)
+    for key in ("color", "marker", "linestyle"):
+        values = [str(look[key]) for look in figures.LOOKS.values()]
+        assert len(set(values)) >= len(values) - 2
+    looks = [(to_hex(look["color"]), look["marker"]) for look in figures.LOOKS.values()]
+    assert len(set(looks)) == len(looks)
+    assert len({look["marker"] for look in figures.FRACTIONS}) == 4
+
+
+def test_the_books_font_has_every_sign():
+    scores = score_table()
+    every = [
+        figures.correlation_figure(rank_correlations(scores)),
+        figures.overlap_figure(overlap_table(scores, (0.2, 0.5))),
+        figures.case_figure(case_table()), figures.gap_figure(gap_table()),
+        figures.error_figure(curve_table()),
+    ]  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in every:
+            figure.canvas.draw()

@@ -1,0 +1,295 @@
+"""Wells and their depths, landscapes of data sets, the register's rules, the figures of page 06."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from experiments.sine_model import figures
+from experiments.sine_model.claims import advantage_claim, landscape_claim, pruned_claim
+from experiments.sine_model.landscapes import (
+    WEIGHTS,
+    draw_sine,
+    loss_sd,
+    population_loss,
+    pruned_population,
+    sampled_losses,
+)
+from experiments.sine_model.runs import Cell, Plan, race_table, simulate
+from experiments.sine_model.tables import (
+    basin,
+    find_wells,
+    landscape_table,
+    measure,
+    minimisers,
+    population_table,
+    well_row,
+)
+from liprune_utils.book import style
+from liprune_utils.book.register import load_register
+from liprune_utils.lipschitz import sine_loss
+
+FRACTIONS = (1.0, 0.5, 0.1, 0.01)
+
+checked = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def seeded(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def bowls(*bowls_: tuple[float, float]) -> np.ndarray:
+    """A plain at 1 with Gaussian wells at given places of given depths."""
+    return 1 - sum(depth * np.exp(-((WEIGHTS - place) ** 2) / 2) for place, depth in bowls_)
+
+
+def climb(loss: np.ndarray, start: int) -> float:
+    """The depth of a well by walking on the easier side until the ground is lower."""
+    sides = []
+    for path in (loss[start::-1], loss[start:]):
+        lower = np.flatnonzero(path < path[0])
+        sides.append(path[: lower[0] + 1].max() if len(lower) else path.max())
+    return min(sides) - loss[start]
+
+
+@pytest.fixture(scope="module")
+def population() -> pd.DataFrame:
+    return population_table(FRACTIONS)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {n: measure(seeded(n), n, 200, FRACTIONS, num_wells=50) for n in (1000, 2000)}
+
+
+@checked
+@given(values=arrays(float, 12, elements=st.integers(-50, 50).map(float), unique=True))
+def test_depth_is_how_far_one_must_climb(values):
+    loss = np.interp(WEIGHTS, np.linspace(-20, 20, 12), values)
+    wells = find_wells(loss)
+    for weight, depth in zip(wells.weight, wells.depth, strict=True):
+        assert depth == pytest.approx(climb(loss, WEIGHTS.searchsorted(weight)), abs=1e-9)
+
+
+def test_wells_home_and_rival():
+    loss = bowls((12, 1), (0, 0.5), (-9, 0.05), (-16, 0.3))
+    wells = find_wells(loss)
+    np.testing.assert_allclose(wells.weight, [-16, -9, 0, 12], atol=0.05)
+    np.testing.assert_allclose(wells.depth, [0.3, 0.05, 0.5, 1], atol=1e-3)
+    np.testing.assert_array_equal(wells.deep, [True, False, True, True])
+    assert (wells.home, wells.rival) == (3, 2)
+    row = well_row(loss)
+    assert (row["minima"], row["wells_1"], row["wells"]) == (4, 4, 3)
+    assert row["margin"] == pytest.approx(0.5, abs=1e-3)
+    assert row["rival_depth"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_rival_below_home_has_a_negative_margin():
+    row = well_row(bowls((12, 0.7), (3, 1)))
+    assert row["margin"] == pytest.approx(-0.3, abs=1e-3)
+    assert row["rival_depth"] == pytest.approx(1, abs=1e-3)
+
+
+def test_without_a_rival():
+    loss = bowls((12, 1), (-3, 0.01))
+    assert find_wells(loss).rival is None
+    row = well_row(loss)
+    assert row["rival_depth"] == 0
+    assert np.isnan(row["margin"])
+
+
+def test_basin_ends_below_the_next_top():
+    loss = bowls((12, 1), (8, 0.8))
+    low, high = basin(loss, find_wells(loss))
+    top = WEIGHTS[(WEIGHTS > 8) & (WEIGHTS < 12)][
+        loss[(WEIGHTS > 8) & (WEIGHTS < 12)].argmax()
+    ]  # the top between the two wells
+    assert top < low < top + 0.5
+    assert high == pytest.approx(12 + np.sqrt(2 * np.log(100)), abs=0.05)
+
+
+def test_ripples_do_not_end_a_basin():
+    loss = bowls((12, 1)) + 0.001 * np.cos(20 * WEIGHTS)
+    low, high = basin(loss, find_wells(loss))
+    assert low < 9.5
+    assert high > 14.5
+
+
+@checked
+@given(place=st.floats(-19, 19))
+def test_minimisers_lie_between_the_grid_points(place):
+    loss = 1 - np.exp(-((WEIGHTS - place) ** 2) / 2)
+    assert minimisers(loss[None])[0] == pytest.approx(place, abs=1e-4)
+
+
+def test_a_minimum_at_the_edge_stays_there():
+    losses = np.stack([WEIGHTS, -WEIGHTS, 0 * WEIGHTS + 1.0])
+    np.testing.assert_array_equal(minimisers(losses), [-20, 20, -20])
+
+
+def test_population_table(population):
+    rows = population.set_index("keep_fraction")
+    assert rows.wells[1.0] == 2
+    assert rows.rival[1.0] == pytest.approx(0, abs=0.03)
+    assert rows.rival_depth[1.0] == pytest.approx(0.25, abs=1e-6)
+    assert rows.margin[1.0] == pytest.approx(0.25, abs=1e-6)
+    assert rows.home_depth[1.0] == pytest.approx(0.5, abs=1e-6)
+    assert rows.basin_low[1.0] == pytest.approx(12 - np.sqrt(2 * np.log(100)), abs=0.05)
+    assert (np.diff(rows.wells) > 0).all()
+    assert (np.diff(rows.curvature) > 0).all()
+    assert (np.diff(rows.basin_high - rows.basin_low) < 0).all()
+    few = rows.loc[[0.1, 0.01]]
+    np.testing.assert_allclose(few.spacing, few.expected_spacing, rtol=0.05)
+    np.testing.assert_allclose(rows.minimiser, 12, atol=0.01)
+
+
+def test_measured_landscapes_average_to_the_population(measured):
+    for cell, found in measured[2000].items():
+        fraction = cell.keep_fraction if cell.method == "liprune" else 1.0
+        expected = pruned_population(fraction).landscape
+        assert np.abs(found.mean - expected).max() < 0.1 / np.sqrt(cell.keep_fraction * 20)
+    none = measured[1000][Cell("none", 1.0)]
+    np.testing.assert_allclose(none.se * np.sqrt(200_000), loss_sd(WEIGHTS), rtol=0.4)
+    assert (np.abs(none.mean - population_loss(WEIGHTS)) < 5 * none.se).all()
+
+
+def test_measuring_gives_the_same_in_blocks(measured, monkeypatch):
+    monkeypatch.setattr("experiments.sine_model.tables.BLOCK_POINTS", 7000)
+    again = measure(seeded(1000), 1000, 20, (0.1,), num_wells=12)
+    for cell, found in again.items():
+        whole = measured[1000][cell]
+        np.testing.assert_allclose(found.minimiser, whole.minimiser[:20], atol=1e-9)
+        pd.testing.assert_frame_equal(found.wells, whole.wells[:12])
+
+
+def test_mean_and_error_are_those_of_the_draws():
+    found = measure(seeded(3), 50, 6, (1.0,))[Cell("none", 1.0)]
+    data = draw_sine(seeded(3), 6, 50)
+    losses = np.array(
+        [sine_loss(WEIGHTS[:, None], *row).mean(1) for row in zip(*data, strict=True)]
+    )
+    np.testing.assert_allclose(found.mean, losses.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found.se, losses.std(axis=0, ddof=1) / np.sqrt(6), rtol=1e-2)
+    assert len(found.wells) == len(found.minimiser) == 6
+
+
+def test_landscape_table(measured):
+    table = landscape_table(measured)
+    assert len(table) == 2 * 7
+    assert (table.num_runs == 200).all()
+    assert (table.num_wells == 50).all()
+    row = table[(table.num_points == 1000) & (table.keep_fraction == 0.01)].set_index("method")
+    found = measured[1000][Cell("liprune", 0.01)]
+    assert row.near["liprune"] == (np.abs(found.minimiser - 12) <= 0.1).mean()
+    assert (
+        row.basin["random"]
+        == (np.abs(measured[1000][Cell("random", 0.01)].minimiser - 12) <= 1).mean()
+    )
+    assert row.wells["liprune"] == found.wells.wells.mean()
+    assert row.many["liprune"] == (found.wells.wells >= 3).mean()
+    assert (table.wells_low <= table.wells).all()
+    assert (table.wells <= table.wells_high).all()
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(2, "does-not-hold"), (3, "holds")])
+def test_landscape_rule(population, measured, count, verdict):
+    changed = population.assign(wells=np.where(population.keep_fraction == 1, count, 9))
+    found = landscape_claim(changed, landscape_table(measured), cost=1.26)
+    assert (found.verdict, found.estimate, found.cost) == (verdict, count, 1.3)
+    assert "Data sets of 1,000 points" in found.note
+
+
+@pytest.mark.parametrize(
+    ("wells", "depths", "minimiser", "verdict"),
+    [
+        ((2, 5, 18), (0.2, 0.4, 1.3), 12.0, "holds-in-part"),
+        ((2, 5, 18), (0.2, 0.4, 1.3), 9.8, "holds"),
+        ((2, 5, 5), (0.2, 0.4, 1.3), 12.0, "does-not-hold"),
+        ((2, 5, 18), (0.2, 0.4, 0.3), 9.8, "does-not-hold"),
+    ],
+)
+def test_pruned_rule(measured, wells, depths, minimiser, verdict):
+    table = pd.DataFrame({"keep_fraction": [1.0, 0.5, 0.01], "wells": wells})
+    table = table.assign(rival_depth=depths, minimiser=[12.0, 12.0, minimiser])
+    samples = landscape_table({1000: measured[1000]})
+    found = pruned_claim(table, samples, cost=0)
+    assert found.verdict == verdict
+    assert (
+        found.estimate
+        == (np.abs(measured[1000][Cell("liprune", 0.01)].minimiser - 12) <= 0.1).mean()
+    )
+    assert ("stays" if minimiser == 12 else "moves") in found.note
+
+
+def test_all_claims_of_the_page_are_decided(population, measured):
+    samples = landscape_table(measured)
+    races = simulate(Plan(learning_rates=(0.2, 0.4), losses=("full",)), num_runs=100)
+    claims = [
+        landscape_claim(population, samples, cost=0),
+        pruned_claim(population, samples[samples.num_points == 1000], cost=0),
+        advantage_claim(races, cost=0),
+    ]
+    page = {key for key, entry in load_register().items() if entry["page"] == "06_sine_model"}
+    assert {found.id for found in claims} == page
+    assert [found.verdict for found in claims[:2]] == ["does-not-hold", "holds-in-part"]
+
+
+@pytest.fixture
+def book_style():
+    plt.switch_backend("agg")
+    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
+        yield
+    plt.close("all")
+
+
+def legend(figure) -> set[str]:
+    return {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+@pytest.mark.usefixtures("book_style")
+def test_landscape_figures_show_what_they_were_given(measured):
+    data = draw_sine(seeded(), 2, 1000)
+    shown = figures.data_figure(data, 0.1).axes[0].lines
+    assert len(shown[1].get_xdata()) == 1000
+    assert len(shown[2].get_xdata()) == 100
+    loss = sampled_losses(data)[0]
+    figure = figures.sample_figure(loss, 1000)
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), loss)
+    wells = find_wells(loss)
+    np.testing.assert_array_equal(figure.axes[0].lines[2].get_xdata(), wells.weight[wells.deep])
+    figure = figures.pruned_figure(data, (1.0, 0.1))
+    assert len(figure.axes) == 4
+    assert {"LiPrune", "Random pruning", "one data set"} <= legend(figure)
+    table = landscape_table(measured)
+    figure = figures.count_figure(table[table.method == "none"])
+    assert legend(figure) == {label for label, _ in figures.DEPTHS.values()}
+
+
+@pytest.mark.usefixtures("book_style")
+def test_race_figures_show_every_method(population):
+    plan = Plan((10.0, 11.0), (0.2, 0.4), (0.1, 0.5), (0, 5), ("kept", "full"))
+    races = simulate(plan, num_runs=10)
+    table = race_table(races)
+    one = table[(table.start == 11) & (table.learning_rate == 0.2)]
+    figure = figures.race_figure(one, "kept")
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 2
+    assert legend(figure) == {"LiPrune", "Random pruning", "No pruning"}
+    assert len(figures.end_figure(races, 0.1).axes) == 2
+    last = table[table.step == 5]
+    figure = figures.starts_figure(last, population)
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"keep {fraction:g}, rate {rate:g}" for fraction in (0.1, 0.5) for rate in (0.2, 0.4)
+    ]
+    figure = figures.rates_figure(last[last.keep_fraction != 0.5], 0.005)
+    assert [axes.get_title() for axes in figure.axes] == ["start 10", "start 11"]
+
+
+def test_marks_differ_in_colour_and_shape():
+    looks = [look for _, look in figures.DEPTHS.values()]
+    for key in ("color", "marker", "linestyle"):
+        assert len({look[key] for look in looks}) == len(looks)

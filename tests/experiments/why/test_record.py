@@ -1,0 +1,187 @@
+"""The study of the dynamics: arms are the grid's runs, resumed, rescaled, and recorded."""
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from synthetic import POINT, dataset
+from torch.nn import functional
+
+from experiments.why import record as dynamics
+from experiments.why.gradient_noise import batch_gradients, importance_gain
+from experiments.why.record import TABLES, Arm, arms, choose, follow, run_arm
+from liprune_utils.batch_statistics import with_population_statistics
+from liprune_utils.checks import InputError
+from liprune_utils.example_scores import example_gradient_norms
+from liprune_utils.images import fixed_batches
+from liprune_utils.training_run import Laboratory, before_pruning, run_point
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CUT = {"keep_fraction": 0.67, "prune_epoch": 2, "tolerance": 0.2, "num_epochs": 4, "seed": 1}
+RANDOM, LIPRUNE, HESSIAN = (
+    replace(POINT, method=method, **CUT) for method in ("random", "liprune", "hessian")
+)
+
+
+@pytest.fixture(scope="module")
+def lab(one_thread, tmp_path_factory) -> Laboratory:
+    return Laboratory(dataset(), tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture(scope="module")
+def followed(lab) -> dict[str, dict[str, pd.DataFrame]]:
+    chosen = [Arm(RANDOM), Arm(LIPRUNE), Arm(HESSIAN), Arm(LIPRUNE, rescaled=True)]
+    return {arm.name: follow(arm, lab) for arm in chosen}
+
+
+def test_arms_are_the_grids_runs():
+    found = arms()
+    assert [arm.label for arm in found[:5]] == [
+        "random-seed0", "random-seed1", "random-seed2", "random-seed3", "liprune-seed0",
+    ]  # fmt: skip
+    assert [arm.name for arm in found[12::4]] == ["liprune rescaled", "hessian rescaled"]
+    assert len({arm.label for arm in found}) == len(found) == 20
+    assert {arm.point.keep_fraction for arm in found} == {0.2}
+    assert {arm.point.seed for arm in found} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("point", [RANDOM, LIPRUNE, HESSIAN], ids=lambda point: point.method)
+def test_an_arm_trains_as_the_grids_run(lab, followed, point):
+    run = pd.read_csv(run_point(point, lab) / "curve.csv")
+    found = followed[point.method]["dynamics_curves"]
+    pd.testing.assert_frame_equal(found[run.columns.tolist()], run, check_exact=True)
+    done = json.loads((lab.folder(point) / "done.json").read_text())
+    last = followed[point.method]["dynamics"].iloc[-1]
+    assert followed[point.method]["dynamics"].epoch.tolist() == [1, 3, 4]
+    assert last.test_error == run.test_error[3]
+    assert done["full_set_loss"] == last.full_set_loss
+    assert done["kept_set_loss"] == last.kept_set_loss
+
+
+def test_all_begin_from_the_same_weights(followed):
+    rows = [tables["dynamics"].iloc[0] for tables in followed.values()]
+    for name in ("epoch", "all_noise", "sharpness", "full_set_loss", "test_error"):
+        assert len({row[name] for row in rows}) == 1, name
+    assert rows[0].epoch == 1
+    assert len({row.kept_noise for row in rows}) == 3
+
+
+def test_rescaling_divides_the_rate_by_the_growth_of_the_second_moment(followed):
+    plain, rescaled = followed["liprune"], followed["liprune rescaled"]
+    starts = [followed[name]["dynamics"].kept_second_moment[0] for name in ("random", "liprune")]
+    factor = rescaled["dynamics_kept"].rate_factor[0]
+    assert factor == pytest.approx(starts[0] / starts[1])
+    assert factor != 1
+    assert plain["dynamics_kept"].rate_factor[0] == factor
+    assert plain["dynamics_curves"].learning_rate.eq(0.05).all()
+    assert rescaled["dynamics_curves"].learning_rate.eq(0.05 * factor).all()
+    assert followed["random"]["dynamics_kept"].rate_factor[0] == 1
+    losses = (tables["dynamics_curves"].train_loss for tables in (plain, rescaled))
+    first, second = losses
+    assert first[0] == second[0]
+    assert first[1] != second[1]
+
+
+def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed):
+    state = before_pruning(LIPRUNE, lab)
+    task = lab.task(LIPRUNE)
+    pair = task.images, task.labels
+    _, scores = choose(LIPRUNE, state, lab)
+    squares = (batch_gradients(state.model, *pair, fixed_batches(12, 4, LIPRUNE.seed)) ** 2).sum(
+        axis=1
+    )
+    found = followed["liprune"]["dynamics_kept"].iloc[0]
+    assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
+    assert found.score_sd == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
+    assert found.score_gain == pytest.approx(np.sort(scores)[1:].mean() / scores.mean())
+    _, scores = choose(HESSIAN, state, lab)
+    model = with_population_statistics(state.model, lab.task(LIPRUNE).images)
+    squares = example_gradient_norms(model, functional.cross_entropy, *pair) ** 2
+    found = followed["hessian"]["dynamics_kept"].iloc[0]
+    assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
+    assert found.score_gain == pytest.approx(np.sort(scores)[4:].mean() / scores.mean())
+    random = followed["random"]["dynamics_kept"].iloc[0]
+    assert (random.importance_gain, random.score_gain) == (1, 1)
+
+
+GRID = {
+    "folder": "book/results/09_other_scores", "name": "toy",
+    "common": {
+        "depth": 8, "learning_rate": 0.05, "decay_epochs": [3], "num_epochs": 3, "batch_size": 4,
+        "num_images": 12, "num_test_images": 40, "prune_epoch": 2,
+    },
+    "blocks": [
+        {"method": ["random", "liprune", "hessian"], "keep_fraction": [0.2, 0.67], "seed": [0]},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def toy_study(monkeypatch, tmp_path) -> Path:
+    """The study on toy images, its folders in a temporary one; its processes are threads."""
+    (tmp_path / "grid.yml").write_text(yaml.safe_dump(GRID))
+    toy = {"GRID": tmp_path / "grid.yml", "RUNS": tmp_path / "runs", "KEEP_FRACTION": 0.67}
+    for name, value in (toy | {"RECORDED": tmp_path / "record"}).items():
+        monkeypatch.setattr(dynamics, name, value)
+    monkeypatch.setattr(dynamics.data, "load", dataset)
+    threads = lambda count, _: ThreadPoolExecutor(1)  # noqa: E731
+    monkeypatch.setattr(dynamics, "ProcessPoolExecutor", threads)
+    monkeypatch.setattr(sys, "argv", ["dynamics", "--work", str(tmp_path / "work")])
+    monkeypatch.setattr(dynamics.os, "environ", {})
+    dynamics.laboratory.cache_clear()
+    yield tmp_path
+    dynamics.laboratory.cache_clear()
+
+
+def test_the_study_is_recorded_and_resumed(toy_study, monkeypatch, capsys):
+    dynamics.main()
+    first = {path.name: path.read_bytes() for path in (toy_study / "record").iterdir()}
+    assert set(first) == {f"{name}.csv" for name in TABLES} | {"dynamics_provenance.json"}
+    found = pd.read_csv(toy_study / "record" / "dynamics.csv")
+    names = ["random", "liprune", "hessian", "liprune rescaled", "hessian rescaled"]
+    assert list(dict.fromkeys(found.arm)) == names
+    record = json.loads(first["dynamics_provenance.json"])
+    assert (record["prune_epoch"], record["keep_fraction"]) == (2, 0.67)
+    assert record["command"] == "python -m experiments.why.record"
+    assert "method" not in record
+
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(dynamics, "follow", never)
+    dynamics.main()
+    assert {path.name: path.read_bytes() for path in (toy_study / "record").iterdir()} == first
+
+
+def test_an_arm_that_fails_stops_the_study(toy_study, monkeypatch):
+    def fail(*_):
+        raise InputError("no data")
+
+    monkeypatch.setattr(dynamics, "follow", fail)
+    with pytest.raises(InputError, match="no data"):
+        dynamics.main()
+    assert not (toy_study / "record").exists()
+
+
+def test_an_arm_is_finished_when_its_last_table_is_there(toy_study, monkeypatch):
+    tables = {name: pd.DataFrame({"arm": [name]}) for name in TABLES}
+    calls = []
+    monkeypatch.setattr(dynamics, "follow", lambda arm, _: calls.append(arm) or tables)
+    arm = arms()[0]
+    run_arm(arm, toy_study)
+    (toy_study / f"{arm.label}-{TABLES[-1]}.csv").unlink()
+    found = run_arm(arm, toy_study)
+    assert calls == [arm, arm]
+    assert run_arm(arm, toy_study)["dynamics"].equals(found["dynamics"])
+    assert len(calls) == 2
+    damaged = toy_study / f"{arm.label}-{TABLES[0]}.csv"
+    damaged.write_text("")
+    with pytest.raises(InputError, match=f"^{damaged} is missing or damaged; expected a table"):
+        run_arm(arm, toy_study)
+    assert np.array_equal(found["dynamics_kept"].arm, ["dynamics_kept"])

@@ -1,0 +1,153 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional
+
+from experiments.your_problem.runs import (
+    OwnProblemParameters,
+    as_dataset,
+    comparison,
+    largest_curvature,
+    read_classes,
+    read_targets,
+    split,
+)
+from liprune_utils.checks import InputError
+
+GOOD = {
+    "classes_file": "", "targets_file": "", "keep_fraction": 0.2, "scores": ["loss", "random"],
+    "num_epochs": 1, "num_seeds": 2, "num_steps": 10, "step_size": 0.01, "num_runs": 2,
+    "results_dir": "reruns/x",
+}  # fmt: skip
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Write arrays into an .npz file and return its name."""
+
+    def write(**content: np.ndarray) -> str:
+        np.savez(tmp_path / "mine.npz", **content)
+        return str(tmp_path / "mine.npz")
+
+    return write
+
+
+def pixels(count: int = 30) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, 2, 3))
+
+
+def test_the_defaults_are_scikit_learns():
+    assert read_classes("").x.shape == (1797, 64)
+    assert read_targets("").x.shape == (442, 10)
+
+
+def test_a_file_is_read_and_its_inputs_are_flattened(arrays):
+    x, y = pixels(), np.arange(30) % 3
+    found = read_classes(arrays(x=x.astype(np.float32), y=y.astype(np.uint8)))
+    assert found.name == "mine"
+    np.testing.assert_allclose(found.x, x.reshape(30, 6), rtol=1e-6)
+    np.testing.assert_array_equal(found.y, y)
+    assert found.y.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"x": pixels()}, "expected an .npz file with two arrays of numbers, x and y"),
+        ({"x": pixels(), "y": np.arange(29) % 3}, "x [30, 2, 3], y [29]"),
+        ({"x": pixels(19), "y": np.arange(19) % 3}, "with n >= 20"),
+        ({"x": pixels(), "y": np.arange(30) % 3 + 1}, "[1.0, 2.0, 3.0]; expected classes 0, 1"),
+        ({"x": pixels(), "y": np.zeros(30)}, "[0.0]; expected classes 0, 1"),
+        ({"x": pixels(), "y": np.arange(30) / 3}, "expected classes 0, 1"),
+        ({"x": np.where(np.eye(30, 6) > 0, np.nan, 1), "y": np.arange(30) % 3}, "[0]"),
+        ({"x": np.array(["a"] * 30), "y": np.arange(30)}, "expected an .npz file"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence(arrays, content, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        read_classes(arrays(**content))
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    text = tmp_path / "mine.npz"
+    text.write_text("no arrays")
+    for path in (tmp_path / "none.npz", text):
+        with pytest.raises(InputError, match=r"expected an \.npz file"):
+            read_targets(str(path))
+
+
+def test_a_split_is_standardised_by_its_training_part():
+    train, test = split(read_targets(""), seed=3)
+    assert len(train.y) == 332
+    assert len(test.y) == 110
+    np.testing.assert_allclose(train.x.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(train.x.std(axis=0), 1)
+    np.testing.assert_allclose([train.y.mean(), train.y.std()], [0, 1], atol=1e-12)
+    assert abs(test.y.mean()) > 1e-6  # by the training part's mean, not its own
+
+
+def test_a_split_keeps_classes_and_examples_together():
+    examples = read_classes("")
+    train, test = split(examples, seed=0)
+    assert sorted([*train.y, *test.y]) == sorted(examples.y)
+    constant = examples.x.std(axis=0) == 0
+    assert constant.any()
+    assert np.isfinite(train.x).all()
+    inputs, labels = as_dataset(train)[5]
+    assert labels == train.y[5]
+    np.testing.assert_allclose(inputs, train.x[5], rtol=1e-6)
+
+
+def test_a_comparison_is_paired():
+    seeds = np.arange(4)
+    errors = {"loss": 3.0 + 10 * seeds, "random": 1.0 + 10 * seeds}
+    rows = pd.concat([
+        pd.DataFrame({"score": name, "seed": seeds, "error": values})
+        for name, values in errors.items()
+    ])  # fmt: skip
+    table = comparison(rows, "error").set_index("score")
+    assert tuple(table.loc["loss", ["difference", "low", "high"]]) == (2, 2, 2)
+    assert table.loc["random", ["difference", "low", "high"]].isna().all()
+    assert table.loc["random", "sd"] == pytest.approx(np.std(errors["random"], ddof=1))
+
+
+@pytest.mark.parametrize(
+    ("loss", "constant"),
+    [
+        (lambda z, y: (z - y) ** 2 / 2, 1),
+        (lambda z, y: functional.softplus(-y * z), 1 / 4),
+        (lambda z, y: torch.logaddexp(z - y, y - z), 1),
+        (lambda z, y: functional.relu(1 - y * z) ** 2, 2),
+        (lambda z, y: (torch.sin(z) - y) ** 2 / 2, 2),  # not convex; x^2 (1 + |y|)
+        (lambda z, y: y * z, 0),
+    ],
+)
+def test_the_largest_curvature_is_the_known_one(loss, constant):
+    assert largest_curvature(loss, np.array([-1.0, 1.0])) == pytest.approx(constant, rel=1e-6)
+
+
+def test_a_loss_without_a_constant_is_refused():
+    with pytest.raises(InputError, match="so that a Lipschitz constant exists"):
+        largest_curvature(lambda z, y: torch.exp(z) - y * z, np.array([0.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"keep_fraction": 0.0}, "keep_fraction is 0.0; expected a fraction in (0, 1]"),
+        ({"scores": ["loss"]}, "expected 'random' and others"),
+        ({"scores": ["random", "random"]}, "expected 'random' and others"),
+        ({"scores": ["random"]}, "expected 'random' and others"),
+        ({"scores": ["random", "hesian"]}, "scores is 'hesian'; expected names among hessian,"),
+        ({"scores": ["random", "forgetting"]}, "expected names among"),
+        ({"num_seeds": 1}, "num_seeds is 1; expected from 2 to 1000"),
+        ({"step_size": 0.0}, "step_size is 0.0; expected a step size in (0, 1]"),
+    ],
+)
+def test_bad_parameters_are_refused(given, words):
+    OwnProblemParameters(**GOOD)
+    with pytest.raises(InputError, match=re.escape(words)):
+        OwnProblemParameters(**(GOOD | given))
