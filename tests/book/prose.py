@@ -40,8 +40,8 @@ def _of_page(path: Path):
 
 
 def in_code() -> dict[str, str]:
-    """The comments and the sentences in strings of the library, the tests and the benchmarks."""
-    folders = "liprune_utils", "tests", "benchmarks"
+    """The comments and the sentences in strings of all code but the pages'."""
+    folders = "liprune_utils", "experiments", "tests", "benchmarks"
     paths = [path for name in folders for path in sorted((PROJECT / name).rglob("*.py"))]
     return {str(path.relative_to(PROJECT)): plain("\n\n".join(_of_code(path))) for path in paths}
 

@@ -460,7 +460,8 @@ def test_every_page_and_every_command_has_its_row():
     started = {command.split()[0] for command, *_ in [*COMMANDS, *TYPED]}
     texts = {
         path: path.read_text()
-        for folder in ("liprune_utils", "benchmarks")
-        for path in (PROJECT / folder).glob("*.py")
+        for folder in ("liprune_utils", "experiments", "benchmarks")
+        for path in (PROJECT / folder).rglob("*.py")
     }
-    assert len(started) == sum('if __name__ == "__main__"' in text for text in texts.values())
+    begins = 'if __name__ == "__main__"'
+    assert len(started) == sum(begins in text or p.stem == "__main__" for p, text in texts.items())

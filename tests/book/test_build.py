@@ -43,7 +43,7 @@ def test_a_second_build_is_quick_and_says_why(built):
     ("path", "expected"),
     [
         ("notebooks/11_verdict.py", {"11_verdict", "render"}),
-        ("liprune_utils/stats.py", ALL),
+        ("liprune_utils/intervals.py", ALL),
         ("book/intro.md", {"render"}),
     ],
 )
