@@ -59,9 +59,8 @@ from IPython.display import HTML, Markdown
 from myst_nb import glue
 from scipy.stats import ks_2samp
 
-from experiments.importance_sampling import figures
 from experiments.importance_sampling.runs import paper_line
-from experiments.stochastic_pruning import claims, proof, runs, tables
+from experiments.stochastic_pruning import claims, figures, proof, runs, tables
 from liprune_utils import files, theory
 from liprune_utils.book import formats, frames, register, style
 from liprune_utils.moments import SecondMoments

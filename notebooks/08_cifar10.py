@@ -67,12 +67,10 @@ from myst_nb import glue
 from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
-from experiments.cifar10 import claims, figures, tables
-from experiments.cifar10.engine import precision_difference, throughput
+from experiments.cifar10 import claims, engine, figures, tables
 from experiments.cifar10.runs import run_points, score_tables
 from liprune_utils import data, files
-from liprune_utils.book import formats, register, style
-from liprune_utils.book.frames import frame_browser
+from liprune_utils.book import formats, frames, register, style
 from liprune_utils.curvature import forward_over_reverse, hessian_norm
 from liprune_utils.grid_tables import read_tables
 from liprune_utils.images import fixed_batches
@@ -168,7 +166,7 @@ figure = figures.cells_figure(whole)
 
 # %% tags=["hide-input"]
 cells = tables.cells(reduced)
-frame_browser(
+frames.frame_browser(
     lambda name: figures.cell_frame(reduced, cells[name]),
     list(cells),
     describe=lambda name: (
@@ -315,10 +313,10 @@ print(
 # standard deviation that seeds have in float32. Test error is in per cent.
 
 # %%
-precision_gaps = precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
+precision_gaps = engine.precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
 files.write_table(folder, "precision", precision_gaps)
 display(precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:]))
-speed = throughput(pd.read_csv(recorded / "benchmark.csv"))
+speed = engine.throughput(pd.read_csv(recorded / "benchmark.csv"))
 files.write_table(folder, "throughput", speed)
 looks = dict.fromkeys(speed.columns[3:], "{:.2f}") | {"images_per_second": "{:.0f}"}
 speed.style.hide().format(looks)

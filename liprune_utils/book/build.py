@@ -21,10 +21,16 @@ from typing import TYPE_CHECKING
 
 import nbformat
 
-from liprune_utils.files import read_yaml, write_atomically
-from liprune_utils.checks import (InputError, exit_status, require)
-from liprune_utils.files import (PROJECT, provenance, read_provenance, results_folder)
-from liprune_utils.book.staging import (executed_pages, metadata, stage)
+from liprune_utils.book.staging import executed_pages, metadata, stage
+from liprune_utils.checks import InputError, exit_status, require
+from liprune_utils.files import (
+    PROJECT,
+    provenance,
+    read_provenance,
+    read_yaml,
+    results_folder,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
@@ -259,4 +265,3 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(parse(arguments))
     command = {"execute": execute, "render": render, "summary": summary}[options.pop("command")]
     return exit_status(lambda: command(**options), PageError, ValueError)
-

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ PAGES = {
     "10_why",
 }  # fmt: skip
 CLAIM = Claim("theorem-1", 0.5, 0.25, 0.75, 9, 1.0, "executed", "holds", "Well below 1.")
-BOOK = Path(records.__file__).parent.parent / "book"
+BOOK = files.PROJECT / "book"
 
 FIELDS = {"id", "page", "place", "quote", "statistic", "holds"}
 MORE = {"superseded_by", "supersedes", "why", "level", "margin", "control"}
@@ -151,10 +150,10 @@ def test_provenance_is_read_back(tmp_path):
 
 def test_a_copy_without_history_or_installation_says_what_it_is_told(monkeypatch, tmp_path):
     def missing(name: str) -> str:
-        raise records.PackageNotFoundError(name)
+        raise files.PackageNotFoundError(name)
 
-    monkeypatch.setattr(records, "PROJECT", tmp_path)
-    monkeypatch.setattr(records, "version", missing)
+    monkeypatch.setattr(files, "PROJECT", tmp_path)
+    monkeypatch.setattr(files, "version", missing)
     assert files.provenance()["versions"]["liprune-utils"] == "not installed"
     assert files.commit() == "unknown"
     monkeypatch.setenv("LIPRUNE_COMMIT", "0123456789")

@@ -15,10 +15,13 @@ from matplotlib.colors import same_color, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from experiments.cifar10 import figures as cifar10_figures
 from experiments.linear_model import figures
 from experiments.linear_model.runs import PAPER_FIGURES, simulate
 from experiments.linear_model.tables import curve_table
+from experiments.verdict.figures import overview_figure
 from liprune_utils.book import frames, style
+from liprune_utils.files import PROJECT
 from liprune_utils.problems import draw_linear
 
 LABELS = ["LiPrune", "Random pruning", "No pruning"]
@@ -60,7 +63,7 @@ def test_methods_differ_in_grey_and_for_colour_blind_readers():
 
 
 def test_the_colours_of_methods_mean_nothing_else():
-    for path in Path(style.__file__).parent.glob("*_figures.py"):
+    for path in (PROJECT / "experiments").rglob("figures.py"):
         for look in style.METHODS.values():
             assert look["color"] not in path.read_text(), path
 
@@ -151,7 +154,7 @@ def test_excess_has_a_fixed_scale():
 
 @pytest.mark.parametrize(("depths", "epochs"), [((14,), (1,)), ((14, 20), (1,)), ((14,), (1, 5))])
 def test_test_errors_have_a_panel_for_each_cell(depths, epochs):
-    figure = figures.error_figure(errors(depths, prune_epochs=epochs))
+    figure = cifar10_figures.error_figure(errors(depths, prune_epochs=epochs))
     cells = list(product(depths, epochs, (0.2, 0.5)))
     assert titles(figure) == [f"depth {d}, rate 0.1, pruned at {e}, keep {f}" for d, e, f in cells]
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("epoch", "test error (%)")
@@ -168,7 +171,7 @@ def test_scores_fall_with_their_rank(num_seeds):
     values = np.random.default_rng(0).normal(size=(num_seeds, 6))
     scores = pd.DataFrame({"eigenvalue": values.ravel(), "seed": np.repeat(range(num_seeds), 6)})
     scores = scores.assign(depth=14, learning_rate=0.1, prune_epoch=1)
-    (axes,) = figures.scores_figure(scores).axes
+    (axes,) = cifar10_figures.scores_figure(scores).axes
     for line, row in zip(axes.lines, values, strict=False):
         np.testing.assert_array_equal(line.get_ydata(), np.sort(row)[::-1])
     assert (axes.get_legend() is not None) == (num_seeds == 2)
@@ -176,13 +179,13 @@ def test_scores_fall_with_their_rank(num_seeds):
 
 
 def test_overview_shows_both_experiments(curves):
-    figure = figures.overview_figure(curves, errors(), "CIFAR-10")
+    figure = overview_figure(curves, errors(), "CIFAR-10")
     assert titles(figure) == ["Linear model, keep 0.1", "ResNet, keep 0.5\nCIFAR-10"]
     assert legend(figure) == sorted(LABELS)
 
 
 def test_methods_look_the_same_everywhere(curves):
-    drawn = style.race_figure(curves), figures.error_figure(errors())
+    drawn = style.race_figure(curves), cifar10_figures.error_figure(errors())
     lines = [line for figure in drawn for axes in figure.axes for line in axes.lines]
     for look in style.METHODS.values():
         alike = [line for line in lines if line.get_label() == look["label"]]
