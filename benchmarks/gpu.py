@@ -89,7 +89,15 @@ def prepare_data(options: argparse.Namespace) -> None:
 
 def run_tests(options: argparse.Namespace) -> None:
     """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/library/test_gpu.py",
+    ]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     (options.output / "tests.txt").write_text(result.stdout + result.stderr)
     print(result.stdout.splitlines()[-1])

@@ -23,7 +23,7 @@ def landscape_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: fl
     """Decide whether the population has at least three wells that count.
 
     Args:
-        population: From `population_table`, with fraction 1.
+        population: From `experiments.sine_model.tables.population_table`, with fraction 1.
         samples: From `landscape_table`, without pruning.
         cost: Seconds of computing.
 
@@ -49,7 +49,8 @@ def pruned_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: float
     rivals grow there, it remains whether the minimiser moves: if it stays, the claim holds in part.
 
     Args:
-        population: From `population_table`, with the register's fractions.
+        population: From `experiments.sine_model.tables.population_table`, with the register's
+            fractions.
         samples: From `landscape_table`, at the paper's number of points.
         cost: Seconds of computing.
 
@@ -79,8 +80,8 @@ def advantage_claim(races: dict[Cell, Races], *, cost: float) -> Claim:
     """Decide whether LiPrune has no clear advantage in Figure 12.
 
     Args:
-        races: From `simulate` with full losses, in the paper's setting; the plan's last rate is
-            that of the loss without the half.
+        races: From `experiments.sine_model.runs.simulate` with full losses, in the paper's
+            setting; the plan's last rate is that of the loss without the half.
         cost: Seconds of computing.
 
     Returns:
@@ -105,7 +106,7 @@ def judge(races: dict[Cell, Races], learning_rate: float) -> tuple[str, pd.Serie
     """Apply the register's rule at one rate, at the last step.
 
     Args:
-        races: From `simulate` with full losses.
+        races: From `experiments.sine_model.runs.simulate` with full losses.
         learning_rate: The rate.
 
     Returns:
