@@ -116,7 +116,7 @@ for name, table in {"scores": whole, "correlations": correlations, "overlaps": o
     files.write_table(folder, name, table)
 for name, table in {"classes": classes, "costs": costs, "cost_summary": cost_summary}.items():
     files.write_table(folder, name, table)
-files = other_scores.save_all(folder, scores, pair, dataset, tolerance)
+score_files = other_scores.save_all(folder, scores, pair, dataset, tolerance)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-correlations", "caption": "Spearman's rank correlation of every two scores on the same images, one network. GraNd, EL2N, loss and margin nearly agree with each other, and so do the Hessian and the Gauss-Newton norm; the two groups agree less. Forgetting comes from another training. The batch's norm and the random score agree with none beyond chance."}, "image": {"alt": "A square table of nine by nine rank correlations, shaded from dark for low to light for high. GraNd, EL2N, loss and margin form one light block, the Hessian and the Gauss-Newton norm another, with middling values between the two; the columns of the batch's norm and of the random score are near zero."}}
 figure = figures.correlation_figure(correlations)
