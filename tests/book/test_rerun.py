@@ -73,7 +73,9 @@ def texts(title: str, language: str) -> list[str]:
 
 def copy_project(folder: Path) -> Path:
     """Lay out the project as after `make data`, but with small data and a small grid."""
-    apart = shutil.ignore_patterns(".*", "build*", "data", "reruns", "node_modules", "tests")
+    apart = shutil.ignore_patterns(
+        ".*", "build", "build-*", "data", "reruns", "node_modules", "tests"
+    )
     shutil.copytree(PROJECT, folder, ignore=apart)
     (folder / ".venv").symlink_to(sys.prefix)
     for name in PEERS:
