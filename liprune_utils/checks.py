@@ -1,4 +1,4 @@
-"""Parameters of a page: read from its notebook, checked before anything runs."""
+"""Bad input is refused in one sentence, before anything runs."""
 
 import difflib
 import sys

@@ -1,4 +1,4 @@
-r"""Scores of single examples, many at once by vmap: Hessian, Gauss-Newton and gradient norms.
+r"""Scores of single examples: Hessian, Gauss-Newton and gradient norms by vmap, and from outputs.
 
 The paper holds that the Hessian norm "cannot be performed for each example" (Section 3). Here each
 example has weights and a vector of its own, and one vectorised Hessian product serves all. Batch

@@ -1,4 +1,4 @@
-"""Files that are never half there, and that are named where they are damaged."""
+"""Files that are never half there and are named where they are damaged; who computed them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Means, paired differences and ratios, each with its interval."""
+"""Means, paired differences, ratios and effects of crossed factors, each with its interval."""
 
 from typing import NamedTuple
 

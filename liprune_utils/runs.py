@@ -1,4 +1,4 @@
-"""Run folders: one process at a time, resumed from checkpoints, done once ``done.json`` is there.
+"""Run folders: one process each, checkpoints, requests to stop; done once ``done.json`` is there.
 
 A folder holds ``run.json`` (what it is a run of), at most two checkpoints, and at last its tables
 and ``done.json``. A checkpoint's name ends with the SHA-256 of its content, so that a damaged one

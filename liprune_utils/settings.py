@@ -1,4 +1,4 @@
-"""How a network is trained: every choice by name, the paper's and those that it leaves open."""
+"""The settings of a training run, every choice by name: how it trains, and what it keeps."""
 
 from dataclasses import dataclass, fields, replace
 

@@ -1,4 +1,4 @@
-"""The sources of images that can stand for CIFAR-10; `liprune_utils.data` chooses among them."""
+"""The sources of CIFAR-10 and its stand-ins, and its download; `liprune_utils.data` chooses."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""Figures of the theory pages: bounds against exact errors, samplings side by side."""
+"""Figures of page 01, bounds against exact errors, and the looks that page 02 shares."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the linear-model runs say: tidy tables, the closed form beside them, the claims decided."""
+"""What the linear-model runs say: tidy tables, the closed form beside them."""
 
 import numpy as np
 import pandas as pd

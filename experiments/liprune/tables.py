@@ -1,4 +1,4 @@
-"""What page 03 measures: searches and overlaps as tidy tables, and its two claims."""
+"""What page 03 measures: searches and overlaps as tidy tables."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a page leaves behind: tidy tables, claims decided by the register's rules, provenance."""
+"""The register of claims, and the claims that pages decide by its rules."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
