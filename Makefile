@@ -18,8 +18,8 @@ MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 
 RUN := $(VENV)/bin/python -m
 BEGAN := $(shell date +%s)
-VERDICT := 11_verdict
-USE_DATA := 07_hessian_norm 08_cifar10 09_other_scores 10_why
+VERDICT := 14_verdict
+USE_DATA := 08_hessian_norm 09_cifar10 10_other_scores 11_why
 PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
 EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
 LIBRARY := $(shell find liprune_utils experiments -name "*.py" -o -name "*.mplstyle" -o -name "*.yml")
@@ -39,7 +39,7 @@ $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $$(wildcard notebooks/params/$$*.$
 		$(addprefix --parameters ,$(wildcard notebooks/params/$*.$(PROFILE).yml))
 
 $(USE_DATA:%=$(BUILD)/notebooks/%.ipynb): data/ready.json
-$(BUILD)/notebooks/10_why.ipynb: $(wildcard book/results/07_hessian_norm/* book/results/09_other_scores/*)
+$(BUILD)/notebooks/11_why.ipynb: $(wildcard book/results/08_hessian_norm/* book/results/10_other_scores/*)
 $(BUILD)/notebooks/$(VERDICT).ipynb: $(EXECUTED) $(wildcard book/errata.md)
 
 notebooks/%.ipynb: notebooks/%.py | $(VENV)/ready

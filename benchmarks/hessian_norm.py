@@ -7,7 +7,7 @@ One process, batch after batch: every method scores a batch before the next batc
 busy machine is fair to all. ResNet-20 on batches of 128, train-mode batch norm, before training and
 after two epochs. All methods score four batches; this library and a float64 reference score 30.
 Prints seconds a batch, errors and ratios, and writes ``benchmark.csv`` and its provenance to
-``book/results/07_hessian_norm/``. The peers' settings: PyHessian's defaults; scipy's ``eigsh`` on a
+``book/results/08_hessian_norm/``. The peers' settings: PyHessian's defaults; scipy's ``eigsh`` on a
 curvlinops operator and power iteration, each to a relative 1e-3; hessian-eigenthings' Lanczos with
 12 steps, since its default of 2 finds nothing.
 """
@@ -207,7 +207,7 @@ def with_errors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def report(table: pd.DataFrame) -> None:
-    """Print what page 07 shows."""
+    """Print what page 08 shows."""
     print(summarise_benchmark(table).to_string(index=False, float_format="{:.3g}".format))
     for mode in ("accurate", "ranking"):
         print(f"times faster, {mode}:")

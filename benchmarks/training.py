@@ -6,7 +6,7 @@ An epoch is training with pad-4 crop and flip, and the test error at its end. *C
 public CIFAR-10 code does: PIL images through torchvision's transforms in a ``DataLoader`` with two
 workers, NCHW tensors, float32. All train the same ResNet with the same SGD. Prints training images
 a second, how many times common code's, and what an epoch costs when fewer batches are kept; writes
-``benchmark.csv`` and its provenance to ``book/results/08_cifar10/``.
+``benchmark.csv`` and its provenance to ``book/results/09_cifar10/``.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from liprune_utils.images import fixed_batches, make_task
 from liprune_utils.settings import Recipe
 from liprune_utils.training import initial_network, start, train_until
 
-RECORDED = "book/results/08_cifar10"
+RECORDED = "book/results/09_cifar10"
 DEPTHS, KEPT = (14, 20), (0.2, 0.5)
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # as common code has them
 

@@ -10,7 +10,7 @@ from liprune_utils.settings import Point
 from liprune_utils.training import start, steps
 from liprune_utils.training_run import Laboratory
 
-# Cost of scoring an image, in gradients of one; rough, from page 07.
+# Cost of scoring an image, in gradients of one; rough, from page 08.
 SCORE_COSTS = {"liprune": 8, "hessian": 100, "gauss-newton": 12, "grand": 5}
 OTHER_COST = 0.5
 TIMED_STEPS, WARM_STEPS = 8, 2

@@ -280,4 +280,4 @@ figure = style.race_figure(your_curves)
 #
 # ## Next
 #
-# [Is the gain due to the choice of points, or to a larger step?](05_what_accelerates.ipynb) [The verdict](11_verdict.ipynb) keeps the account of all claims.
+# [Is the gain due to the choice of points, or to a larger step?](05_what_accelerates.ipynb) [The verdict](14_verdict.ipynb) keeps the account of all claims.

@@ -68,8 +68,7 @@ def test_what_the_book_needs_of_every_page_imports_no_experiment():
 def test_an_experiment_imports_those_of_earlier_pages_alone():
     order = [page[3:] for page in PAGES]
     folders = {name.split(".")[1] for name in modules() if name.count(".") > 1} - {"book"}
-    assert folders <= set(order) | {"convex_is_not_enough"}  # a part of page 05 still
-    order.insert(order.index("what_accelerates") + 1, "convex_is_not_enough")
+    assert folders == set(order)
     for name, tree in modules().items():
         if name.count(".") > 1 and name.startswith("experiments"):
             before = order[: order.index(name.split(".")[1]) + 1]

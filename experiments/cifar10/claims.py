@@ -1,4 +1,4 @@
-"""The claims of page 08, decided by the register's rules from the recorded grids."""
+"""The claims of page 09, decided by the register's rules from the recorded grids."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Figures of page 08: the paper's Figures 2 and 13 to 16, the pairs' differences, equal updates."""
+"""Figures of page 09: the paper's Figures 2 and 13 to 16, the pairs' differences, equal updates."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Page 08's live runs: the paper's grid on CIFAR-10, small (Section 4.2)."""
+"""Page 09's live runs: the paper's grid on CIFAR-10, small (Section 4.2)."""
 
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -17,7 +17,7 @@ from liprune_utils.training_run import Laboratory, before_pruning, run_point
 
 @dataclass(frozen=True)
 class CifarParameters(Parameters):
-    """Parameters of page 08: the grid of cells, and what every run shares."""
+    """Parameters of page 09: the grid of cells, and what every run shares."""
 
     depths: list[int]  # ResNet depths, 6n + 2
     keep_fractions: list[float]  # fractions of the batches kept, in (0, 1]

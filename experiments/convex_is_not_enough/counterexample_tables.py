@@ -1,4 +1,4 @@
-"""How LiPrune does on the convex problems of page 05: a table, its summary, its check."""
+"""How LiPrune does on the convex problems of page 06: a table, its summary, its check."""
 
 import numpy as np
 import pandas as pd

@@ -7,11 +7,13 @@ minimum that is left, :math:`(F(W_t) - F(W^*)) / (F(0) - F(W^*))`.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from experiments.convex_is_not_enough.real_data import Objective, Split
+from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import require
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.theory import optimal
@@ -20,6 +22,23 @@ BATCH_SIZE, NUM_STEPS, KEEP_FRACTIONS = 10, 300, (0.1, 0.3, 0.5)
 TARGET = 0.1  # excess at which a run has arrived
 MULTIPLES = 2.0 ** np.arange(-2, 12)  # step sizes tried, in units of 1 / (2 max L)
 STREAMS = {"split": 0, "choice": 1, "batches": 2, "importance": 3}
+
+
+@dataclass(frozen=True)
+class ConvexParameters(Parameters):
+    """Parameters of page 06."""
+
+    num_problems: int  # data sets of each convex problem
+    num_runs: int  # simulated runs that check the exact losses
+    seed: int  # root of all random streams
+
+    def check(self) -> None:
+        """Check the ranges."""
+        super().check()
+        runs, problems = self.num_runs, self.num_problems
+        require(10 <= problems <= 10**5, "num_problems", problems, "from 10 to 100000")
+        require(1000 <= runs <= 10**6, "num_runs", runs, "from 1000 to 1000000")
+        require(self.seed >= 0, "seed", self.seed, "a whole number from 0")
 
 
 class Cell(NamedTuple):

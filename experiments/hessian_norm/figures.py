@@ -1,4 +1,4 @@
-"""Figures of page 07: secants, spreads, rankings, and speed against accuracy."""
+"""Figures of page 08: secants, spreads, rankings, and speed against accuracy."""
 
 import matplotlib.pyplot as plt
 import numpy as np

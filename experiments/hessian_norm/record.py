@@ -1,8 +1,8 @@
-"""Recorded study of page 07: Hessian norms of batches of CIFAR-10, before and during training.
+"""Recorded study of page 08: Hessian norms of batches of CIFAR-10, before and during training.
 
 ``python -m experiments.hessian_norm.record`` trains ResNets on the whole data set, scores
 batches, and writes ``batch_norms.csv``, ``provenance.json`` and a trained network to
-``book/results/07_hessian_norm/``. It takes one to two hours on two cores. Whatever is finished lies
+``book/results/08_hessian_norm/``. It takes one to two hours on two cores. Whatever is finished lies
 in ``reruns/hessian_study/`` and is not computed again.
 """
 
@@ -34,7 +34,7 @@ from liprune_utils.runs import read_network, save_network
 from liprune_utils.settings import Recipe
 from liprune_utils.training import State, initial_network, start, train_until
 
-RECORDED = "book/results/07_hessian_norm"
+RECORDED = "book/results/08_hessian_norm"
 DEPTH, RATE, TOLERANCE = 14, 0.01, 1e-2
 EPOCHS = (1, 2, 3, 4, 5)  # at the start of these; 1 is before training
 SEEDS = (0, 1, 2)

@@ -1,4 +1,4 @@
-"""The live runs of page 07: secants against Hessians, and what scoring every example costs."""
+"""The live runs of page 08: secants against Hessians, and what scoring every example costs."""
 
 import copy
 import time
@@ -30,7 +30,7 @@ ACTIVATIONS = {"relu": functional.relu, "softplus": functional.softplus}
 
 @dataclass(frozen=True)
 class HessianParameters(Parameters):
-    """Parameters of page 07's live runs."""
+    """Parameters of page 08's live runs."""
 
     depth: int  # ResNet depth, 6n + 2, of the networks whose secants are measured
     num_images: int  # training images for them

@@ -1,4 +1,4 @@
-"""What page 07 reads off its tables: overlaps, spreads, ranks."""
+"""What page 08 reads off its tables: overlaps, spreads, ranks."""
 
 from collections.abc import Callable
 

@@ -35,7 +35,7 @@ KEEP_FRACTIONS = (0.1, 0.3, 0.5, 0.7)  # the paper's, Figure 1
 SHARES = (1 / 6, 1 / 3, 2 / 3, 1)  # of the steps: 5, 10, 20 and 30 of the linear model's
 START, LATER = "at the start", "after a third of the steps"  # when scores are taken
 NEVER = "uses no weights"
-RACING = 2  # role of the seeds, apart from those of page 05
+RACING = 2  # role of the seeds, apart from those of page 06
 
 
 class Entrant(NamedTuple):
@@ -153,7 +153,7 @@ def compared_steps(name: str) -> list[int]:
 
 
 def tuned_multiple(name: str, seed: int, num_tuning: int = NUM_TUNING) -> float:
-    """Tune the step size of no pruning as page 05 does, on runs that report nothing.
+    """Tune the step size of no pruning as page 06 does, on runs that report nothing.
 
     Args:
         name: A real data set.

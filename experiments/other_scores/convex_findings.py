@@ -1,4 +1,4 @@
-"""What page 09 says of the contests on convex problems."""
+"""What page 10 says of the contests on convex problems."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Figures of page 09: how scores agree, what they keep, and how training goes on it."""
+"""Figures of page 10: how scores agree, what they keep, and how training goes on it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Page 09's live runs: the scores of some images by one network, and what each score costs."""
+"""Page 10's live runs: the scores of some images by one network, and what each score costs."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from liprune_utils.training import start, train_until
 KEEP_FRACTIONS = (0.2, 0.5)  # the paper's, on CIFAR-10
 BY_NETWORK = tuple(name for name in SCORES if name not in ("forgetting", "random"))
 NUM_FOR_STATISTICS = 5000  # images over which batch norm's statistics are recomputed
-NUM_SHOWN = 6  # images with the highest and the lowest scores, on page 09
+NUM_SHOWN = 6  # images with the highest and the lowest scores, on page 10
 FORGETTING_RATE = 0.05
 NUM_TEST = 100  # test images of the training for forgetting, which nothing here uses
 Scorer = Callable[[Tensor, Tensor], tuple[np.ndarray, float]]
@@ -36,7 +36,7 @@ Scorer = Callable[[Tensor, Tensor], tuple[np.ndarray, float]]
 
 @dataclass(frozen=True)
 class OtherScoresParameters(Parameters):
-    """Parameters of page 09's live runs."""
+    """Parameters of page 10's live runs."""
 
     num_images: int  # images of CIFAR-10 that are scored
     batch_size: int  # images in a batch, of the batch score and of the training for forgetting

@@ -1,4 +1,4 @@
-"""What page 09's tables say: costs, classes, and the recorded runs against random pruning."""
+"""What page 10's tables say: costs, classes, and the recorded runs against random pruning."""
 
 from collections.abc import Sequence
 from itertools import product

@@ -1,4 +1,4 @@
-"""Figures of page 06: landscapes of the sine model, pruned and not, and SGD on them."""
+"""Figures of page 07: landscapes of the sine model, pruned and not, and SGD on them."""
 
 from collections.abc import Mapping
 

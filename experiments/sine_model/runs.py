@@ -251,7 +251,7 @@ def pair_table(races: dict[Cell, Races]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class SineParameters(Parameters):
-    """Parameters of page 06: one setting of the reader's own, and the size of the experiments."""
+    """Parameters of page 07: one setting of the reader's own, and the size of the experiments."""
 
     keep_fraction: float  # fraction kept in "your setting", in (0, 1]
     learning_rate: float  # step size of SGD in "your setting", for the loss with the half

@@ -1,4 +1,4 @@
-"""What page 06 says of landscapes: wells, data sets against the population."""
+"""What page 07 says of landscapes: wells, data sets against the population."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

@@ -13,8 +13,8 @@ def overview_figure(linear: pd.DataFrame, cifar: pd.DataFrame, source: str) -> F
 
     Args:
         linear: Curves of page 04.
-        cifar: Curves of page 08.
-        source: Where the images of page 08 come from.
+        cifar: Curves of page 09.
+        source: Where the images of page 09 come from.
 
     Returns:
         The figure.

@@ -33,7 +33,7 @@ class AccelerationParameters(Parameters):
 
     slope: float  # true slope w* of the linear model, which the paper does not state
     num_runs: int  # data sets of the linear model, each with its own SGD runs
-    num_problems: int  # data sets of each convex problem
+    num_problems: int  # data sets on which Theorem 1's bound is computed
     seed: int  # root of all random streams
 
     def check(self) -> None:

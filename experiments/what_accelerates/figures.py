@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from experiments.linear_model.runs import NUM_STEPS
 from experiments.what_accelerates.closed_forms import (
@@ -26,7 +25,6 @@ LOOKS = METHODS | {
 MARKERS = {"liprune": "o", "random": "s", "none": "^", "unbiased": "D"}
 FRACTIONS = {0.1: ("o", "#56B4E9"), 0.3: ("s", "#CC79A7"), 0.5: ("^", "#E69F00")}
 FRACTIONS |= {0.7: ("D", "#009E73")}
-SHOWN = (1e-3, 1e3)  # ratios beyond are drawn at the edge, as arrows
 
 
 def race_figure(curves: pd.DataFrame) -> Figure:
@@ -160,60 +158,6 @@ def bound_figure(bounds: pd.DataFrame, measured: dict[str, np.ndarray]) -> Figur
         axes.set(title=LOOKS[method]["label"], yscale="log", xlabel="SGD step")
         axes.legend(fontsize=8)
     panels[0].set_ylabel("mean square error of w")
-    return figure
-
-
-def ratio_figure(summary: pd.DataFrame) -> Figure:
-    """Draw LiPrune's excess loss over that of random pruning on each convex problem.
-
-    Args:
-        summary: From `experiments.convex_is_not_enough.counterexample_tables.summary_table`.
-
-    Returns:
-        The figure; markers are medians over data sets, bars 99% intervals.
-    """
-    tasks = list(summary.task.unique())
-    figure, panels = plt.subplots(1, 2, figsize=(6.4, 4.2), sharey=True, sharex=True)
-    looks = {
-        "same": {"marker": "o", "color": "#56B4E9", "label": "same rate"},
-        "best": {"marker": "s", "color": "#444444", "label": "each at its best rate"},
-    }
-    for axes, (steps, here) in zip(panels, summary.groupby("step"), strict=True):
-        for offset, (rates, look) in zip((0.14, -0.14), looks.items(), strict=True):
-            rows = here[(here.rates == rates) & (here.rival == "random")].set_index("task")
-            rows = rows.loc[tasks, ["ratio", "low", "high"]].clip(*SHOWN)
-            bars = [rows.ratio - rows.low, rows.high - rows.ratio]
-            height = offset - np.arange(len(tasks))
-            axes.errorbar(rows.ratio, height, xerr=bars, linestyle="none", markersize=5, **look)
-            over = rows.high == SHOWN[1]
-            axes.plot(rows.high[over], height[over], ">", color=look["color"], markersize=5)
-        axes.axvline(1, color="black", linewidth=1)
-        axes.set(title=f"after {steps} steps", xscale="log")
-        axes.set_xlim(SHOWN[0] * 3, SHOWN[1] * 1.5)
-    panels[0].set_yticks(-np.arange(len(tasks)), tasks)
-    figure.supxlabel("excess loss, LiPrune / random pruning", fontsize=11)
-    shared_legend(figure)
-    return figure
-
-
-def problems_figure(curves: pd.DataFrame) -> Figure:
-    """Draw the expected excess loss on each convex problem, each method at its best rate.
-
-    Args:
-        curves: From `experiments.convex_is_not_enough.counterexample_tables.curve_table`.
-
-    Returns:
-        The figure.
-    """
-    figure, panels = plt.subplots(4, 2, figsize=(6.4, 8.4), sharex=True)
-    for axes, (task, here) in zip(panels.flat, curves.groupby("task", sort=False), strict=True):
-        for method, rows in here.groupby("method", sort=False):
-            axes.plot(rows.step, rows.excess, **LOOKS[method])
-        axes.set(title=task, yscale="log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    figure.supxlabel("SGD step", fontsize=11)
-    figure.supylabel("median excess loss on new data", fontsize=11)
-    shared_legend(figure)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The three claims of page 10, decided by the register's rules."""
+"""The three claims of page 11, decided by the register's rules."""
 
 from collections.abc import Sequence
 

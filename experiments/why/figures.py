@@ -1,4 +1,4 @@
-"""Figures of page 10: losses, noise, dynamics, differences, and what a spread is worth."""
+"""Figures of page 11: losses, noise, dynamics, differences, and what a spread is worth."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""The sentences of page 10, computed from its tables."""
+"""The sentences of page 11, computed from its tables."""
 
 from collections.abc import Sequence
 

@@ -1,11 +1,11 @@
-"""Recorded study of page 10: the gradient's noise, the sharpness and the loss after the pruning.
+"""Recorded study of page 11: the gradient's noise, the sharpness and the loss after the pruning.
 
 ``python -m experiments.why.record`` trains on from the networks of
 ``experiments/grids/examples.yml`` at the
 moment of pruning, with random batches, LiPrune's batches and the examples with the largest Hessian
 norms; then again with the learning rate divided by the measured growth of the gradient's second
 moment (Johnson and Guestrin 2018). It uses the networks and scores in ``reruns/sweep``, so that
-grid should be run before. It writes three tables and their provenance to ``book/results/10_why/``,
+grid should be run before. It writes three tables and their provenance to ``book/results/11_why/``,
 in about forty minutes on two cores; what is finished lies in ``reruns/dynamics``.
 """
 
@@ -46,7 +46,7 @@ from liprune_utils.settings import EXAMPLE_METHODS, Point
 from liprune_utils.training import State, train_until
 from liprune_utils.training_run import Laboratory, before_pruning, curve
 
-RECORDED, GRID, RUNS = "book/results/10_why", "experiments/grids/examples.yml", "reruns/sweep"
+RECORDED, GRID, RUNS = "book/results/11_why", "experiments/grids/examples.yml", "reruns/sweep"
 METHODS, KEEP_FRACTION = ("random", "liprune", "hessian"), 0.2
 EPOCHS_BETWEEN = 2  # two looks at the gradients
 TABLES = ("dynamics", "dynamics_kept", "dynamics_curves")  # the last is written last

@@ -1,4 +1,4 @@
-"""Page 10's live runs: the study of the dynamics, small."""
+"""Page 11's live runs: the study of the dynamics, small."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ LIVE_METHODS = ("random", "liprune")
 
 @dataclass(frozen=True)
 class WhyParameters(Parameters):
-    """Parameters of page 10: the linear model, and a small training."""
+    """Parameters of page 11: the linear model, and a small training."""
 
     slope: float  # true slope w* of the linear model
     num_runs: int  # data sets of the linear model

@@ -1,4 +1,4 @@
-"""What page 10 reads off its tables: paired differences, shifts of the kept, the noise."""
+"""What page 11 reads off its tables: paired differences, shifts of the kept, the noise."""
 
 from collections.abc import Sequence
 
@@ -187,7 +187,7 @@ def cifar_spreads(batch_norms: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFra
     """List how much the constants of CIFAR-10 differ, for batches and for examples.
 
     Args:
-        batch_norms: Recorded norms of page 07.
+        batch_norms: Recorded norms of page 08.
         shifts: From `shift_table`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Figures of page 12: what a score costs or gains against random, and a race on a convex loss."""
+"""Figures of page 13: what a score costs or gains against random, and a race on a convex loss."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""A reader's own data for page 12: read from a file, checked, split, compared."""
+"""A reader's own data for page 13: read from a file, checked, split, compared."""
 
 import zipfile
 from collections.abc import Callable
@@ -27,7 +27,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class OwnProblemParameters(Parameters):
-    """Parameters of page 12."""
+    """Parameters of page 13."""
 
     classes_file: str  # .npz with x and whole y; "" for handwritten digits
     targets_file: str  # .npz with x and y; "" for diabetes

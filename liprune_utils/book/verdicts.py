@@ -1,4 +1,4 @@
-"""The verdict of page 11: each claim with its rule, data, code, cost and errata, to be sifted."""
+"""The verdict of page 14: each claim with its rule, data, code, cost and errata, to be sifted."""
 
 import ast
 import html
@@ -25,7 +25,7 @@ HEADINGS = ("The paper's words", "Measured", "Verdict", "Why")
 
 @dataclass(frozen=True)
 class VerdictParameters(Parameters):
-    """Parameters of page 11."""
+    """Parameters of page 14."""
 
     records_dir: str  # folder with one folder of results for each page
 
@@ -85,11 +85,11 @@ def summary_html(table: pd.DataFrame) -> str:
         table: Rows of `liprune_utils.book.register.verdict_table`.
 
     Returns:
-        HTML whose links to page 11 work from any page of the book.
+        HTML whose links to page 14 work from any page of the book.
     """
     rows = []
     for _, row in table.iterrows():
-        link = f'<a href="../notebooks/11_verdict.html#claim-{row.id}">{badge(row.verdict)}</a>'
+        link = f'<a href="../notebooks/14_verdict.html#claim-{row.id}">{badge(row.verdict)}</a>'
         cells = (quotation(row), measured(row), link)
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return _table(HEADINGS[:3], rows, "dataframe claims")
@@ -113,7 +113,7 @@ def verdict_html(
         errata: For each claim, the numbers of the errata that concern it.
 
     Returns:
-        HTML whose links work from page 11; a row's id is "claim-" and the claim's identifier.
+        HTML whose links work from page 14; a row's id is "claim-" and the claim's identifier.
     """
     rows = []
     for _, row in table.iterrows():

@@ -187,7 +187,7 @@ def test_without_javascript_first_frames_are_shown(browser, page):
 
 
 def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
-    open_page(browser, f"{HTML.as_uri()}/notebooks/11_verdict.html")
+    open_page(browser, f"{HTML.as_uri()}/notebooks/14_verdict.html")
     everything = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-]")
 
     def shown() -> list:
@@ -209,7 +209,7 @@ def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
     assert shown()[0].find_element(By.TAG_NAME, "dl").is_displayed()
 
 
-@pytest.mark.parametrize("page", ["book/intro.html", "notebooks/11_verdict.html"])
+@pytest.mark.parametrize("page", ["book/intro.html", "notebooks/14_verdict.html"])
 @pytest.mark.parametrize("width", [390, 1024, 1280, 1440])
 def test_no_column_of_the_claims_is_cut_off(browser, page, width):
     resize(browser, width)
@@ -236,7 +236,7 @@ def test_a_link_from_the_errata_opens_the_claim(browser):
 
 
 def test_a_page_prints_dark_on_light_from_either_theme(browser):
-    open_page(browser, f"{HTML.as_uri()}/notebooks/11_verdict.html")
+    open_page(browser, f"{HTML.as_uri()}/notebooks/14_verdict.html")
     set_theme(browser, "dark")
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.execute_script("return document.documentElement.dataset.theme") == "light"

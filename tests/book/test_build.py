@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import toy
 
-ALL = {"01_toy", "11_verdict", "render"}
+ALL = {"01_toy", "14_verdict", "render"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_second_build_is_quick_and_says_why(built):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("notebooks/11_verdict.py", {"11_verdict", "render"}),
+        ("notebooks/14_verdict.py", {"14_verdict", "render"}),
         ("liprune_utils/intervals.py", ALL),
         ("book/intro.md", {"render"}),
     ],
@@ -53,13 +53,13 @@ def test_what_is_stale_runs_again(built, path, expected):
 
 
 def test_an_edit_reaches_the_twin_the_page_and_the_verdict(built):
-    toy.write_page(built, "11_verdict", extra="\n# %%\nprint('a new line')\n")
-    (built / "notebooks" / "11_verdict.ipynb").write_bytes(
+    toy.write_page(built, "14_verdict", extra="\n# %%\nprint('a new line')\n")
+    (built / "notebooks" / "14_verdict.ipynb").write_bytes(
         (built / "notebooks" / "01_toy.ipynb").read_bytes()
     )
-    touch(built / "notebooks" / "11_verdict.py")
-    assert toy.ran(toy.make(built, "book")) == {"11_verdict", "render"}
-    assert "a new line" in toy.outputs(built)["11_verdict.ipynb"]
+    touch(built / "notebooks" / "14_verdict.py")
+    assert toy.ran(toy.make(built, "book")) == {"14_verdict", "render"}
+    assert "a new line" in toy.outputs(built)["14_verdict.ipynb"]
 
 
 def test_a_parameter_file_of_the_profile_is_used(built):

@@ -61,7 +61,7 @@ def test_tables_are_counted_and_linked(register, build):
 
 def test_recorded_tables_lie_beside_the_prose(register, build):
     links = [table.link for table in list_tables(build, register) if table.recorded]
-    assert "results/08_cifar10/reduced14_curves.csv" in links
+    assert "results/09_cifar10/reduced14_curves.csv" in links
 
 
 def test_the_page_says_where_a_meaning_holds(monkeypatch, register, build, tmp_path):

@@ -13,7 +13,7 @@ from liprune_utils.grid_tables import KINDS, MEASURED
 BUILD = PROJECT / "build"
 REGISTER = Register()
 TABLES = list_tables(BUILD, REGISTER)
-BUILT = (BUILD / "results" / "11_verdict" / "verdicts.csv").exists()
+BUILT = (BUILD / "results" / "14_verdict" / "verdicts.csv").exists()
 
 pytestmark = pytest.mark.built
 built = pytest.mark.skipif(not BUILT, reason="there is no built book: run `make book` first")

@@ -75,7 +75,7 @@ def test_what_matters_is_shown_or_chosen(row):
 
 
 def test_every_claim_that_a_row_names_is_in_the_register_and_leads_back():
-    links = re.findall(r'11_verdict\.html#claim-([\w-]+)">([\w-]+)</a>', TEXT)
+    links = re.findall(r'14_verdict\.html#claim-([\w-]+)">([\w-]+)</a>', TEXT)
     assert all(anchor == shown for anchor, shown in links)
     assert {shown for _, shown in links} <= set(load_register())
     assert sum(map(len, load_errata().values())) == len(links) > 40

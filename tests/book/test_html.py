@@ -91,9 +91,9 @@ def test_curves_agree_with_the_closed_form():
 
 
 def test_every_claim_has_its_row():
-    table = pd.read_csv(BUILD / "results" / "11_verdict" / "verdicts.csv")
+    table = pd.read_csv(BUILD / "results" / "14_verdict" / "verdicts.csv")
     assert list(table.id) == list(load_register())
-    text = (HTML / "notebooks" / "11_verdict.html").read_text()
+    text = (HTML / "notebooks" / "14_verdict.html").read_text()
     assert text.count('class="verdict ') == len(table)
     assert text.count(UNDECIDED) == table.note.eq(UNDECIDED).sum()
 

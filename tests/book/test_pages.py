@@ -11,6 +11,7 @@ import yaml
 from by_hand import PAGES, code_cells, rerun
 
 from experiments.cifar10.runs import CifarParameters
+from experiments.convex_is_not_enough.runs import ConvexParameters
 from experiments.hessian_norm.runs import HessianParameters
 from experiments.importance_sampling.runs import ImportanceParameters
 from experiments.linear_model.runs import LinearModelParameters
@@ -31,13 +32,14 @@ PARAMETERS = {
     "03_liprune": LipruneParameters,
     "04_linear_model": LinearModelParameters,
     "05_what_accelerates": AccelerationParameters,
-    "06_sine_model": SineParameters,
-    "07_hessian_norm": HessianParameters,
-    "08_cifar10": CifarParameters,
-    "09_other_scores": OtherScoresParameters,
-    "10_why": WhyParameters,
-    "11_verdict": VerdictParameters,
-    "12_your_problem": OwnProblemParameters,
+    "06_convex_is_not_enough": ConvexParameters,
+    "07_sine_model": SineParameters,
+    "08_hessian_norm": HessianParameters,
+    "09_cifar10": CifarParameters,
+    "10_other_scores": OtherScoresParameters,
+    "11_why": WhyParameters,
+    "14_verdict": VerdictParameters,
+    "13_your_problem": OwnProblemParameters,
 }
 
 
@@ -100,7 +102,7 @@ def test_parameters_are_typed_commented_and_known(page):
 
 
 IMPOSSIBLE = (-(10**9), 10**9 + 1)
-DEPENDENT = {("09_other_scores", "num_images"), ("10_why", "num_images")}  # on other parameters
+DEPENDENT = {("10_other_scores", "num_images"), ("11_why", "num_images")}  # on other parameters
 
 
 def refused_range(page: str, name: str, given: float) -> str:
@@ -130,7 +132,7 @@ def test_help_states_the_range_that_the_page_asks_for(page):
 @pages
 def test_defaults_are_valid(page):
     values = defaults(page.stem)
-    if page.stem != "11_verdict":  # valid only where results lie
+    if page.stem != "14_verdict":  # valid only where results lie
         PARAMETERS[page.stem](**values)
     assert values["results_dir"] == f"reruns/{page.stem}"
 
@@ -146,7 +148,7 @@ def test_other_profiles_are_valid(path):
 
 
 def test_the_papers_profile_is_the_papers():
-    given = yaml.safe_load((PROJECT / "notebooks/params/08_cifar10.paper.yml").read_text())
+    given = yaml.safe_load((PROJECT / "notebooks/params/09_cifar10.paper.yml").read_text())
     assert (given["num_images"], given["num_epochs"], given["batch_size"]) == (50_000, 164, 128)
     assert (given["depths"], given["keep_fractions"]) == ([14, 20], [0.2, 0.5])
     assert (given["prune_epochs"], given["learning_rates"]) == ([1, 5], [0.01, 0.1])

@@ -17,8 +17,8 @@ from liprune_utils.intervals import Estimate
 
 PAGES = {
     "01_importance_sampling", "02_stochastic_pruning", "03_liprune", "04_linear_model",
-    "05_what_accelerates", "06_sine_model", "07_hessian_norm", "08_cifar10", "09_other_scores",
-    "10_why",
+    "05_what_accelerates", "07_sine_model", "08_hessian_norm", "09_cifar10", "10_other_scores",
+    "11_why",
 }  # fmt: skip
 CLAIM = Claim("theorem-1", 0.5, 0.25, 0.75, 9, 1.0, "executed", "holds", "Well below 1.")
 BOOK = files.PROJECT / "book"
@@ -140,12 +140,12 @@ def test_verdicts_without_any_page(tmp_path):
 
 def test_provenance_is_read_back(tmp_path):
     facts = files.provenance(data_source="CIFAR-10")
-    path = files.results_folder(tmp_path / "08_cifar10") / "provenance.json"
+    path = files.results_folder(tmp_path / "09_cifar10") / "provenance.json"
     files.write_json(path, facts)
-    assert files.read_provenance(tmp_path, "08_cifar10") == facts
+    assert files.read_provenance(tmp_path, "09_cifar10") == facts
     assert facts["data_source"] == "CIFAR-10"
     assert facts["versions"]["numpy"] == np.__version__
-    assert files.read_provenance(tmp_path, "09_other_scores") == {}
+    assert files.read_provenance(tmp_path, "10_other_scores") == {}
 
 
 def test_a_copy_without_history_or_installation_says_what_it_is_told(monkeypatch, tmp_path):

@@ -32,9 +32,9 @@ from liprune_utils.files import PROJECT
 
 SHORTER = {  # a command that holds the words on the left is given those on the right
     "papermill notebooks/04_linear_model.ipynb": "-p num_runs 100",
-    "papermill notebooks/08_cifar10.ipynb": "-p num_images 32 -p num_test_images 20 "
+    "papermill notebooks/09_cifar10.ipynb": "-p num_images 32 -p num_test_images 20 "
     "-p batch_size 16 -p num_epochs 2 -p tolerance 0.3 -y 'depths: [8]'",
-    "papermill notebooks/12_your_problem.ipynb": "-p num_epochs 1 -p num_seeds 2 -p num_runs 2 "
+    "papermill notebooks/13_your_problem.ipynb": "-p num_epochs 1 -p num_seeds 2 -p num_runs 2 "
     "-p num_steps 20",
     "sweep experiments/grids/precision.yml": "--workers 1",
     "experiments.hessian_norm.record": "--help",
@@ -158,7 +158,7 @@ def test_a_page_with_another_value(reader):
 
 
 def test_a_file_of_parameters_suits_its_page():
-    parameters, check = code_cells("08_cifar10")[:2]
+    parameters, check = code_cells("09_cifar10")[:2]
     (text,) = texts(BY_HAND, "yaml")
     namespace = {}
     exec(parameters, namespace)
@@ -184,7 +184,7 @@ def test_data_of_ones_own(reader):
     succeeded(reader.follow("With your own data"))
     with np.load(reader.folder / "mine.npz") as mine:
         assert (len(mine["x"]), mine["x"].ndim) == (len(mine["y"]), 2)
-    assert list((reader.folder / "reruns" / "12_your_problem").glob("*.csv"))
+    assert list((reader.folder / "reruns" / "13_your_problem").glob("*.csv"))
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_grid(reader):
     assert estimate.startswith("2 of 2 runs to do, about ")
     assert done.startswith("All 2 runs are done; ")
     assert status.endswith("2 of 2 runs are done, 2 of them recorded.\n")
-    assert len(reader.table("book/results/08_cifar10/precision_own_runs.csv")) == 2
+    assert len(reader.table("book/results/09_cifar10/precision_own_runs.csv")) == 2
 
 
 def test_the_cluster_is_written_in_python_and_has_its_command():
@@ -215,7 +215,7 @@ def test_the_cluster_is_written_in_python_and_has_its_command():
 
 def test_the_papers_settings(reader):
     (would_run,) = succeeded(reader.follow("The paper's settings"))
-    assert "08_cifar10.paper.yml" in would_run
+    assert "09_cifar10.paper.yml" in would_run
     assert "render --build build-paper\n" in would_run
     assert not (reader.folder / "build-paper").exists()
 
@@ -223,5 +223,5 @@ def test_the_papers_settings(reader):
 @pytest.mark.slow
 def test_a_verdict_of_ones_own(reader):
     succeeded(reader.follow("The verdict of your run"))
-    verdicts = reader.table("reruns/11_verdict/verdicts.csv")
+    verdicts = reader.table("reruns/14_verdict/verdicts.csv")
     assert {"executed"} <= set(verdicts.source)

@@ -14,14 +14,14 @@ ROW = {
     "statistic": "share < 1", "holds": "above 0", "estimate": 0.5, "low": 0.25, "high": 0.75,
     "num_runs": 9.0, "cost": 120.0, "source": "executed", "verdict": "holds", "note": "x < y",
 }  # fmt: skip
-OTHER = ROW | {"id": "other", "page": "08_cifar10", "verdict": "inconclusive", "source": "recorded"}
+OTHER = ROW | {"id": "other", "page": "09_cifar10", "verdict": "inconclusive", "source": "recorded"}
 TABLE = pd.DataFrame([ROW, OTHER])
 
 
 @pytest.fixture
 def page() -> str:
     functions = {"some-claim": "liprune_utils.intervals.mean_interval"}
-    return verdict_html(TABLE, {"08_cifar10": "CIFAR-10"}, functions, {"some-claim": [3, 4]})
+    return verdict_html(TABLE, {"09_cifar10": "CIFAR-10"}, functions, {"some-claim": [3, 4]})
 
 
 def test_a_row_opens_to_rule_cost_data_code_and_errata(page):
@@ -41,7 +41,7 @@ def test_a_row_opens_to_rule_cost_data_code_and_errata(page):
 
 def test_rows_carry_what_the_controls_choose(page):
     assert 'data-verdict="holds" data-page="04_linear_model" data-cost="120"' in page
-    for value in ("", "holds", "inconclusive", "04_linear_model", "08_cifar10", *ORDERS):
+    for value in ("", "holds", "inconclusive", "04_linear_model", "09_cifar10", *ORDERS):
         assert f'<option value="{value}">' in page
     assert "all (2)" in page
     assert re.search(r'<form class="claim-controls" hidden>', page)
@@ -89,7 +89,7 @@ def test_a_summary_leads_to_the_rows():
     page = summary_html(TABLE)
     assert page.count("<tr>") == 1 + 2
     assert (
-        'href="../notebooks/11_verdict.html#claim-some-claim"><span class="verdict holds">' in page
+        'href="../notebooks/14_verdict.html#claim-some-claim"><span class="verdict holds">' in page
     )
     assert "0.5 [0.25, 0.75], n\u00a0=\u00a09" in page
     assert "<b>" not in page

@@ -38,7 +38,7 @@ time.sleep({seconds})
 (folder / "values.csv").write_text("seed\\n" + "\\n".join([str(seed)] * 1000))
 """
 INTRO = """# A toy
-{{doc}}`../notebooks/{first}` and {{doc}}`../notebooks/11_verdict`, in {{cite:t}}`ayed2022`.
+{{doc}}`../notebooks/{first}` and {{doc}}`../notebooks/14_verdict`, in {{cite:t}}`ayed2022`.
 
 ```{{bibliography}}
 ```
@@ -55,7 +55,7 @@ def write_page(project: Path, name: str, *, seconds: float = 0.0, extra: str = "
     subprocess.run(command, cwd=project, check=True)
 
 
-def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "11_verdict")) -> Path:
+def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "14_verdict")) -> Path:
     """Lay out a book with the project's own Makefile and library."""
     for name in ("Makefile", "jupytext.toml", "package.json", "package-lock.json", "_config.yml"):
         shutil.copy2(PROJECT / name, folder)

@@ -1,4 +1,4 @@
-"""Small tables in the shape of page 10's recorded ones; a number says how far methods are apart."""
+"""Small tables in the shape of page 11's recorded ones; a number says how far methods are apart."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Page 08's claims: each branch of each rule, on grids with known effects."""
+"""Page 09's claims: each branch of each rule, on grids with known effects."""
 
 import math
 
@@ -211,7 +211,7 @@ def late() -> pd.DataFrame:
 def test_the_page_decides_its_five_claims(late):
     curves = grid_curves()
     claims = [*recorded_claims(curves, cost=10), late_claim(curves, late, cost=15)]
-    page = {k: entry for k, entry in load_register().items() if entry["page"] == "08_cifar10"}
+    page = {k: entry for k, entry in load_register().items() if entry["page"] == "09_cifar10"}
     mine = [name for name, entry in page.items() if "supersedes" not in entry]  # these wait
     assert [claim.id for claim in claims] == mine
     assert {claim.verdict for claim in claims} == {"holds"}

@@ -1,4 +1,4 @@
-"""Page 08's figures: what is drawn where, from tables with known effects."""
+"""Page 09's figures: what is drawn where, from tables with known effects."""
 
 from pathlib import Path
 

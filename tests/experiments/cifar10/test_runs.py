@@ -1,4 +1,4 @@
-"""Page 08's grid: each run once, tables that say what was run, the scores that selection used."""
+"""Page 09's grid: each run once, tables that say what was run, the scores that selection used."""
 
 from dataclasses import asdict, fields, replace
 from itertools import product

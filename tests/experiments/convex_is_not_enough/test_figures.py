@@ -1,4 +1,4 @@
-"""The figures of the races on real data show what their tables hold."""
+"""Figures of page 06 show what their tables hold."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +11,8 @@ from experiments.convex_is_not_enough.figures import (
     class_figure,
     excess_curves,
     gap_figure,
+    problems_figure,
+    ratio_figure,
     step_figure,
 )
 from experiments.convex_is_not_enough.runs import CELLS, KEEP_FRACTIONS
@@ -26,6 +28,33 @@ def closed():
 
 def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_ratios_beyond_the_axis_are_arrows():
+    rows = [
+        {"task": task, "rival": "random", "step": t, "rates": rates, "ratio": ratio,
+         "low": ratio / 2, "high": high}
+        for task, ratio, high in (("a", 0.1, 0.2), ("b", 4.0, np.inf))
+        for t in (100, 1000)
+        for rates in ("same", "best")
+    ]  # fmt: skip
+    axes = ratio_figure(pd.DataFrame(rows)).axes[0]
+    arrows = [line for line in axes.lines if line.get_marker() == ">"]
+    assert [line.get_xdata().tolist() for line in arrows] == [[1000.0], [1000.0]]
+
+
+def test_problems_have_a_panel_each():
+    rows = [
+        {"task": f"task {k}", "method": m, "step": t, "excess": 1.0 + k}
+        for k in range(8)
+        for m in ("liprune", "random", "none")
+        for t in range(2)
+    ]
+    figure = problems_figure(pd.DataFrame(rows))
+    assert [axes.get_title() for axes in figure.axes] == [f"task {k}" for k in range(8)]
+    assert next(
+        set(line.get_ydata()) for line in figure.axes[3].lines if line.get_label() == "No pruning"
+    ) == {4.0}
 
 
 def test_curves_have_a_panel_a_data_set_and_a_line_a_method():

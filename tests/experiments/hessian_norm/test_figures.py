@@ -1,4 +1,4 @@
-"""Figures of page 07 draw what their tables say."""
+"""Figures of page 08 draw what their tables say."""
 
 import warnings
 from itertools import product

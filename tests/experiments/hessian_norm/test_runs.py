@@ -1,4 +1,4 @@
-"""The runs of page 07, live and recorded: what is scored with which network, and never twice."""
+"""The runs of page 08, live and recorded: what is scored with which network, and never twice."""
 
 import json
 import sys

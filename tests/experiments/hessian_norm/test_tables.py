@@ -1,4 +1,4 @@
-"""What page 07 reads off its tables: plain loops, planted laws, tables made by hand."""
+"""What page 08 reads off its tables: plain loops, planted laws, tables made by hand."""
 
 from itertools import product
 
@@ -295,7 +295,7 @@ def test_all_claims_of_the_page_are_decided():
     decided = [claims.tight_claim(ratios({}), cost=0)]
     decided += [claims.cost_claim(costs, is_cifar10=True, cost=0)]
     entries = load_register().items()
-    page = {key: entry for key, entry in entries if entry["page"] == "07_hessian_norm"}
+    page = {key: entry for key, entry in entries if entry["page"] == "08_hessian_norm"}
     waiting = {key for key, entry in page.items() if "supersedes" in entry}
     assert {found.id for found in decided} == set(page) - waiting
     assert all(found.source == "executed" for found in decided)

@@ -1,4 +1,4 @@
-"""Contests of scores: against automatic differentiation, plain loops, and page 05's own tuning."""
+"""Contests of scores: against automatic differentiation, plain loops, and page 06's own tuning."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What page 09 says of the contests, on tables made by hand."""
+"""What page 10 says of the contests, on tables made by hand."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""Figures of page 09 draw what their tables say."""
+"""Figures of page 10 draw what their tables say."""
 
 import warnings
 from itertools import product

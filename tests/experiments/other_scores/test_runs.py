@@ -1,4 +1,4 @@
-"""The live runs of page 09, on a small network and a few small images."""
+"""The live runs of page 10, on a small network and a few small images."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What page 09 reads off its tables, on tables made by hand."""
+"""What page 10 reads off its tables, on tables made by hand."""
 
 import numpy as np
 import pandas as pd

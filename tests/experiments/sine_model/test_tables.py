@@ -1,4 +1,4 @@
-"""Wells and their depths, landscapes of data sets, the register's rules, the figures of page 06."""
+"""Wells and their depths, landscapes of data sets, the register's rules, the figures of page 07."""
 
 from pathlib import Path
 
@@ -234,7 +234,7 @@ def test_all_claims_of_the_page_are_decided(population, measured):
         pruned_claim(population, samples[samples.num_points == 1000], cost=0),
         advantage_claim(races, cost=0),
     ]
-    page = {key for key, entry in load_register().items() if entry["page"] == "06_sine_model"}
+    page = {key for key, entry in load_register().items() if entry["page"] == "07_sine_model"}
     assert {found.id for found in claims} == page
     assert [found.verdict for found in claims[:2]] == ["does-not-hold", "holds-in-part"]
 

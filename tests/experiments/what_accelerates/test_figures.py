@@ -94,31 +94,6 @@ def test_bounds_are_means_over_data_sets():
     assert [set(values) for values in drawn.values()] == [{4}, {4}, {5}, {2}]
 
 
-def test_ratios_beyond_the_axis_are_arrows():
-    rows = [
-        {"task": task, "rival": "random", "step": t, "rates": rates, "ratio": ratio,
-         "low": ratio / 2, "high": high}
-        for task, ratio, high in (("a", 0.1, 0.2), ("b", 4.0, np.inf))
-        for t in (100, 1000)
-        for rates in ("same", "best")
-    ]  # fmt: skip
-    axes = figures.ratio_figure(pd.DataFrame(rows)).axes[0]
-    arrows = [line for line in axes.lines if line.get_marker() == ">"]
-    assert [line.get_xdata().tolist() for line in arrows] == [[1000.0], [1000.0]]
-
-
-def test_problems_have_a_panel_each():
-    rows = [
-        {"task": f"task {k}", "method": m, "step": t, "excess": 1.0 + k}
-        for k in range(8)
-        for m in ("liprune", "random", "none")
-        for t in range(2)
-    ]
-    figure = figures.problems_figure(pd.DataFrame(rows))
-    assert [axes.get_title() for axes in figure.axes] == [f"task {k}" for k in range(8)]
-    assert set(lines(figure.axes[3])["No pruning"]) == {4.0}
-
-
 def test_frame_shows_four_methods_in_the_setting():
     (axes,) = figures.frame(0.3, 20, 0.02, 2.0).axes
     drawn = lines(axes)

@@ -1,4 +1,4 @@
-"""The claims of page 10 follow the register's rules, in every branch."""
+"""The claims of page 11 follow the register's rules, in every branch."""
 
 import pytest
 import why_tables as toy

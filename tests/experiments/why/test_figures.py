@@ -1,4 +1,4 @@
-"""The figures of page 10 show the numbers of their tables."""
+"""The figures of page 11 show the numbers of their tables."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The sentences of page 10 say what its tables say."""
+"""The sentences of page 11 say what its tables say."""
 
 from dataclasses import replace
 

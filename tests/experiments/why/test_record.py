@@ -111,7 +111,7 @@ def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed
 
 
 GRID = {
-    "folder": "book/results/09_other_scores", "name": "toy",
+    "folder": "book/results/10_other_scores", "name": "toy",
     "common": {
         "depth": 8, "learning_rate": 0.05, "decay_epochs": [3], "num_epochs": 3, "batch_size": 4,
         "num_images": 12, "num_test_images": 40, "prune_epoch": 2,

@@ -1,4 +1,4 @@
-"""Page 10's parameters, and its live runs on toy images."""
+"""Page 11's parameters, and its live runs on toy images."""
 
 from dataclasses import asdict, replace
 

@@ -1,4 +1,4 @@
-"""What page 10 reads off its tables, against sums by hand."""
+"""What page 11 reads off its tables, against sums by hand."""
 
 import numpy as np
 import pandas as pd

@@ -48,7 +48,7 @@ augment: bool = True  # True or False: crop and flip in training; the paper does
 precision: str = "float32"  # "float32", or "bfloat16" (mixed); the paper does not say
 num_seeds: int = 2  # paired repetitions, from 2 to 1000; the paper shows one curve
 tolerance: float = 0.1  # relative accuracy of a batch's Hessian norm, in (0, 1)
-results_dir: str = "reruns/08_cifar10"  # folder for tables; made if missing
+results_dir: str = "reruns/09_cifar10"  # folder for tables; made if missing
 
 # %%
 from experiments.cifar10.runs import CifarParameters
@@ -80,7 +80,7 @@ from liprune_utils.training_run import Laboratory
 
 style.use_style()
 folder = files.results_folder(results_dir)
-recorded = files.PROJECT / "book" / "results" / "08_cifar10"
+recorded = files.PROJECT / "book" / "results" / "09_cifar10"
 dataset = data.load()
 facts = files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256)
 files.write_json(folder / "provenance.json", facts)
@@ -270,7 +270,7 @@ figure = figures.error_figure(curves)
 # ## The scores
 #
 # LiPrune can only act on differences between batches. {numref}`fig-scores` shows how much their Hessian norms differ in the live run, and their signs: the dominant
-# eigenvalue may be negative, so that the norm is not the largest eigenvalue. [Page 07](07_hessian_norm.ipynb) has all batches.
+# eigenvalue may be negative, so that the norm is not the largest eigenvalue. [Page 08](08_hessian_norm.ipynb) has all batches.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scores", "caption": "Dominant Hessian eigenvalue of each batch's loss when the batches are scored, sorted, for each seed. LiPrune keeps the batches with the largest absolute value."}, "image": {"alt": "Sorted dominant eigenvalues of the batches' Hessians, one curve a seed."}}
 figure = figures.scores_figure(scores)
@@ -348,23 +348,23 @@ for name, text in said.items():
 # The second table is a recorded benchmark on two cores: training images a second, augmentation and the test error of each epoch included (median), and how many times those of
 # common public code (`DataLoader`, torchvision's transforms, float32), turn by turn in one process (median, lowest and highest).
 #
-# From the records: {download}`differences by cell and pooled <../results/08_cifar10/effects.csv>`, {download}`pair by pair <../results/08_cifar10/pairs.csv>`,
-# {download}`last errors <../results/08_cifar10/final_errors.csv>`, {download}`at equal updates <../results/08_cifar10/equal_updates.csv>`,
-# {download}`precision <../results/08_cifar10/precision.csv>`, {download}`throughput <../results/08_cifar10/throughput.csv>`. Live:
-# {download}`test errors <../results/08_cifar10/curves.csv>`, {download}`scores of all batches <../results/08_cifar10/scores.csv>`.
+# From the records: {download}`differences by cell and pooled <../results/09_cifar10/effects.csv>`, {download}`pair by pair <../results/09_cifar10/pairs.csv>`,
+# {download}`last errors <../results/09_cifar10/final_errors.csv>`, {download}`at equal updates <../results/09_cifar10/equal_updates.csv>`,
+# {download}`precision <../results/09_cifar10/precision.csv>`, {download}`throughput <../results/09_cifar10/throughput.csv>`. Live:
+# {download}`test errors <../results/09_cifar10/curves.csv>`, {download}`scores of all batches <../results/09_cifar10/scores.csv>`.
 #
 # The records of the first edition, each with its grid. In its engine all seeds shared one set of images; today's draws the images by the seed, and the same commands record new
-# tables beside these: `python -m liprune_utils.sweep experiments/grids/reduced14.yml` ({download}`curves <../book/results/08_cifar10/reduced14_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced14_provenance.json>`);
-# `python -m liprune_utils.sweep experiments/grids/reduced20.yml` ({download}`curves <../book/results/08_cifar10/reduced20_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/reduced20_runs.csv>`, {download}`provenance <../book/results/08_cifar10/reduced20_provenance.json>`);
-# `python -m liprune_utils.sweep experiments/grids/prune15.yml` ({download}`curves <../book/results/08_cifar10/prune15_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/08_cifar10/prune15_provenance.json>`);
-# `python -m liprune_utils.sweep experiments/grids/paper_cell.yml` ({download}`curves <../book/results/08_cifar10/paper_cell_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/paper_cell_runs.csv>`, {download}`provenance <../book/results/08_cifar10/paper_cell_provenance.json>`);
-# `python -m liprune_utils.sweep experiments/grids/precision.yml` ({download}`curves <../book/results/08_cifar10/precision_curves.csv>`,
-# {download}`runs <../book/results/08_cifar10/precision_runs.csv>`, {download}`provenance <../book/results/08_cifar10/precision_provenance.json>`);
-# `benchmarks/training.py` ({download}`turns <../book/results/08_cifar10/benchmark.csv>`, {download}`provenance <../book/results/08_cifar10/benchmark.json>`).
+# tables beside these: `python -m liprune_utils.sweep experiments/grids/reduced14.yml` ({download}`curves <../book/results/09_cifar10/reduced14_curves.csv>`,
+# {download}`runs <../book/results/09_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/09_cifar10/reduced14_provenance.json>`);
+# `python -m liprune_utils.sweep experiments/grids/reduced20.yml` ({download}`curves <../book/results/09_cifar10/reduced20_curves.csv>`,
+# {download}`runs <../book/results/09_cifar10/reduced20_runs.csv>`, {download}`provenance <../book/results/09_cifar10/reduced20_provenance.json>`);
+# `python -m liprune_utils.sweep experiments/grids/prune15.yml` ({download}`curves <../book/results/09_cifar10/prune15_curves.csv>`,
+# {download}`runs <../book/results/09_cifar10/prune15_runs.csv>`, {download}`provenance <../book/results/09_cifar10/prune15_provenance.json>`);
+# `python -m liprune_utils.sweep experiments/grids/paper_cell.yml` ({download}`curves <../book/results/09_cifar10/paper_cell_curves.csv>`,
+# {download}`runs <../book/results/09_cifar10/paper_cell_runs.csv>`, {download}`provenance <../book/results/09_cifar10/paper_cell_provenance.json>`);
+# `python -m liprune_utils.sweep experiments/grids/precision.yml` ({download}`curves <../book/results/09_cifar10/precision_curves.csv>`,
+# {download}`runs <../book/results/09_cifar10/precision_runs.csv>`, {download}`provenance <../book/results/09_cifar10/precision_provenance.json>`);
+# `benchmarks/training.py` ({download}`turns <../book/results/09_cifar10/benchmark.csv>`, {download}`provenance <../book/results/09_cifar10/benchmark.json>`).
 #
 # ## What the paper leaves open, and what differs
 #
@@ -387,4 +387,4 @@ for name, text in said.items():
 #
 # ## Next
 #
-# Would [another score](09_other_scores.ipynb) do better? And [why](10_why.ipynb) does this one not? [The verdict](11_verdict.ipynb) keeps the account.
+# Would [another score](10_other_scores.ipynb) do better? And [why](11_why.ipynb) does this one not? [The verdict](14_verdict.ipynb) keeps the account.

@@ -27,7 +27,7 @@
 
 # %% tags=["parameters"]
 records_dir: str = "build/results"  # folder with one folder of results for each page
-results_dir: str = "reruns/11_verdict"  # folder for tables; made if missing
+results_dir: str = "reruns/14_verdict"  # folder for tables; made if missing
 
 # %%
 from liprune_utils.book.verdicts import VerdictParameters
@@ -85,8 +85,8 @@ HTML(verdicts.verdict_html(table, known, functions, verdicts.load_errata()))
 # %% [markdown]
 # ## The two experiments side by side
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two", "caption": "Left: the linear model of Figure 1, a tenth of the points kept, mean test loss with 95% intervals. Right: ResNet-14 on a tenth of CIFAR-10 (page 08, recorded), a fifth of the batches kept, chosen before training, learning rate 0.01; thin lines are paired seeds, thick lines their mean."}, "image": {"alt": "Two panels. Left, test loss of the linear model against SGD step: LiPrune falls faster than random pruning and no pruning. Right, test error of a ResNet against epoch: LiPrune and random pruning overlap."}}
-curves, _, (grid, *_) = read_tables(files.PROJECT / "book/results/08_cifar10", ["reduced14"])
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two", "caption": "Left: the linear model of Figure 1, a tenth of the points kept, mean test loss with 95% intervals. Right: ResNet-14 on a tenth of CIFAR-10 (page 09, recorded), a fifth of the batches kept, chosen before training, learning rate 0.01; thin lines are paired seeds, thick lines their mean."}, "image": {"alt": "Two panels. Left, test loss of the linear model against SGD step: LiPrune falls faster than random pruning and no pruning. Right, test error of a ResNet against epoch: LiPrune and random pruning overlap."}}
+curves, _, (grid, *_) = read_tables(files.PROJECT / "book/results/09_cifar10", ["reduced14"])
 overview = figures.overview_figure(
     pd.read_csv(results / "04_linear_model" / "curves.csv"),
     tables.part(curves, learning_rate=0.01, prune_epoch=1, keep_fraction=0.2),
@@ -106,4 +106,4 @@ assert set(decided.id) <= set(functions)
 print(f"{len(table)} claims in the register, {len(decided)} reported by {len(pages)} pages")
 
 # %% [markdown]
-# {download}`All claims with rules and outcomes <../results/11_verdict/verdicts.csv>`.
+# {download}`All claims with rules and outcomes <../results/14_verdict/verdicts.csv>`.

@@ -40,7 +40,7 @@ start: float = 11.0  # "your setting": first weight of SGD, from -20 to 20; the 
 num_draws: int = 10_000  # data sets whose landscapes are measured, from 5000 to 1000000
 num_runs: int = 10_000  # runs of SGD, each on data of its own, from 100 to 1000000
 seed: int = 0  # root of all random streams, from 0
-results_dir: str = "reruns/06_sine_model"  # folder for tables; made if missing
+results_dir: str = "reruns/07_sine_model"  # folder for tables; made if missing
 
 # %%
 from experiments.sine_model.runs import SineParameters
@@ -159,7 +159,7 @@ curves |= {"population": population_loss(WEIGHTS), "se": loss_sd(WEIGHTS) / np.s
 files.write_table(folder, "landscape", pd.DataFrame(curves))
 
 # %% [markdown]
-# {download}`The curves <../results/06_sine_model/landscape.csv>`.
+# {download}`The curves <../results/07_sine_model/landscape.csv>`.
 #
 # **Which wiggles are noise?** All but the two wells and the hill. The wiggles on the plain have the size of the standard error, and shrink with
 # $1/\sqrt N$. Two data sets wiggle at different places. {glue:text}`wells` So the paper's figure is not convex and full of small local
@@ -220,7 +220,7 @@ population[list(columns)].rename(columns=columns).style.hide().format("{:.3g}", 
 # %% [markdown]
 # The expected loss on what LiPrune keeps; the first row is no pruning, and random pruning at any fraction. A well begins and ends where its loss comes within a
 # hundredth of its depth of the next top
-# ({download}`table <../results/06_sine_model/population.csv>`).
+# ({download}`table <../results/07_sine_model/population.csv>`).
 #
 # Why the wells? With $|x|$ of all sizes the sines $\sin(w x)$ of two weights are unrelated. LiPrune leaves $|x|$ in a narrow band. There, $w$ and
 # $w + 2\pi/|x|$ predict nearly the same, and the loss repeats itself with that period, the longer the narrower the band. The distance to the next well
@@ -233,7 +233,7 @@ population[list(columns)].rename(columns=columns).style.hide().format("{:.3g}", 
 #
 # **How often does a data set still have its minimiser near 12?** {glue:text}`near`
 #
-# The table has 99% intervals ({download}`all sizes and measures <../results/06_sine_model/samples.csv>`).
+# The table has 99% intervals ({download}`all sizes and measures <../results/07_sine_model/samples.csv>`).
 #
 # **Checks.** LiPrune's landscapes of large data sets must average to the quadrature. Random pruning must have the same wells as a smaller data set that was not pruned.
 
@@ -321,7 +321,7 @@ starting.style.hide().format("{:.2g}", subset=starting.columns[2:])
 
 # %% [markdown]
 # What SGD sees at its start, by quadrature. *Drift* and *spread* extrapolate the slope and the noise at 8 over 100 steps at rate 0.2, for the loss with the half
-# ({download}`table <../results/06_sine_model/starting.csv>`).
+# ({download}`table <../results/07_sine_model/starting.csv>`).
 #
 # The start lies on the plain: 4 standard deviations from the well, $F'(8) = -2 e^{-8}$ up to terms that are smaller still. SGD there is a random walk that needs to cover
 # more than it can. With LiPrune the start lies on a slope, but one that leads to another well. {glue:text}`ends`
@@ -358,8 +358,8 @@ glue(
 figure = figures.end_figure(paper, 0.1)
 
 # %% [markdown]
-# {download}`The curves <../results/06_sine_model/curves.csv>`, {download}`where all runs end <../results/06_sine_model/ends.csv>`,
-# {download}`the paired comparisons <../results/06_sine_model/pairs.csv>`.
+# {download}`The curves <../results/07_sine_model/curves.csv>`, {download}`where all runs end <../results/07_sine_model/ends.csv>`,
+# {download}`the paired comparisons <../results/07_sine_model/pairs.csv>`.
 #
 # (sine-acceleration)=
 # ## Which start could show acceleration?
@@ -412,10 +412,10 @@ shown.pivot(index=["start", "step"], columns="learning_rate", values="cell").add
 
 # %% [markdown]
 # Ratio of the mean excess losses on fresh points, LiPrune over random pruning, a tenth kept, with paired 99% intervals
-# ({download}`all settings <../results/06_sine_model/gains.csv>`, {download}`each method <../results/06_sine_model/rates.csv>`,
-# {download}`all starts <../results/06_sine_model/starts.csv>`).
+# ({download}`all settings <../results/07_sine_model/gains.csv>`, {download}`each method <../results/07_sine_model/rates.csv>`,
+# {download}`all starts <../results/07_sine_model/starts.csv>`).
 #
-# Each method at its own best of the seven rates, start 11, a tenth kept ({download}`table <../results/06_sine_model/best_rates.csv>`). The best rate is chosen on the
+# Each method at its own best of the seven rates, start 11, a tenth kept ({download}`table <../results/07_sine_model/best_rates.csv>`). The best rate is chosen on the
 # runs that are shown.
 #
 # {glue:text}`best` Within the well, the sine model is nearly the linear one, where LiPrune gains in the same way ([page 04](04_linear_model.ipynb)): more curvature at the same rate. So a non-convex
@@ -424,7 +424,7 @@ shown.pivot(index=["start", "step"], columns="learning_rate", values="cell").add
 # ## Your setting
 #
 # The parameters `keep_fraction`, `learning_rate` and `start` at the top of this page describe one more panel
-# ({download}`its curves <../results/06_sine_model/your_setting.csv>`). [How to rerun this page](../book/rerun.md).
+# ({download}`its curves <../results/07_sine_model/your_setting.csv>`). [How to rerun this page](../book/rerun.md).
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine-yours", "caption": "Loss on all training points in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
 yours = races.Plan((start,), (learning_rate,), (keep_fraction,), tuple(range(101)), ("full",))
@@ -466,4 +466,4 @@ glue("cost", f"{time.perf_counter() - began:.0f} seconds for the whole page.", d
 #
 # ## Next
 #
-# The sine model has one weight. [Page 08](08_cifar10.ipynb) trains networks on images.
+# The sine model has one weight. [Page 09](09_cifar10.ipynb) trains networks on images.

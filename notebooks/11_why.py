@@ -42,7 +42,7 @@ prune_epoch: int = 3  # prune at the start of this epoch, from 2 to num_epochs; 
 keep_fraction: float = 0.4  # fraction of the batches kept, in (0, 1]; the paper: 0.2 and 0.5
 learning_rate: float = 0.05  # step size of its SGD, in (0, 1]; the paper: 0.01 and 0.1
 seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
-results_dir: str = "reruns/10_why"  # folder for tables; made if missing
+results_dir: str = "reruns/11_why"  # folder for tables; made if missing
 
 # %%
 from experiments.why.runs import WhyParameters
@@ -75,14 +75,14 @@ HTML(data.banner(dataset))
 
 # %% tags=["hide-input"]
 recorded = files.PROJECT / "book" / "results"
-long_curves, long_runs, _ = read_tables(recorded / "10_why", ["long"])
-example_curves, _, (sweep,) = read_tables(recorded / "09_other_scores", ["examples"])
+long_curves, long_runs, _ = read_tables(recorded / "11_why", ["long"])
+example_curves, _, (sweep,) = read_tables(recorded / "10_other_scores", ["examples"])
 followed, kept, curves = (
-    pd.read_csv(recorded / "10_why" / f"{name}.csv")
+    pd.read_csv(recorded / "11_why" / f"{name}.csv")
     for name in ("dynamics", "dynamics_kept", "dynamics_curves")
 )
-batch_norms = pd.read_csv(recorded / "07_hessian_norm" / "batch_norms.csv")
-study = json.loads((recorded / "10_why" / "dynamics_provenance.json").read_text())
+batch_norms = pd.read_csv(recorded / "08_hessian_norm" / "batch_norms.csv")
+study = json.loads((recorded / "11_why" / "dynamics_provenance.json").read_text())
 losses = tables.loss_table(long_runs)
 shifts = tables.shift_table(kept)
 matched = tables.matched_noise(followed)
@@ -98,7 +98,7 @@ for name in ("losses", "shifts", "matched", "remedy", "examples", "spreads"):
 # ## Does pruning change where training ends?
 #
 # "In essence, any pruning algorithm aims to find a better subset than random pruning; therefore, it transforms the data distribution". The paper shows it on the
-# sine model ([page 06](06_sine_model.ipynb)); for networks it is a belief. The recorded runs train five times as long as the other small runs of this book, so that the loss
+# sine model ([page 07](07_sine_model.ipynb)); for networks it is a belief. The recorded runs train five times as long as the other small runs of this book, so that the loss
 # of the kept images is near its bottom, and then ask for the loss of *all* training images: random batches, LiPrune's batches, and the single examples with the
 # largest Hessian norms, a fifth of the images each, from the same network at the start of epoch 5.
 
@@ -294,16 +294,16 @@ table = pd.DataFrame(outcomes).merge(
 HTML(formats.claims_html(table))
 
 # %% [markdown]
-# {download}`Losses after long training <../results/10_why/losses.csv>`, {download}`how the kept differ <../results/10_why/shifts.csv>`,
-# {download}`noise in the linear model <../results/10_why/linear.csv>` and {download}`at the pruning <../results/10_why/matched.csv>`,
-# {download}`the remedy <../results/10_why/remedy.csv>`, {download}`spreads of CIFAR-10 <../results/10_why/spreads.csv>` and
-# {download}`what they are worth <../results/10_why/races.csv>`, {download}`batches and examples <../results/10_why/examples.csv>`,
-# {download}`the live study <../results/10_why/live.csv>`. Recorded: long training
-# ({download}`curves <../book/results/10_why/long_curves.csv>`, {download}`runs <../book/results/10_why/long_runs.csv>`,
-# {download}`provenance <../book/results/10_why/long_provenance.json>`), the dynamics ({download}`measured <../book/results/10_why/dynamics.csv>`,
-# {download}`the kept <../book/results/10_why/dynamics_kept.csv>`, {download}`curves <../book/results/10_why/dynamics_curves.csv>`,
-# {download}`provenance <../book/results/10_why/dynamics_provenance.json>`), {download}`pruning by examples <../book/results/09_other_scores/examples_curves.csv>`,
-# {download}`norms of batches <../book/results/07_hessian_norm/batch_norms.csv>`.
+# {download}`Losses after long training <../results/11_why/losses.csv>`, {download}`how the kept differ <../results/11_why/shifts.csv>`,
+# {download}`noise in the linear model <../results/11_why/linear.csv>` and {download}`at the pruning <../results/11_why/matched.csv>`,
+# {download}`the remedy <../results/11_why/remedy.csv>`, {download}`spreads of CIFAR-10 <../results/11_why/spreads.csv>` and
+# {download}`what they are worth <../results/11_why/races.csv>`, {download}`batches and examples <../results/11_why/examples.csv>`,
+# {download}`the live study <../results/11_why/live.csv>`. Recorded: long training
+# ({download}`curves <../book/results/11_why/long_curves.csv>`, {download}`runs <../book/results/11_why/long_runs.csv>`,
+# {download}`provenance <../book/results/11_why/long_provenance.json>`), the dynamics ({download}`measured <../book/results/11_why/dynamics.csv>`,
+# {download}`the kept <../book/results/11_why/dynamics_kept.csv>`, {download}`curves <../book/results/11_why/dynamics_curves.csv>`,
+# {download}`provenance <../book/results/11_why/dynamics_provenance.json>`), {download}`pruning by examples <../book/results/10_other_scores/examples_curves.csv>`,
+# {download}`norms of batches <../book/results/08_hessian_norm/batch_norms.csv>`.
 #
 # ## What the evidence supports
 #
@@ -313,8 +313,8 @@ HTML(formats.claims_html(table))
 # tenth of the images and, but for the long runs, 20 epochs; an interval over three seeds is wide, and an effect below it would not be seen. The noise is that of fixed batches
 # without augmentation, which training has. The rescaling is done once, at the pruning; Johnson and Guestrin go on measuring.
 #
-# **What non-convexity has to do with it.** None of these tests shows that it is the cause, nor can they exclude it. [Page 05](05_what_accelerates.ipynb) finds convex problems where
-# LiPrune does not accelerate either; [page 07](07_hessian_norm.ipynb) finds that the norm is no Lipschitz constant on a ReLU network. Both are reasons that do not need it.
+# **What non-convexity has to do with it.** None of these tests shows that it is the cause, nor can they exclude it. [Page 06](06_convex_is_not_enough.ipynb) finds convex problems where
+# LiPrune does not accelerate either; [page 08](08_hessian_norm.ipynb) finds that the norm is no Lipschitz constant on a ReLU network. Both are reasons that do not need it.
 #
 # **What would change the verdict.** On the loss: more seeds, or training at the paper's scale. On the noise: a setting in which LiPrune's lead is mostly that of the second term of
 # {eq}`eq-step-noise`, such as a rate near the largest stable one. On batches: examples with large norms that are faster than random ones by more than the margin, at any
@@ -328,4 +328,4 @@ HTML(formats.claims_html(table))
 #
 # ## Next
 #
-# [The verdict](11_verdict.ipynb) keeps the account of all claims.
+# [The verdict](14_verdict.ipynb) keeps the account of all claims.

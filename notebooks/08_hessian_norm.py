@@ -41,7 +41,7 @@ num_chunks: int = 5  # samples of examples, scored at each stage of training, fr
 chunk_size: int = 32  # examples in each sample, from 1 to 1000
 tolerance: float = 0.01  # relative accuracy of an example's norm, in (0, 1)
 seed: int = 0  # seed of networks and directions, from 0 to 2^63 - 1
-results_dir: str = "reruns/07_hessian_norm"  # folder for tables; made if missing
+results_dir: str = "reruns/08_hessian_norm"  # folder for tables; made if missing
 
 # %%
 from experiments.hessian_norm.runs import HessianParameters
@@ -259,12 +259,12 @@ HTML(formats.claims_html(table))
 # ## Check: the recorded norms, again
 #
 # The first batches of the record are scored once more, with the recorded network, from a random start instead of a warm one and a hundred times as exactly.
-# Where the data are those of the record, the two must agree within the recorded error or a thousandth. (Page 08 checks the engine against ARPACK on
+# Where the data are those of the record, the two must agree within the recorded error or a thousandth. (Page 09 checks the engine against ARPACK on
 # products by another route of differentiation.)
 
 # %%
 again = recheck(task, everything, num_checked)
-source = files.read_provenance(files.PROJECT / "book" / "results", "07_hessian_norm")
+source = files.read_provenance(files.PROJECT / "book" / "results", "08_hessian_norm")
 assert dataset.sha256 != source["pixel_sha256"] or again.agrees.all(), again
 again.style.hide().format(precision=4)
 
@@ -287,14 +287,14 @@ glue(
 )
 
 # %% [markdown]
-# {download}`Secants <../results/07_hessian_norm/secants.csv>`, {download}`spread by epoch <../results/07_hessian_norm/spread_by_epoch.csv>` and
-# {download}`by batch size <../results/07_hessian_norm/spread_by_size.csv>`, {download}`by seed
-# <../results/07_hessian_norm/spread_by_seed.csv>`, {download}`agreement of rankings <../results/07_hessian_norm/agreements.csv>`,
-# {download}`cost of single examples <../results/07_hessian_norm/example_costs.csv>`, comparison with other libraries
-# ({download}`summary <../results/07_hessian_norm/benchmark_summary.csv>`, {download}`times faster <../results/07_hessian_norm/benchmark_ratios.csv>`). Recorded:
-# {download}`every batch of the comparison <../book/results/07_hessian_norm/benchmark.csv>` with its {download}`provenance
-# <../book/results/07_hessian_norm/benchmark.json>`, {download}`all norms <../book/results/07_hessian_norm/batch_norms.csv>`
-# with their {download}`provenance <../book/results/07_hessian_norm/provenance.json>`, {download}`the network at epoch 5 <../book/results/07_hessian_norm/resnet14_seed0_epoch5.pt>`.
+# {download}`Secants <../results/08_hessian_norm/secants.csv>`, {download}`spread by epoch <../results/08_hessian_norm/spread_by_epoch.csv>` and
+# {download}`by batch size <../results/08_hessian_norm/spread_by_size.csv>`, {download}`by seed
+# <../results/08_hessian_norm/spread_by_seed.csv>`, {download}`agreement of rankings <../results/08_hessian_norm/agreements.csv>`,
+# {download}`cost of single examples <../results/08_hessian_norm/example_costs.csv>`, comparison with other libraries
+# ({download}`summary <../results/08_hessian_norm/benchmark_summary.csv>`, {download}`times faster <../results/08_hessian_norm/benchmark_ratios.csv>`). Recorded:
+# {download}`every batch of the comparison <../book/results/08_hessian_norm/benchmark.csv>` with its {download}`provenance
+# <../book/results/08_hessian_norm/benchmark.json>`, {download}`all norms <../book/results/08_hessian_norm/batch_norms.csv>`
+# with their {download}`provenance <../book/results/08_hessian_norm/provenance.json>`, {download}`the network at epoch 5 <../book/results/08_hessian_norm/resnet14_seed0_epoch5.pt>`.
 #
 # ## What differs from the paper
 #
@@ -308,4 +308,4 @@ glue(
 #
 # ## Next
 #
-# [CIFAR-10](08_cifar10.ipynb) uses these norms to prune. The scripts behind the records are `python -m experiments.hessian_norm.record` and `benchmarks/hessian_norm.py`.
+# [CIFAR-10](09_cifar10.ipynb) uses these norms to prune. The scripts behind the records are `python -m experiments.hessian_norm.record` and `benchmarks/hessian_norm.py`.

@@ -36,7 +36,7 @@ num_forgetting_epochs: int = 10  # epochs of the training that counts forgetting
 tolerance: float = 0.03  # relative accuracy of a Hessian norm, in (0, 1)
 num_runs: int = 100  # paired runs on each convex problem (fewer on digits), from 10 to 10000
 seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
-results_dir: str = "reruns/09_other_scores"  # folder for tables; made if missing
+results_dir: str = "reruns/10_other_scores"  # folder for tables; made if missing
 
 # %%
 from experiments.other_scores.runs import OtherScoresParameters
@@ -85,7 +85,7 @@ HTML(data.banner(dataset))
 # %% [markdown]
 # ## Every score on the same images
 #
-# The recorded ResNet-14 of [page 07](07_hessian_norm.ipynb), at the start of epoch 5, scores images that it was trained on. Larger is kept first:
+# The recorded ResNet-14 of [page 08](08_hessian_norm.ipynb), at the start of epoch 5, scores images that it was trained on. Larger is kept first:
 #
 # | score | of an image |
 # |---|---|
@@ -202,7 +202,7 @@ assert np.allclose(linear, closed, rtol=1e-4)
 # ## On convex problems
 #
 # Here the claim can be tested as the theory has it: $L_i$ is known exactly. Problems: the paper's linear model at its three rates ([page 04](04_linear_model.ipynb)), and the
-# real data of [page 05](05_what_accelerates.ipynb), at $1 / (2 \max L)$ and at the rate tuned for *no* pruning (where that is another one). Each score keeps the same
+# real data of [page 06](06_convex_is_not_enough.ipynb), at $1 / (2 \max L)$ and at the rate tuned for *no* pruning (where that is another one). Each score keeps the same
 # fraction. SGD then starts from $w_0 = 0$ with ten points a step, the same rate and the same positions in the lists of kept points. Nothing is tuned for any score.
 #
 # GraNd, EL2N (for least squares the absolute residual) and the loss depend on where they are taken: at $w_0$, or later, after a third of the steps without pruning, which are not
@@ -279,7 +279,7 @@ assert abs(again / ours - 1) < 1e-9, "a plain loop ends at another loss"
 # *images* by a score of their own, and cut them into new batches. Three seeds, shared by all methods. The table has test errors less those of random batches, in points, with 90% intervals.
 
 # %%
-recorded = files.PROJECT / "book" / "results" / "09_other_scores"
+recorded = files.PROJECT / "book" / "results" / "10_other_scores"
 curves, runs, (grid,) = read_tables(recorded, ["examples"])
 gaps = tables.gap_table(curves)
 files.write_table(folder, "recorded_gaps", gaps)
@@ -314,22 +314,22 @@ glue(
 # After the last epoch, test error less that of random batches, in points: {glue:text}`recorded-final` The answer above says the same of the mean over the epochs after the
 # pruning. Three seeds give wide intervals; a difference inside them is not a tie.
 #
-# Downloads: {download}`scores and what each keeps <../results/09_other_scores/scores.csv>`, {download}`correlations <../results/09_other_scores/correlations.csv>`,
-# {download}`overlaps <../results/09_other_scores/overlaps.csv>`, {download}`classes <../results/09_other_scores/classes.csv>`, {download}`costs <../results/09_other_scores/cost_summary.csv>`
-# ({download}`every turn <../results/09_other_scores/costs.csv>`). Convex: {download}`losses <../results/09_other_scores/convex_losses.csv>`, {download}`cases
-# <../results/09_other_scores/convex_cases.csv>`, {download}`counts <../results/09_other_scores/convex_counts.csv>`, {download}`best cases <../results/09_other_scores/convex_best.csv>`,
-# {download}`overlaps with LiPrune <../results/09_other_scores/convex_shared.csv>`. Recorded: {download}`curves <../book/results/09_other_scores/examples_curves.csv>`, {download}`runs
-# <../book/results/09_other_scores/examples_runs.csv>`, {download}`provenance <../book/results/09_other_scores/examples_provenance.json>`; differences with {download}`90%
-# <../results/09_other_scores/recorded_gaps.csv>` and {download}`99% intervals <../results/09_other_scores/recorded_gaps_99.csv>`.
+# Downloads: {download}`scores and what each keeps <../results/10_other_scores/scores.csv>`, {download}`correlations <../results/10_other_scores/correlations.csv>`,
+# {download}`overlaps <../results/10_other_scores/overlaps.csv>`, {download}`classes <../results/10_other_scores/classes.csv>`, {download}`costs <../results/10_other_scores/cost_summary.csv>`
+# ({download}`every turn <../results/10_other_scores/costs.csv>`). Convex: {download}`losses <../results/10_other_scores/convex_losses.csv>`, {download}`cases
+# <../results/10_other_scores/convex_cases.csv>`, {download}`counts <../results/10_other_scores/convex_counts.csv>`, {download}`best cases <../results/10_other_scores/convex_best.csv>`,
+# {download}`overlaps with LiPrune <../results/10_other_scores/convex_shared.csv>`. Recorded: {download}`curves <../book/results/10_other_scores/examples_curves.csv>`, {download}`runs
+# <../book/results/10_other_scores/examples_runs.csv>`, {download}`provenance <../book/results/10_other_scores/examples_provenance.json>`; differences with {download}`90%
+# <../results/10_other_scores/recorded_gaps.csv>` and {download}`99% intervals <../results/10_other_scores/recorded_gaps_99.csv>`.
 #
-# Scores as arrays, each with a manifest that says of what: Hessian norm ({download}`array <../results/09_other_scores/hessian-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/hessian-epoch4-seed0.json>`), batch's ({download}`array <../results/09_other_scores/hessian-batch-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/hessian-batch-epoch4-seed0.json>`), Gauss-Newton ({download}`array <../results/09_other_scores/gauss-newton-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/gauss-newton-epoch4-seed0.json>`), GraNd ({download}`array <../results/09_other_scores/grand-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/grand-epoch4-seed0.json>`), EL2N ({download}`array <../results/09_other_scores/el2n-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/el2n-epoch4-seed0.json>`), loss ({download}`array <../results/09_other_scores/loss-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/loss-epoch4-seed0.json>`), margin ({download}`array <../results/09_other_scores/margin-epoch4-seed0.npy>`, {download}`manifest
-# <../results/09_other_scores/margin-epoch4-seed0.json>`). Their rows are those of the first table, whose column `image` counts the training images of the data source.
+# Scores as arrays, each with a manifest that says of what: Hessian norm ({download}`array <../results/10_other_scores/hessian-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/hessian-epoch4-seed0.json>`), batch's ({download}`array <../results/10_other_scores/hessian-batch-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/hessian-batch-epoch4-seed0.json>`), Gauss-Newton ({download}`array <../results/10_other_scores/gauss-newton-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/gauss-newton-epoch4-seed0.json>`), GraNd ({download}`array <../results/10_other_scores/grand-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/grand-epoch4-seed0.json>`), EL2N ({download}`array <../results/10_other_scores/el2n-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/el2n-epoch4-seed0.json>`), loss ({download}`array <../results/10_other_scores/loss-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/loss-epoch4-seed0.json>`), margin ({download}`array <../results/10_other_scores/margin-epoch4-seed0.npy>`, {download}`manifest
+# <../results/10_other_scores/margin-epoch4-seed0.json>`). Their rows are those of the first table, whose column `image` counts the training images of the data source.
 #
 # ## What differs from the paper
 #
@@ -341,4 +341,4 @@ glue(
 #
 # ## Next
 #
-# Why do large norms not help a network? [Page 10](10_why.ipynb) asks.
+# Why do large norms not help a network? [Page 11](11_why.ipynb) asks.

@@ -30,19 +30,19 @@
 #
 # **With your own data**: put arrays `x` and `y` into an `.npz` file, and run this page with it ([how](../book/rerun.md)):
 #
-#     .venv/bin/papermill notebooks/12_your_problem.ipynb out.ipynb -p classes_file mine.npz
+#     .venv/bin/papermill notebooks/13_your_problem.ipynb out.ipynb -p classes_file mine.npz
 
 # %% tags=["parameters"]
 classes_file: str = ""  # your .npz with x [n, ...] and classes y [n] from 0; or "" for digits
 targets_file: str = ""  # your .npz with x [n, ...] and targets y [n]; or "" for diabetes
 keep_fraction: float = 0.2  # fraction of the examples kept, in (0, 1]
-scores: list = ["hessian", "grand", "loss", "random"]  # "random" and others of page 09
+scores: list = ["hessian", "grand", "loss", "random"]  # "random" and others of page 10
 num_epochs: int = 20  # passes over the kept examples, from 1 to 10000
 num_seeds: int = 10  # paired repetitions of the network's training, from 2 to 1000
 num_steps: int = 200  # SGD steps on the convex loss, from 1 to 1000000
 step_size: float = 0.003  # step size of SGD on the convex loss, in (0, 1]
 num_runs: int = 50  # paired repetitions on the convex loss, from 2 to 10000
-results_dir: str = "reruns/12_your_problem"  # folder for tables; made if missing
+results_dir: str = "reruns/13_your_problem"  # folder for tables; made if missing
 
 # %%
 from experiments.your_problem.runs import OwnProblemParameters
@@ -112,7 +112,7 @@ def fit(model, dataset, epochs, seed):
 #
 # LiPrune is three lines of this cell: `score`, `keep_highest`, and training on what is kept. The network that scores has trained for two epochs on all
 # examples; a new one is then trained on the kept ones. `"hessian"` is the norm of each example's own Hessian.
-# Other names are other scores ([page 09](09_other_scores.ipynb)); {py:func}`liprune_utils.scores.score` says what each needs. A network with batch norm is scored in eval mode,
+# Other names are other scores ([page 10](10_other_scores.ipynb)); {py:func}`liprune_utils.scores.score` says what each needs. A network with batch norm is scored in eval mode,
 # after {py:func}`liprune_utils.batch_statistics.with_population_statistics`; fixed batches, as in the paper, with `"hessian-batch"` and `batches=`.
 
 
@@ -294,15 +294,15 @@ glue(
 )
 
 # %% [markdown]
-# Tables: {download}`network, compared <../results/12_your_problem/network.csv>`, {download}`each run <../results/12_your_problem/network_runs.csv>`,
-# {download}`convex, compared <../results/12_your_problem/convex.csv>`, {download}`curves <../results/12_your_problem/convex_curves.csv>`; scores of the network's training part:
-# {download}`array <../results/12_your_problem/hessian-epoch2-seed0.npy>`, {download}`manifest <../results/12_your_problem/hessian-epoch2-seed0.json>`.
+# Tables: {download}`network, compared <../results/13_your_problem/network.csv>`, {download}`each run <../results/13_your_problem/network_runs.csv>`,
+# {download}`convex, compared <../results/13_your_problem/convex.csv>`, {download}`curves <../results/13_your_problem/convex_curves.csv>`; scores of the network's training part:
+# {download}`array <../results/13_your_problem/hessian-epoch2-seed0.npy>`, {download}`manifest <../results/13_your_problem/hessian-epoch2-seed0.json>`.
 #
 # ## What to do with the answer
 #
-# If random wins, or the longer step explains all, keep random examples, and tune the step size: that is [what page 05 finds](for-practice) in most of its problems. If your score wins, repeat
+# If random wins, or the longer step explains all, keep random examples, and tune the step size: that is [what page 06 finds](for-practice) in most of its problems. If your score wins, repeat
 # it with other seeds and fractions before you believe it, and look at the class shares. For a network the sharp constants need the whole space of weights; the Hessian norm
-# at one point of it is a stand-in ([page 07](07_hessian_norm.ipynb)).
+# at one point of it is a stand-in ([page 08](08_hessian_norm.ipynb)).
 #
 # ## Next
 #
