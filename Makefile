@@ -1,4 +1,5 @@
 # make book   the book, in build/html        make test   its tests; make test-all: the slow ones too
+# make status what `make book` would run, and why
 # make data   look for CIFAR-10 again        make lint   style of code and notebooks
 # make serve  the book on a local port       make browser  Chromium for the tests (apt, as root)
 # make clean  remove the book, keep data and packages
@@ -11,36 +12,35 @@ PYTHON ?= python3
 VENV ?= .venv
 # Small matrices: threads of a page would only get in the way of the pages beside it.
 export OPENBLAS_NUM_THREADS ?= 1
+ifneq ($(origin STALE),command line)
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
+endif
 .DELETE_ON_ERROR:
-.SECONDEXPANSION:
-.PHONY: book test test-all digits data lint serve browser clean FORCE
+.PHONY: book status pages test test-all digits data lint serve browser clean FORCE
 
 RUN := $(VENV)/bin/python -m
-BEGAN := $(shell date +%s)
-VERDICT := 14_verdict
-USE_DATA := 08_hessian_norm 09_cifar10 10_other_scores 11_why
-PAGES := $(filter-out $(VERDICT),$(patsubst notebooks/%.py,%,$(wildcard notebooks/*.py)))
-EXECUTED := $(PAGES:%=$(BUILD)/notebooks/%.ipynb)
-LIBRARY := $(shell find liprune_utils experiments -name "*.py" -o -name "*.mplstyle" -o -name "*.yml")
-PROSE := _config.yml _toc.yml $(shell find book -type f)
+TWINS := $(patsubst %.py,%.ipynb,$(wildcard notebooks/*.py))
+STALE =
+RAN := $(STALE:%=$(BUILD)/notebooks/%.ipynb)
+LAST := $(BUILD)/$(lastword $(sort $(TWINS)))
 
-book: $(BUILD)/html/index.html
-	@$(RUN) liprune_utils.book summary --build $(BUILD) --since $(BEGAN)
-
-$(BUILD)/html/index.html: $(EXECUTED) $(BUILD)/notebooks/$(VERDICT).ipynb $(PROSE) node_modules/ready
+# What a page is made of is compared by content, and recorded in the executed page: no time counts.
+book: $(TWINS) $(VENV)/ready node_modules/ready data/ready.json
+	@stale=$$($(RUN) liprune_utils.book stale --build $(BUILD) --profile $(PROFILE)) && \
+		$(MAKE) pages STALE="$$stale"
 	@$(RUN) liprune_utils.book render --build $(BUILD)
 
-# A page is stale when its notebook, its parameters, its recorded results, the library, the register,
-# the packages or the data that it reads are newer.
-$(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $$(wildcard notebooks/params/$$*.$(PROFILE).yml) \
-		$$(wildcard book/results/$$*/*) $(LIBRARY) book/claims.yml $(VENV)/ready
+status: $(TWINS) $(VENV)/ready
+	@$(RUN) liprune_utils.book status --build $(BUILD) --profile $(PROFILE)
+
+pages: $(RAN)
+	@:
+
+$(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb FORCE
 	@$(RUN) liprune_utils.book execute $< --build $(BUILD) \
 		$(addprefix --parameters ,$(wildcard notebooks/params/$*.$(PROFILE).yml))
 
-$(USE_DATA:%=$(BUILD)/notebooks/%.ipynb): data/ready.json
-$(BUILD)/notebooks/11_why.ipynb: $(wildcard book/results/08_hessian_norm/* book/results/10_other_scores/*)
-$(BUILD)/notebooks/$(VERDICT).ipynb: $(EXECUTED) $(wildcard book/errata.md)
+$(LAST): $(filter-out $(LAST),$(RAN))   # it judges what the others found
 
 notebooks/%.ipynb: notebooks/%.py | $(VENV)/ready
 	@$(VENV)/bin/jupytext --quiet --update --to ipynb $<
@@ -77,8 +77,8 @@ test test-all: data/ready.json node_modules/ready
 		--dist=loadfile --no-loadscope-reorder
 test-all: TESTS =
 
-# In a copy of the project with its executed pages. The copy keeps their times, so that Make runs again
-# those that read images, and no others; a proxy that nobody answers keeps the network away.
+# In a copy of the project with its executed pages, of which those that read images run again; a proxy
+# that nobody answers keeps the network away.
 DIGITS = env --unset=REQUIRE_CIFAR10 --unset=MAKEFLAGS https_proxy=http://127.0.0.1:9 \
 	PYTHONPATH=$(CURDIR)/build-digits $(MAKE) -C build-digits VENV=$(abspath $(VENV))
 

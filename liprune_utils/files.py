@@ -164,7 +164,9 @@ def provenance(**facts: object) -> dict[str, object]:
     Returns:
         The machine, the code's commit, the versions, and ``facts``.
     """
-    packages = {name: _version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")}
+    packages = {
+        name: package_version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")
+    }
     machine = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -173,7 +175,15 @@ def provenance(**facts: object) -> dict[str, object]:
     return {**machine, "cpus": os.cpu_count(), **code, **facts}
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """Look up the version of an installed package.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        The version, or "not installed".
+    """
     try:
         return version(name)
     except PackageNotFoundError:  # a copy that is run where it lies

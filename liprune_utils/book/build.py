@@ -1,7 +1,7 @@
 """What the book's build needs beyond papermill and jupyter-book.
 
-Make decides what is stale and calls three commands: ``python -m liprune_utils.book execute``,
-``render`` and ``summary``.
+Make asks which pages are ``stale``, calls ``execute`` for each, then ``render``; ``status`` tells
+a person what it would do. All are commands of ``python -m liprune_utils.book``.
 """
 
 import argparse
@@ -15,13 +15,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 
-from liprune_utils.book.staging import executed_pages, metadata, stage
+from liprune_utils.book.inputs import (
+    executed_pages,
+    page_inputs,
+    pages,
+    remove_what_is_no_page,
+    results,
+    stale_pages,
+    why_stale,
+)
+from liprune_utils.book.staging import metadata, stage
 from liprune_utils.checks import InputError, exit_status, require
 from liprune_utils.files import (
     PROJECT,
@@ -82,7 +91,7 @@ def execute(notebook: Path, build: Path, parameters: Path | None) -> None:
     """Execute a page in a kernel of its own.
 
     The finished page goes first and comes last, so that a killed build leaves nothing that looks
-    done.
+    done. A page that is not stale, as another process may have run it just now, stays.
 
     Args:
         notebook: The page.
@@ -96,16 +105,17 @@ def execute(notebook: Path, build: Path, parameters: Path | None) -> None:
     require(is_page, "notebook", str(notebook), "a page such as notebooks/04_linear_model.ipynb")
     read_parameters(parameters)  # refused, if at all, before anything is deleted
     results_folder(build.absolute(), "--build")
-    page = notebook.stem
-    done, results = build / "notebooks" / notebook.name, build / "results" / page
+    page, done = notebook.stem, build / "notebooks" / notebook.name
+    remove_what_is_no_page(build)
     with only_one(build / "notebooks" / f".{page}.lock"):
+        if not why_stale(notebook, build, parameters):
+            return say(page, "nothing that it is made of has changed since its run")
         done.unlink(missing_ok=True)
-        shutil.rmtree(results, ignore_errors=True)
+        shutil.rmtree(build / "results" / page, ignore_errors=True)
         say(page, f"running{f' with {parameters}' if parameters else ''}")
-        began = time.time()
-        write_atomically(done, lambda partial: run_notebook(notebook, partial, results, parameters))
-        os.utime(done, (began, began))  # so that whatever is edited during the run is newer
-        say(page, f"done in {time.time() - began:.0f} s")
+        began = time.monotonic()
+        write_atomically(done, lambda partial: run_notebook(notebook, partial, build, parameters))
+        say(page, f"done in {time.monotonic() - began:.0f} s")
 
 
 def read_parameters(path: Path | None) -> dict[str, object]:
@@ -122,13 +132,13 @@ def read_parameters(path: Path | None) -> dict[str, object]:
     return given
 
 
-def run_notebook(notebook: Path, output: Path, results: Path, parameters: Path | None) -> None:
-    """Run a notebook with papermill and add to its metadata what the status page needs.
+def run_notebook(notebook: Path, output: Path, build: Path, parameters: Path | None) -> None:
+    """Run a notebook with papermill and add to its metadata what it was made of and came to.
 
     Args:
         notebook: The page.
         output: Where the executed page goes.
-        results: Folder for its tables.
+        build: Folder of the build, for its tables.
         parameters: YAML file of parameters, or None.
 
     Raises:
@@ -138,7 +148,9 @@ def run_notebook(notebook: Path, output: Path, results: Path, parameters: Path |
     from papermill.exceptions import PapermillExecutionError
 
     os.environ.update(QUIET)
-    folders = {"results_dir": str(results), "records_dir": str(results.parent)}
+    inputs = page_inputs(notebook, build, parameters)  # before: what is edited meanwhile is newer
+    folder = build / "results"
+    folders = {"results_dir": str(folder / notebook.stem), "records_dir": str(folder)}
     known = inspect_notebook(str(notebook))
     given = read_parameters(parameters)
     given |= {name: folder for name, folder in folders.items() if name in known}
@@ -152,7 +164,8 @@ def run_notebook(notebook: Path, output: Path, results: Path, parameters: Path |
     executed.metadata["liprune"] = provenance(
         parameters=str(parameters or "defaults"),
         peak_memory_mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
-        data_source=read_provenance(results.parent, notebook.stem).get("data_source"),
+        data_source=read_provenance(folder, notebook.stem).get("data_source"),
+        inputs=inputs | results(build, notebook.stem),
     )
     nbformat.write(executed, output)
 
@@ -183,20 +196,66 @@ def render(build: Path) -> None:
         PageError: If jupyter-book finds fault.
     """
     finished_pages(build)
+    remove_what_is_no_page(build)
     with only_one(build / ".render.lock"):
-        say("render", "writing the pages")
-        began = time.monotonic()
-        folder, html = stage(build), build / "html"
-        command = [Path(sys.executable).with_name("jupyter-book"), "build", folder]
-        command += ["-W", "-n", "--keep-going", "--all", "-q", "--path-output", folder]
-        result = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
-        if result.returncode:
-            said = ANSI.sub("", result.stdout + result.stderr)
-            raise PageError(f"jupyter-book found fault; the book was not replaced.\n{said}")
-        shutil.rmtree(html, ignore_errors=True)
-        (folder / "_build" / "html").replace(html)
-        (html / "index.html").touch()  # the last thing that happens: Make takes it for the whole
-        say("render", f"done in {time.monotonic() - began:.0f} s")
+        html, whole = build / "html", build / "stage" / "_build" / "whole"
+        changed = stage(build)
+        if changed or not whole.exists() or not html.exists():
+            part = whole.exists() and all(map(is_prose, changed))
+            say("render", f"writing {', '.join(sorted(changed)) if part else 'the pages'}")
+            began = time.monotonic()
+            whole.unlink(missing_ok=True)
+            write_html(build / "stage", every_page=not part)
+            put_in_place(build / "stage" / "_build" / "html", html)
+            whole.touch()
+            say("render", f"done in {time.monotonic() - began:.0f} s")
+        say("book", f"open {html / 'index.html'}")
+
+
+def is_prose(name: str) -> bool:
+    """Tell whether Sphinx alone finds out which pages a changed file concerns.
+
+    Args:
+        name: A staged file.
+
+    Returns:
+        True for the pages of ``book/``. What is glued, linked or shown everywhere is none.
+    """
+    return fnmatch(name, "book/[!_]*.md")
+
+
+def write_html(folder: Path, *, every_page: bool) -> None:
+    """Run jupyter-book.
+
+    Args:
+        folder: The staged book.
+        every_page: Whether to forget what an earlier run has read.
+
+    Raises:
+        PageError: If jupyter-book finds fault.
+    """
+    if every_page:
+        shutil.rmtree(folder / "_build", ignore_errors=True)
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", folder]
+    command += ["-W", "-n", "--keep-going", "-q", "--path-output", folder]
+    result = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
+    if result.returncode:
+        said = ANSI.sub("", result.stdout + result.stderr)
+        raise PageError(f"jupyter-book found fault; the book was not replaced.\n{said}")
+
+
+def put_in_place(written: Path, html: Path) -> None:
+    """Copy a rendered book to where readers open it; there it is the old one or the new one.
+
+    Args:
+        written: Folder that jupyter-book has written and goes on from next time.
+        html: The reader's folder.
+    """
+    new = html.with_name(".html.partial")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(written, new)
+    shutil.rmtree(html, ignore_errors=True)
+    new.replace(html)
 
 
 def finished_pages(build: Path) -> list[Path]:
@@ -206,29 +265,41 @@ def finished_pages(build: Path) -> list[Path]:
         build: Folder of the build.
 
     Returns:
-        As `liprune_utils.book.staging.executed_pages`.
+        As `liprune_utils.book.inputs.executed_pages`.
     """
-    pages = executed_pages(build)
-    require(bool(pages), "--build", str(build), "a folder with executed pages in notebooks/")
-    return pages
+    found = executed_pages(build)
+    require(bool(found), "--build", str(build), "a folder with executed pages in notebooks/")
+    return found
 
 
-def summary(build: Path, since: float) -> None:
-    """Say which pages ran and which were skipped.
+def stale(build: Path, profile: str) -> None:
+    """Print the names of the pages that would run, for Make; say for people which would not.
 
     Args:
         build: Folder of the build.
-        since: When the build began, in seconds since 1970.
+        profile: As in `liprune_utils.book.inputs.stale_pages`.
     """
-    for path in finished_pages(build):
-        run = metadata(path)["papermill"]
-        started = datetime.fromisoformat(run["start_time"])
-        fresh = started.timestamp() >= since
-        past = (
-            f"skipped: nothing that it depends on is newer than its run of {started:%Y-%m-%d %H:%M}"
-        )
-        say(path.stem, f"ran in {run['duration']:.0f} s" if fresh else past)
-    say("book", f"open {build / 'html' / 'index.html'}")
+    found = stale_pages(build, profile)
+    print(*found)
+    for path in executed_pages(build):
+        if path.stem not in found:
+            began = metadata(path)["papermill"]["start_time"][:16].replace("T", " ")
+            skipped = f"skipped: nothing has changed since its run of {began} UTC"
+            print(f"[{path.stem}] {skipped}", file=sys.stderr)
+
+
+def status(build: Path, profile: str) -> None:
+    """Say of each page whether it would run, and why.
+
+    Args:
+        build: Folder of the build.
+        profile: As in `liprune_utils.book.inputs.stale_pages`.
+    """
+    found = stale_pages(build, profile)
+    for page in pages():
+        first, *more = found.get(page.stem, ["up to date"])
+        others = f", and {len(more)} more" if more else ""
+        say(page.stem, f"would run: {first}{others}" if page.stem in found else first)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -242,14 +313,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(prog="python -m liprune_utils.book", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("execute", "render", "summary"):
+    for name in ("stale", "status", "execute", "render"):
         command = commands.add_parser(name)
         command.add_argument("--build", type=Path, required=True, help="folder of the build")
         if name == "execute":
             command.add_argument("notebook", type=Path)
             command.add_argument("--parameters", type=Path, help="YAML file of parameters")
-        if name == "summary":
-            command.add_argument("--since", type=float, required=True, help="seconds since 1970")
+        if name in ("stale", "status"):
+            command.add_argument("--profile", default="default", help="parameters of which name")
     return parser.parse_args(arguments)
 
 
@@ -263,5 +334,6 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     options = vars(parse(arguments))
-    command = {"execute": execute, "render": render, "summary": summary}[options.pop("command")]
+    commands = (stale, status, execute, render)
+    command = {function.__name__: function for function in commands}[options.pop("command")]
     return exit_status(lambda: command(**options), PageError, ValueError)

@@ -1,12 +1,13 @@
 """What jupyter-book renders, laid out: prose, executed pages, their tables, local JavaScript."""
 
-import shutil
+import json
 from pathlib import Path
 
 import nbformat
 import yaml
 
 from liprune_utils.book.catalogue import tables_markdown
+from liprune_utils.book.inputs import OWN, executed_pages, file_digest
 from liprune_utils.book.licences import licences_markdown
 from liprune_utils.files import PROJECT
 from liprune_utils.sources import DIGITS
@@ -29,41 +30,59 @@ project's folder ([how](../book/rerun.md)):
 MATHJAX = "tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts"
 
 
-def stage(build: Path) -> Path:
+def stage(build: Path) -> set[str]:
+    """Bring ``build/stage`` up to date, what jupyter-book renders, and touch nothing else there.
+
+    Args:
+        build: Folder of the build.
+
+    Returns:
+        The names of the files that are new, changed or gone.
+    """
+    folder, wanted = build / "stage", staged_files(build)
+    there = {path for path in folder.rglob("*") if path.is_file()}
+    gone = {path for path in there if path.relative_to(folder).parts[0] != "_build"}
+    gone -= {folder / name for name in wanted}
+    for path in gone:
+        path.unlink()
+    changed = {
+        name for name, content in wanted.items() if _write_if_changed(folder / name, content)
+    }
+    return changed | {path.relative_to(folder).as_posix() for path in gone}
+
+
+def staged_files(build: Path) -> dict[str, bytes]:
     """Lay out what jupyter-book renders: prose, executed pages, their tables, local JavaScript.
 
     Args:
         build: Folder of the build.
 
     Returns:
-        The staged folder.
+        The content of each file, by its name in the staged folder.
     """
-    folder = build / "stage"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(PROJECT / "book", folder / "book")
-    shutil.copy(PROJECT / "_toc.yml", folder)
-    (folder / "notebooks" / "executed").mkdir(parents=True)
     pages = executed_pages(build)
-    for path in pages:
-        stage_page(path, folder / "notebooks")
-    shutil.copytree(build / "results", folder / "results", dirs_exist_ok=True)
-    stage_javascript(folder / "book" / "_static" / "vendor")
-    generated = {"execution": execution_table(pages), "tables": tables_markdown(build)}
-    generated["licences"] = licences_markdown()
-    for name, text in generated.items():
-        (folder / "book" / f"_{name}.md").write_text(text)
-    (folder / "_config.yml").write_text(staged_config(pages))
-    return folder
+    found = {"_toc.yml": (PROJECT / "_toc.yml").read_bytes()} | _tree(PROJECT / "book", "book")
+    found |= {f"notebooks/executed/{path.name}": path.read_bytes() for path in pages}
+    found |= _tree(build / "results", "results") | _javascript("book/_static/vendor")
+    texts = {f"notebooks/{path.name}": closed_page(path) for path in pages}
+    texts |= {
+        "book/_execution.md": execution_table(pages),
+        "book/_tables.md": tables_markdown(build),
+    }
+    texts |= {"book/_licences.md": licences_markdown(), "_config.yml": staged_config(pages)}
+    texts["code.json"] = json.dumps(_code(), indent=1)  # the pages of the code are made from it
+    return found | {name: text.encode() for name, text in texts.items()}
 
 
-def stage_page(path: Path, folder: Path) -> None:
-    """Copy an executed page, with a closing section on its execution and how to rerun it.
+def closed_page(path: Path) -> str:
+    """Add to an executed page a closing section on its execution and how to rerun it.
 
     Args:
         path: An executed page.
-        folder: Where the copy goes, and beside it the page as it was, for download.
+
+    Returns:
+        The notebook as text.
     """
-    shutil.copy(path, folder / "executed" / path.name)
     page, facts = nbformat.read(path, as_version=4), metadata(path)
     run = facts["papermill"]
     closing = CLOSING.format(
@@ -73,39 +92,8 @@ def stage_page(path: Path, folder: Path) -> None:
         memory=facts["peak_memory_mib"],
         source=facts["data_source"] or "data generated on the page",
     )
-    page.cells.append(nbformat.v4.new_markdown_cell(closing))
-    nbformat.write(page, folder / path.name)
-
-
-def executed_pages(build: Path) -> list[Path]:
-    """List the executed pages of a build.
-
-    Args:
-        build: Folder of the build.
-
-    Returns:
-        Finished notebooks, in the book's order.
-    """
-    return sorted((build / "notebooks").glob("[!.]*.ipynb"))
-
-
-def stage_javascript(vendor: Path) -> None:
-    """Put MathJax and the widget manager beside the pages, so that they ask no other host.
-
-    Args:
-        vendor: Where they go.
-    """
-    modules = PROJECT / "node_modules"
-    mathjax, manager = modules / "mathjax" / "es5", modules / "@jupyter-widgets" / "html-manager"
-    for part in MATHJAX:
-        target = vendor / "mathjax" / "es5" / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (mathjax / part).is_dir() else shutil.copy
-        copy(mathjax / part, target)
-    shutil.copy(modules / "mathjax" / "LICENSE", vendor / "mathjax")  # as Apache-2.0 asks
-    shutil.copytree(
-        manager / "dist", vendor / "html-manager", ignore=shutil.ignore_patterns("embed-amd*")
-    )
+    page.cells.append(nbformat.v4.new_markdown_cell(closing, id="closing"))
+    return nbformat.writes(page)
 
 
 def staged_config(pages: list[Path]) -> str:
@@ -158,3 +146,38 @@ def execution_table(pages: list[Path]) -> str:
             f"| {facts['data_source'] or 'generated'} | {facts['versions']['torch']} |"
         )
     return "\n".join(lines) + "\n"
+
+
+# MathJax and the widget manager lie beside the pages, so that they ask no other host.
+def _javascript(vendor: str) -> dict[str, bytes]:
+    modules = PROJECT / "node_modules"
+    found = {
+        f"{vendor}/mathjax/LICENSE": (modules / "mathjax" / "LICENSE").read_bytes()
+    }  # Apache-2.0
+    for part in MATHJAX:
+        found |= _tree(modules / "mathjax" / "es5" / part, f"{vendor}/mathjax/es5/{part}")
+    manager = _tree(
+        modules / "@jupyter-widgets" / "html-manager" / "dist", f"{vendor}/html-manager"
+    )
+    return found | {name: data for name, data in manager.items() if "/embed-amd" not in name}
+
+
+def _code() -> dict[str, str]:
+    files = [path for folder in OWN for path in sorted((PROJECT / folder).rglob("*.py"))]
+    return {path.relative_to(PROJECT).as_posix(): file_digest(path) for path in files}
+
+
+# A file, or all files of a folder, under another name.
+def _tree(source: Path, name: str) -> dict[str, bytes]:
+    if source.is_file():
+        return {name: source.read_bytes()}
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    return {f"{name}/{path.relative_to(source).as_posix()}": path.read_bytes() for path in files}
+
+
+def _write_if_changed(path: Path, content: bytes) -> bool:
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return True

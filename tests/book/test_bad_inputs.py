@@ -216,6 +216,7 @@ def test_the_check_of_a_page_refuses(here, page, given, words):
 
 
 # Pages in a kernel: one stops before it has imported anything slow, or where it opens its folder.
+# A kernel takes seconds to start, and what a page's check refuses is tried above: most are slow.
 RERUN = [
     ("01_importance_sampling", "-p num_problems 5", "num_problems is 5; expected from 10 to 10000"),
     ("02_stochastic_pruning", "-p num_draws 1e4", "is 10000.0; expected a whole number, not a num"),
@@ -224,6 +225,7 @@ RERUN = [
     ("04_linear_model", "-f {here}/zero.yml", "keep_fraction is 0; expected a fraction in (0, 1]"),
     ("04_linear_model", "-p results_dir README.md/x", "expected a folder that can be written"),
     ("05_what_accelerates", "-p slope None", "slope is None; expected a number"),
+    ("06_convex_is_not_enough", "-p seed -1", "seed is -1; expected a whole number from 0"),
     ("07_sine_model", "-p keep_fraction 20%", "keep_fraction is '20%'; expected a number"),
     ("08_hessian_norm", "-p depth 9", "depth is 9; expected 6n + 2"),
     ("09_cifar10", "-p keep_fractions [0.2]", "keep_fractions is '[0.2]'; expected a list"),
@@ -234,7 +236,11 @@ RERUN = [
 ]
 
 
-@pytest.mark.parametrize(("page", "given", "words"), RERUN)
+OFTEN = {"04_linear_model", "14_verdict"}
+MARKED = [row if row[0] in OFTEN else pytest.param(*row, marks=pytest.mark.slow) for row in RERUN]
+
+
+@pytest.mark.parametrize(("page", "given", "words"), MARKED)
 def test_a_rerun_stops(here, tmp_path_factory, page, given, words):
     output = tmp_path_factory.mktemp("output") / "out.ipynb"
     folder = ("-p", "results_dir", str(here / "results"))
@@ -304,9 +310,10 @@ COMMANDS = [
     (f"{EXECUTE} --parameters {{here}}/list.yml", "expected a mapping of parameters to values"),
     (f"{EXECUTE} --parameters {{here}}/broken.yml", "cannot be read: while parsing a flow seq"),
     (f"{EXECUTE} --build {FILE}", "--build is '"),
+    ("liprune_utils.book stale --profile", "expected one argument"),
+    ("liprune_utils.book status", "the following arguments are required: --build"),
     ("liprune_utils.book render --build {here}/none", "expected a folder with executed pages"),
-    ("liprune_utils.book summary --build {here}/none --since 0", "expected a folder with executed"),
-    ("liprune_utils.book summary --build {here}/build --since noon", "invalid float value: 'noon'"),
+    ("experiments.grids.bring_over {here}/none", "none'; expected a copy of the project, with exp"),
     (f"experiments.why.record --work {FILE}", "--work is '"),
     ("experiments.why.record --processes 0", "--processes is 0; expected at least 1"),
     (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),

@@ -1,90 +1,21 @@
 """The built book in headless Chromium: over http and from disk, wide and narrow, light and dark."""
 
 import base64
-import functools
-import http.server
 import json
-import os
-import shutil
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from chromium import HTML, PAGES, open_page, resize, set_theme, settle
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from liprune_utils.files import PROJECT
 
-HTML = PROJECT / "build" / "html"
-PAGES = sorted(
-    str(path.relative_to(HTML))
-    for folder in ("book", "notebooks")
-    for path in (HTML / folder).glob("*.html")
-)
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars", "--force-device-scale-factor=1",
-)  # fmt: skip
 OWN = ("data:", "blob:", "chrome:", "about:", "file:")
 SLIDERS = [page for page in PAGES if "widget-view+json" in (HTML / page).read_text()]
-AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = [pytest.mark.browser, pytest.mark.built]
-
-
-def missing() -> str:
-    """What the browser tests lack, in words; empty if nothing."""
-    if not PAGES:
-        return "there is no built book: run `make book` first"
-    tools = ("chromium", "chromedriver")
-    return "" if all(map(shutil.which, tools)) else "Chromium is missing: run `make browser` first"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    lacking = missing()
-    if lacking and os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(lacking)
-    if lacking:
-        pytest.skip(lacking)
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    driver.set_script_timeout(100)  # axe takes its time on the library page where all cores work
-    yield driver
-    driver.quit()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture(scope="module")
-def server():
-    handler = functools.partial(Quiet, directory=str(HTML))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:
-        threading.Thread(target=found.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{found.server_port}"
-        found.shutdown()
-
-
-def open_page(browser, address: str) -> None:
-    """Open a page and wait until its scripts have come to rest."""
-    browser.get(address)
-    ready = (
-        "const done = arguments[0];"
-        "const typeset = window.MathJax?.startup?.promise ?? Promise.resolve();"
-        "typeset.then(() => document.fonts.ready).then(() => setTimeout(done, 300));"
-    )
-    browser.execute_async_script(ready)
 
 
 def traffic(browser) -> tuple[list[str], list[str]]:
@@ -98,11 +29,6 @@ def traffic(browser) -> tuple[list[str], list[str]]:
             response = message["params"]["response"]
             failed += [response["url"]] if response["status"] >= 400 else []
     return asked, failed
-
-
-def resize(browser, width: int, height: int = 1200) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
 def test_the_entrance_leads_to_every_page(browser, server):
@@ -248,30 +174,6 @@ def test_a_page_prints_dark_on_light_from_either_theme(browser):
     assert pdf.startswith(b"%PDF")
 
 
-def faults(browser, **options: object) -> list[str]:
-    """What axe finds that is serious or critical, each with the first element that has it."""
-    browser.execute_script(AXE.read_text())
-    found = browser.execute_async_script(
-        "axe.run(document, {...arguments[0], resultTypes: ['violations']}).then(arguments[1])",
-        options,
-    )
-    grave = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
-    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in grave]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_accessible(browser, page):
-    resize(browser, 1440)
-    open_page(browser, f"{HTML.as_uri()}/{page}")
-    for width in (1440, 390):
-        resize(browser, width)
-        settle(browser)
-        assert faults(browser) == [], f"{width} pixels wide"
-    set_theme(browser, "dark")  # which changes colours alone
-    settle(browser)
-    assert faults(browser, runOnly=["color-contrast"]) == [], "dark"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -282,20 +184,6 @@ def test_a_page_is_pictured(browser, page, theme, width):
     set_theme(browser, theme)
     settle(browser)
     take_screenshot(browser, f"{Path(page).stem}-{width}-{theme}", width)
-
-
-def set_theme(browser, theme: str) -> None:
-    for name in ("theme", "mode"):
-        browser.execute_script(f"document.documentElement.dataset.{name} = arguments[0]", theme)
-
-
-def settle(browser) -> None:
-    """Wait for the layout of a new size, and for colours that fade from one theme to the other."""
-    browser.execute_async_script(
-        "const done = arguments[0], frame = () => new Promise(requestAnimationFrame);"
-        "const faded = () => document.getAnimations().map((animation) => animation.finished);"
-        "frame().then(frame).then(() => Promise.allSettled(faded())).then(() => done());"
-    )
 
 
 def take_screenshot(browser, name: str, width: int) -> None:

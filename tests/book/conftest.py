@@ -1,0 +1,39 @@
+"""A browser and a server for the tests of the built book."""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+
+import pytest
+from chromium import FLAGS, HTML, Quiet, missing
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    lacking = missing()
+    if lacking and os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(lacking)
+    if lacking:
+        pytest.skip(lacking)
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(100)  # axe takes its time on the library page where all cores work
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def server():
+    handler = functools.partial(Quiet, directory=str(HTML))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        found.shutdown()
