@@ -324,6 +324,8 @@ COMMANDS = [
     ("benchmarks/hessian_product.py --rounds 0", "--rounds is 0; expected at least 1"),
     ("benchmarks/training.py --images 60000", "--images is 60000; expected from a batch of 128"),
     ("benchmarks/training.py --turns 0", "--turns is 0; expected at least 1"),
+    ("benchmarks/gpu.py --processes 4 0", "--processes is 0; expected at least 1"),
+    ("benchmarks/gpu.py --archive {here}/none.tar", "none.tar'; expected a file"),
     ("benchmarks/hessian_norm.py --batches 0", "--batches is 0; expected from 1 to 391"),
     ("benchmarks/hessian_norm.py --peer-batches 31", "expected from 1 to --batches, 30"),
     ("benchmarks/hessian_norm.py --epochs 0", "--epochs is 0; expected at least 1"),
@@ -340,8 +342,6 @@ TYPED = [
     (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/gpu.py --grid {here}/none.yml", "none.yml cannot be read: No such file or dire"),
-    ("benchmarks/gpu.py --processes 4 0", "--processes is 0; expected at least 1"),
-    ("benchmarks/gpu.py --archive {here}/none.tar", "none.tar'; expected a file"),
     ("benchmarks/selection.py --batches 1", "--batches is 1; expected from 2 to 390"),
 ]  # fmt: skip
 # Files that a command reads and finds damaged; a run is done when it has `RUN`.
@@ -400,6 +400,7 @@ def run_here(here, small_data, monkeypatch, capsys):
     """Run a command as it would be typed, but in this process, which has all that it imports."""
     monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.5)
     monkeypatch.chdir(PROJECT)
+    monkeypatch.syspath_prepend(PROJECT / "benchmarks")  # which import one another
     for name in ("curvlinops", "hessian_eigenthings", "pyhessian"):  # which a benchmark compares
         peer = ModuleType(name)
         peer.HessianLinearOperator = peer.HessianOperator = peer.lanczos = peer.hessian = None

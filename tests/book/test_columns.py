@@ -1,5 +1,6 @@
 """The register of tables and columns: whole, without a word too many, and shown."""
 
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +40,7 @@ def of_grids() -> set[str]:
     return {f"{Path(g.folder).name}/{g.name}_{kind}" for g in grids for kind in KINDS}
 
 
+@cache
 def used() -> set[Entry]:
     """The descriptions of columns that some table has."""
     return {REGISTER.find(key(table), column) for table in TABLES for column in table.columns}

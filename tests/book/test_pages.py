@@ -176,6 +176,7 @@ def test_figures_have_caption_and_alternative_text():
                 assert len(shown["image"]["alt"]) > 40
 
 
+@pytest.mark.slow
 def test_a_rerun_by_hand_leaves_the_book_alone(tmp_path):
     book = PROJECT / "build" / "results" / "04_linear_model" / "curves.csv"
     before = book.stat().st_mtime_ns if book.exists() else None
