@@ -69,11 +69,11 @@ node_modules/ready: package.json package-lock.json | $(VENV)/ready
 		ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# One process more than cores, as browsers and builds are waited for; each without threads of its own.
+# A process for each core, which its own threads would only get in the way of.
 # A file is one process's, as its tests share what is costly.
 TESTS = not slow
 test test-all: data/ready.json node_modules/ready
-	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m "$(TESTS)" --numprocesses=$$(($(shell nproc) + 1)) \
+	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m "$(TESTS)" --numprocesses=$(shell nproc) \
 		--dist=loadfile --no-loadscope-reorder
 test-all: TESTS =
 

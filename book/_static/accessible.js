@@ -42,6 +42,7 @@
     rename();
     reach();
     window.MathJax?.startup?.promise?.then(reach);
+    // Another width of the screen, and whatever opens or is typeset, gives the article another size.
+    each(".bd-article", (article) => new ResizeObserver(reach).observe(article));
   });
-  window.addEventListener("resize", reach);
 })();

@@ -1,6 +1,7 @@
 """The built book and what tests do to a browser that shows it."""
 
 import http.server
+import json
 import shutil
 
 from liprune_utils.files import PROJECT
@@ -16,6 +17,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--hide-scrollbars", "--force-device-scale-factor=1",
 )  # fmt: skip
+OWN = ("data:", "blob:", "chrome:", "about:", "file:")
 
 
 def missing() -> str:
@@ -42,6 +44,32 @@ def open_page(browser, address: str) -> None:
     browser.execute_async_script(ready)
 
 
+def traffic(browser) -> tuple[list[str], list[str]]:
+    """Addresses asked for, and what failed, since the last call."""
+    asked, failed = [], []
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked.append(message["params"]["request"]["url"])
+        elif message["method"] == "Network.responseReceived":
+            response = message["params"]["response"]
+            failed += [response["url"]] if response["status"] >= 400 else []
+    return asked, failed
+
+
+def open_without_fault(browser, base: str, page: str) -> None:
+    """Open a page that asks no other host, lacks no file and logs no error."""
+    traffic(browser)
+    browser.get_log("browser")
+    open_page(browser, f"{base}/{page}")
+    asked, failed = traffic(browser)
+    assert asked
+    assert [url for url in asked if not url.startswith((base, *OWN))] == []
+    assert failed == []
+    logged = browser.get_log("browser")
+    assert [entry["message"] for entry in logged if entry["level"] == "SEVERE"] == []
+
+
 def resize(browser, width: int, height: int = 1200) -> None:
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -53,9 +81,10 @@ def set_theme(browser, theme: str) -> None:
 
 
 def settle(browser) -> None:
-    """Wait for the layout of a new size, and for colours that fade from one theme to the other."""
+    """Wait for the layout of a new size, and a second at most for colours that fade."""
     browser.execute_async_script(
         "const done = arguments[0], frame = () => new Promise(requestAnimationFrame);"
         "const faded = () => document.getAnimations().map((animation) => animation.finished);"
         "frame().then(frame).then(() => Promise.allSettled(faded())).then(() => done());"
+        "setTimeout(done, 1000);"
     )
