@@ -324,6 +324,7 @@ COMMANDS = [
     ("benchmarks/hessian_product.py --rounds 0", "--rounds is 0; expected at least 1"),
     ("benchmarks/training.py --images 60000", "--images is 60000; expected from a batch of 128"),
     ("benchmarks/training.py --turns 0", "--turns is 0; expected at least 1"),
+    ("benchmarks/gpu.py --grid {here}/none.yml", "none.yml cannot be read: No such file or dire"),
     ("benchmarks/gpu.py --processes 4 0", "--processes is 0; expected at least 1"),
     ("benchmarks/gpu.py --archive {here}/none.tar", "none.tar'; expected a file"),
     ("benchmarks/hessian_norm.py --batches 0", "--batches is 0; expected from 1 to 391"),
@@ -339,9 +340,7 @@ TYPED = [
      " --parameters {here}/zero.yml",
      "notebooks/04_linear_model.ipynb: keep_fraction is 0; expected a fraction in (0, 1]"),
     ("experiments.why.record --processes 0", "--processes is 0; expected at least 1"),
-    (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
-    ("benchmarks/gpu.py --grid {here}/none.yml", "none.yml cannot be read: No such file or dire"),
     ("benchmarks/selection.py --batches 1", "--batches is 1; expected from 2 to 390"),
 ]  # fmt: skip
 # Files that a command reads and finds damaged; a run is done when it has `RUN`.

@@ -13,6 +13,14 @@ from liprune_utils.files import PROJECT
 
 SLIDERS = [page for page in PAGES if "widget-view+json" in (HTML / page).read_text()]
 
+OFTEN = {"book/intro.html", "notebooks/04_linear_model.html", "notebooks/14_verdict.html"}
+
+
+def many(pages: list[str]) -> list:
+    """Pages of which most are slow."""
+    return [p if p in OFTEN else pytest.param(p, marks=pytest.mark.slow) for p in pages]
+
+
 pytestmark = [pytest.mark.browser, pytest.mark.built]
 
 
@@ -24,17 +32,13 @@ def test_the_entrance_leads_to_every_page(browser, server):
     assert {f"{server}/{page}" for page in PAGES} <= addresses | {here}
 
 
-OFTEN = {"book/intro.html", "notebooks/04_linear_model.html", "notebooks/14_verdict.html"}
-SERVED = [p if p in OFTEN else pytest.param(p, marks=pytest.mark.slow) for p in PAGES]
-
-
-@pytest.mark.parametrize("page", SERVED)
+@pytest.mark.parametrize("page", many(PAGES))
 def test_a_page_opens_from_a_server_on_a_wide_screen(browser, server, page):
     resize(browser, 1440)
     open_without_fault(browser, server, page)
 
 
-@pytest.mark.parametrize("page", SLIDERS)
+@pytest.mark.parametrize("page", many(SLIDERS))
 def test_sliders_show_other_frames_without_a_kernel(browser, page):
     resize(browser, 1440)
     open_page(browser, f"{HTML.as_uri()}/{page}")
@@ -97,18 +101,19 @@ def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
 
 
 @pytest.mark.parametrize("page", ["book/intro.html", "notebooks/14_verdict.html"])
-@pytest.mark.parametrize("width", [390, 1024, 1280, 1440])
-def test_no_column_of_the_claims_is_cut_off(browser, page, width):
-    resize(browser, width)
+def test_no_column_of_the_claims_is_cut_off(browser, page):
     open_page(browser, f"{HTML.as_uri()}/{page}")
     room = (
         "return [...document.querySelectorAll('table.claims')].map(table =>"
         " table.closest('.bd-article > section, .cell_output').getBoundingClientRect().right"
         " - table.getBoundingClientRect().right)"
     )
-    spare = browser.execute_script(room)
-    assert spare
-    assert min(spare) >= -1
+    for width in (390, 1024, 1280, 1440):
+        resize(browser, width)
+        settle(browser)
+        spare = browser.execute_script(room)
+        assert spare
+        assert min(spare) >= -1, width
 
 
 def test_a_link_from_the_errata_opens_the_claim(browser):

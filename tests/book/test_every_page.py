@@ -19,7 +19,10 @@ PLAIN_MATHS = (
 pytestmark = [pytest.mark.browser, pytest.mark.built]
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(p, marks=pytest.mark.slow) if p in CODE else p for p in PAGES],
+)
 def page(browser, request):
     """A page, opened once for all that follows."""
     resize(browser, 390, 844)

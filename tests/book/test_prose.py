@@ -56,7 +56,7 @@ ALLOWED = {  # what is no result, and why: where (a part of the name), what
     ("errata", r"no factor 2"): "a step of the proof",
     ("errata", r"0\.2 and 0\.5"): "the paper's fractions",
 }
-WRITTEN = prose.written()
+WRITTEN = prose.written()  # of code, which takes seconds to read, in the test alone
 
 
 def test_no_word_is_misspelt():
@@ -65,8 +65,9 @@ def test_no_word_is_misspelt():
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("words", [WRITTEN, prose.in_code()], ids=["prose", "code"])
-def test_spelling_is_british(words):
+@pytest.mark.parametrize("read", [prose.written, prose.in_code])
+def test_spelling_is_british(read):
+    words = read()
     pattern = re.compile("|".join(AMERICAN), re.IGNORECASE)
     texts = {name: re.sub(NOT_OURS, "", text, flags=re.I) for name, text in words.items()}
     found = {name: pattern.findall(text) for name, text in texts.items() if pattern.search(text)}
