@@ -18,8 +18,8 @@
 #
 # ## Overview
 #
-# **The paper's explanation** (Section 5 of {cite:t}`ayed2022`): LiPrune accelerates where the loss is convex, and fails on networks because theirs is not. This page asks
-# whether convexity is enough.
+# **The paper's explanation** (Section 3 of {cite:t}`ayed2022`) of why its networks show no acceleration: "We conjecture that this is due to the non-convex nature of the loss
+# landscape". This page asks whether a convex loss is enough.
 #
 # **Answer.** {glue:text}`answer`
 #

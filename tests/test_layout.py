@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from liprune_utils.book.inputs import imports
 from liprune_utils.files import PROJECT
 
 LIBRARY, EXPERIMENTS = (
@@ -29,17 +30,6 @@ def modules() -> dict[str, ast.Module]:
     return {dotted(path): ast.parse(path.read_text()) for path in paths}
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """The full names of what a module imports, of modules and of what is in them."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    return names
-
-
 def is_library(name: str) -> bool:
     return re.match(r"liprune_utils(?!\.book)", name) is not None
 
@@ -54,7 +44,7 @@ def test_every_module_is_on_its_page():
 @pytest.mark.parametrize("name", LIBRARY)
 def test_the_library_imports_what_stands_before_it_and_nothing_of_the_book(name):
     before = LIBRARY[: LIBRARY.index(name) + 1]
-    for other in imported(modules()[name]):
+    for other in imports(modules()[name]):
         assert not re.match(rf"{OF_THE_BOOK}(?:\.|$)", other), other
         assert other not in LIBRARY or other in before, other
 
@@ -62,7 +52,7 @@ def test_the_library_imports_what_stands_before_it_and_nothing_of_the_book(name)
 def test_what_the_book_needs_of_every_page_imports_no_experiment():
     for name, tree in modules().items():
         if name.startswith("liprune_utils.book"):
-            assert not [other for other in imported(tree) if other.startswith("experiments")]
+            assert not [other for other in imports(tree) if other.startswith("experiments")]
 
 
 def test_an_experiment_imports_those_of_earlier_pages_alone():
@@ -72,7 +62,7 @@ def test_an_experiment_imports_those_of_earlier_pages_alone():
     for name, tree in modules().items():
         if name.count(".") > 1 and name.split(".")[1] in order:
             before = order[: order.index(name.split(".")[1]) + 1]
-            others = {n.split(".")[1] for n in imported(tree) if n.startswith("experiments.")}
+            others = {n.split(".")[1] for n in imports(tree) if n.startswith("experiments.")}
             assert others <= set(before), name
 
 

@@ -339,7 +339,6 @@ TYPED = [
     ("liprune_utils.book execute notebooks/04_linear_model.ipynb --build {here}/new"
      " --parameters {here}/zero.yml",
      "notebooks/04_linear_model.ipynb: keep_fraction is 0; expected a fraction in (0, 1]"),
-    ("experiments.why.record --processes 0", "--processes is 0; expected at least 1"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/selection.py --batches 1", "--batches is 1; expected from 2 to 390"),
 ]  # fmt: skip

@@ -194,6 +194,7 @@ def test_an_estimate_is_for_the_points_to_do_the_workers_and_their_threads(
     assert capsys.readouterr().out == "1 of 4 runs to do, about 12.3 hours.\n"
 
 
+@pytest.mark.slow
 def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsys):
     points = toy.grid.points
     blocked = [toy.lab.folder(points[0]), toy.lab.folder(points[3].before_pruning())]
