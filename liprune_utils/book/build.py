@@ -199,27 +199,29 @@ def render(build: Path) -> None:
     remove_what_is_no_page(build)
     with only_one(build / ".render.lock"):
         html, whole = build / "html", build / "stage" / "_build" / "whole"
+        was_whole = whole.exists() and html.exists()
+        whole.unlink(missing_ok=True)  # whoever is killed from here on leaves no rest to go on from
         changed = stage(build)
-        if changed or not whole.exists() or not html.exists():
-            part = whole.exists() and all(map(is_prose, changed))
+        if changed or not was_whole:
+            part = was_whole and all(map(is_prose, changed))
             say("render", f"writing {', '.join(sorted(changed)) if part else 'the pages'}")
             began = time.monotonic()
-            whole.unlink(missing_ok=True)
             write_html(build / "stage", every_page=not part)
             put_in_place(build / "stage" / "_build" / "html", html)
-            whole.touch()
             say("render", f"done in {time.monotonic() - began:.0f} s")
+        whole.touch()
         say("book", f"open {html / 'index.html'}")
 
 
 def is_prose(name: str) -> bool:
-    """Tell whether Sphinx alone finds out which pages a changed file concerns.
+    """Tell whether a staged file is shown on its own page alone.
 
     Args:
         name: A staged file.
 
     Returns:
-        True for the pages of ``book/``. What is glued, linked or shown everywhere is none.
+        True for the written pages of ``book/``; executed pages are glued into others, and
+        configuration, styles and tables are shown on several.
     """
     return fnmatch(name, "book/[!_]*.md")
 
@@ -245,7 +247,7 @@ def write_html(folder: Path, *, every_page: bool) -> None:
 
 
 def put_in_place(written: Path, html: Path) -> None:
-    """Copy a rendered book to where readers open it; there it is the old one or the new one.
+    """Copy a rendered book to where readers open it, whole before it takes the old one's place.
 
     Args:
         written: Folder that jupyter-book has written and goes on from next time.

@@ -15,18 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from liprune_utils import FACE
-from liprune_utils.checks import require
+from liprune_utils.checks import InputError, require
 from liprune_utils.files import PROJECT, package_version, read_json, read_yaml
 
 OWN = ("liprune_utils", "experiments")
 DATA, REGISTER = "liprune_utils.data", "liprune_utils.book.register"
 READY, CLAIMS, ERRATA = "data/ready.json", "book/claims.yml", "book/errata.md"
 ABSENT = "absent"
-DISTRIBUTIONS = {
-    "PIL": "pillow",
-    "sklearn": "scikit-learn",
-    "yaml": "PyYAML",
-}  # by what is imported
+# The projects whose modules have another name.
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 RESULT = "its result "  # begins the name of what a page wrote
 
 
@@ -53,18 +50,16 @@ def executed_pages(build: Path) -> list[Path]:
 
 
 def remove_what_is_no_page(build: Path) -> None:
-    """Remove what pages have left that were renamed or deleted since.
+    """Remove what the build wrote for pages that were renamed or deleted since, and nothing else.
 
     Args:
         build: Folder of the build.
     """
     known = {page.stem for page in pages()}
     for path in (build / "notebooks").glob("[!.]*.ipynb"):
-        if path.stem not in known:
+        if path.stem not in known and "liprune" in _metadata(path):
+            shutil.rmtree(build / "results" / path.stem, ignore_errors=True)
             path.unlink(missing_ok=True)
-    for folder in (build / "results").glob("[!.]*"):
-        if folder.name not in known:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def page_inputs(notebook: Path, build: Path, parameters: Path | None) -> dict[str, str]:
@@ -125,7 +120,7 @@ def why_stale(notebook: Path, build: Path, parameters: Path | None) -> list[str]
     executed = build / "notebooks" / notebook.name
     if not executed.exists():
         return ["it has not run"]
-    before = _read(executed)["metadata"].get("liprune", {}).get("inputs")
+    before = _metadata(executed).get("liprune", {}).get("inputs")
     if before is None:
         return ["its run has not recorded what it used"]
     now = page_inputs(notebook, build, parameters) | results(build, notebook.stem)
@@ -174,8 +169,9 @@ def results(build: Path, page: str) -> dict[str, str]:
     Returns:
         A hash for each file of its folder of results.
     """
-    files = sorted(file for file in (build / "results" / page).rglob("*") if file.is_file())
-    return {f"{RESULT}{file.name}": file_digest(file) for file in files}
+    folder = build / "results" / page
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {f"{RESULT}{file.relative_to(folder)}": file_digest(file) for file in files}
 
 
 def page_code(notebook: Path) -> ast.Module:
@@ -189,7 +185,7 @@ def page_code(notebook: Path) -> ast.Module:
     """
     cells = [cell for cell in _read(notebook)["cells"] if cell["cell_type"] == "code"]
     lines = [line for cell in cells for line in [*"".join(cell["source"]).splitlines(), ""]]
-    return ast.parse("\n".join(line for line in lines if not line.startswith(("%", "!"))))
+    return _parse("\n".join(line for line in lines if not line.startswith(("%", "!"))), notebook)
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -260,7 +256,7 @@ def runs_of_the_others(last: Path, build: Path) -> dict[str, str]:
         For the name of each other executed page, when its run began.
     """
     others = [path for path in executed_pages(build) if path.name != last.name]
-    found = {path.stem: _read(path)["metadata"].get("papermill", {}) for path in others}
+    found = {path.stem: _metadata(path).get("papermill", {}) for path in others}
     return {f"the run of {name}": str(run.get("start_time")) for name, run in found.items()}
 
 
@@ -370,6 +366,22 @@ def _read(notebook: Path) -> dict:
     return read_json(notebook)
 
 
+# Of an executed page; one that is damaged has none, and so runs again.
+def _metadata(executed: Path) -> dict:
+    try:
+        return _read(executed)["metadata"]
+    except (InputError, KeyError, TypeError):
+        return {}
+
+
+def _parse(source: str | bytes, path: Path) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise InputError(f"{path} has a line that is no Python ({error.msg}): {line}") from None
+
+
 # Of a module or a package.
 def _path(name: str) -> Path | None:
     path = PROJECT.joinpath(*name.split("."))
@@ -384,7 +396,8 @@ class _Module(NamedTuple):
 
 @cache
 def _module(name: str) -> _Module:
-    tree = ast.parse((PROJECT / module_file(name)).read_bytes())
+    path = PROJECT / module_file(name)
+    tree = _parse(path.read_bytes(), path)
     return _Module(imports(tree), code_digest(tree))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import toy
 
+from liprune_utils.book import build
+
 ALL = {"01_toy", "14_verdict", "render"}
 
 
@@ -74,6 +76,22 @@ def test_a_fault_in_a_sentence_is_found_again_and_the_book_stays(built):
         assert "nowhere" in result.stderr
         assert "A new sentence." in (built / "build" / "html" / "book" / "rerun.html").read_text()
     path.write_text(text)
+
+
+def test_a_rendering_that_is_stopped_while_it_stages_is_begun_anew(tmp_path, monkeypatch):
+    whole = tmp_path / "stage" / "_build" / "whole"
+    whole.parent.mkdir(parents=True)
+    whole.touch()
+    (tmp_path / "html").mkdir()
+
+    def stop(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "finished_pages", lambda folder: [])
+    monkeypatch.setattr(build, "stage", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build.render(tmp_path)
+    assert not whole.exists()  # what it has staged already would not look changed next time
 
 
 def test_an_edit_reaches_what_uses_it_alone(built):

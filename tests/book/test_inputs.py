@@ -1,11 +1,13 @@
 """What a page is made of: found by following imports, compared by content."""
 
 import ast
+import json
 import re
 
 import pytest
 
 from liprune_utils.book import inputs
+from liprune_utils.checks import InputError
 from liprune_utils.files import PROJECT
 
 PAGES = {path.stem: path for path in inputs.pages()}
@@ -135,21 +137,36 @@ def test_changes_have_names():
 
 def test_a_page_that_was_renamed_leaves_nothing(tmp_path):
     (tmp_path / "notebooks").mkdir()
-    for page in ("05_what_accelerates", "06_sine_model"):
-        (tmp_path / "notebooks" / f"{page}.ipynb").write_text("{}")
+    executed = '{"metadata": {"liprune": {}}}'
+    for page, text in {
+        "05_what_accelerates": executed,
+        "06_sine_model": executed,
+        "mine": "{}",
+    }.items():
+        (tmp_path / "notebooks" / f"{page}.ipynb").write_text(text)
         (tmp_path / "results" / page).mkdir(parents=True)
     inputs.remove_what_is_no_page(tmp_path)
-    left = {path.stem for path in tmp_path.glob("*/*")}
-    assert left == {"05_what_accelerates"}
+    for folder in ("notebooks", "results"):  # "mine" is a reader's own
+        left = {path.stem for path in (tmp_path / folder).iterdir()}
+        assert left == {"05_what_accelerates", "mine"}
     assert [path.stem for path in inputs.executed_pages(tmp_path)] == ["05_what_accelerates"]
 
 
 def test_each_page_says_why_it_would_run(tmp_path):
     (tmp_path / "notebooks").mkdir()
     page, *others = PAGES.values()
-    (tmp_path / "notebooks" / page.name).write_text('{"metadata": {}, "cells": []}')
+    (tmp_path / "notebooks" / page.name).write_text('{"metadata": {"lipr')  # damaged
     found = inputs.stale_pages(tmp_path, "default")
     assert found[page.stem] == ["its run has not recorded what it used"]
     assert found[others[0].stem] == ["it has not run"]
     assert found[others[-1].stem][0] == f"{page.stem} runs"
     assert re.match(r"\d\d_", page.stem)
+
+
+def test_what_is_no_python_is_named(tmp_path):
+    page = tmp_path / "01_broken.ipynb"
+    cells = [{"cell_type": "code", "source": ["%time\n", "x = 1\n", "y = = 2"]}]
+    page.write_text(json.dumps({"cells": cells, "metadata": {}}))
+    words = r"01_broken\.ipynb has a line that is no Python \(invalid syntax\): y = = 2$"
+    with pytest.raises(InputError, match=words):
+        inputs.page_code(page)
