@@ -2,8 +2,10 @@
 
 import difflib
 import sys
-from collections.abc import Callable
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class InputError(ValueError):
@@ -15,7 +17,7 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
 
     Args:
         holds: Whether the value is acceptable; a comparison with NaN is false, so NaN is refused.
-        name: What the reader calls the value.
+        name: What the message calls the value.
         value: The value itself, shown in the message.
         expected: What it should have been, in words that follow "expected".
 
@@ -27,11 +29,11 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
 
 
 def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> int:
-    """Run a command; what it cannot use becomes one line of the error stream, not a traceback.
+    """Run a command; bad input becomes one line of the error stream, not a traceback.
 
     Args:
         command: What to do.
-        *others: Errors that are told in one sentence too, beside bad input and the system's.
+        *others: Further errors that become one line, beside `InputError` and ``OSError``.
 
     Returns:
         The exit status: the command's own, or 1.
@@ -39,86 +41,87 @@ def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> 
     try:
         return command() or 0
     except OSError as error:
-        words = f"{error.filename}: {error.strerror}." if error.filename else str(error)
-        words = words or f"{type(error).__name__}."  # a time-out says no more
+        message = f"{error.filename}: {error.strerror}." if error.filename else str(error)
+        message = message or f"{type(error).__name__}."  # such as a bare TimeoutError
     except (InputError, *others) as error:
-        words = str(error)
-    print(f"error: {words}", file=sys.stderr)
+        message = str(error)
+    print(f"error: {message}", file=sys.stderr)
     return 1
 
 
-def refuse_unknown(names: set[str], known: list[str], page: str) -> None:
-    """Refuse names that a page does not know, with the nearest one that it does.
+def refuse_unknown(names: Collection[str], known: Collection[str], owner: str) -> None:
+    """Refuse the first name that is not known, and suggest the nearest one that is.
 
     Args:
         names: The names given.
-        known: The names that the page understands.
-        page: What the message calls the page.
+        known: The names that the owner has.
+        owner: What the message says has no such parameter.
 
     Raises:
-        InputError: If some name is unknown.
+        InputError: If a name is not known.
     """
-    for name in sorted(names - set(known)):
+    for name in sorted({*names} - {*known}):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-        raise InputError(f"{page} has no parameter {name!r}: {hint}")
+        raise InputError(f"{owner} has no parameter {name!r}: {hint}")
 
 
-def check_types(record: object) -> None:
-    """Refuse a dataclass that has a value of another type than its field says.
+class Checked(BaseModel):
+    """Frozen record whose names, types and ranges are checked when it is made.
 
-    Args:
-        record: The dataclass.
-
-    Raises:
-        InputError: If a value has a wrong type; the sentence names it.
+    A subclass declares its fields with ``Field(gt=0, le=1)`` and the like; what depends on several
+    fields it checks in a ``model_validator(mode="after")`` by `require`. Every fault is an
+    `InputError` of one sentence.
     """
-    for name, kind in get_type_hints(type(record)).items():
-        value = getattr(record, name)
-        require(has_type(value, kind), name, value, f"{describe(kind)}, not {kind_of(value)}")
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **values: object):
+        refuse_unknown(values, list(type(self).model_fields), type(self).__name__)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_first_problem(error, type(self), values)) from None
+
+    def replace(self, **changes: object) -> Self:
+        """Copy the record with some values changed, and check it again.
+
+        Args:
+            **changes: New values by field.
+
+        Returns:
+            The new record.
+        """
+        return type(self)(**(dict(self) | changes))
 
 
-def has_type(value: object, kind: Any) -> bool:
-    """Tell whether a value fits a type; an int fits float, a bool only bool.
-
-    Args:
-        value: The value.
-        kind: bool, int, float, str, or a list or tuple of one of them.
-
-    Returns:
-        Whether it fits.
-    """
-    if (sequence := get_origin(kind)) in (list, tuple):
-        return isinstance(value, sequence) and all(has_type(v, get_args(kind)[0]) for v in value)
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+def _first_problem(error: ValidationError, model: type[Checked], values: dict[str, object]) -> str:
+    problem = error.errors()[0]
+    if problem["type"] == "missing":
+        missing = [name for name in model.model_fields if name not in values]
+        return f"{model.__name__} lacks {', '.join(missing)}."
+    if problem["type"] == "value_error":  # from a validator, which has said it already
+        return str(problem["ctx"]["error"])
+    name = str(problem["loc"][0])
+    field = model.model_fields[name]
+    expected = field.description or _describe(field.annotation, field.metadata)
+    return f"{name} is {values[name]!r}; expected {expected}."
 
 
-def describe(kind: Any) -> str:
-    """Name a type as a sentence would.
-
-    Args:
-        kind: bool, int, float, str, or a list or tuple of one of them.
-
-    Returns:
-        Words such as "a whole number".
-    """
+def _describe(kind: Any, limits: Collection[object] = ()) -> str:
+    if get_origin(kind) is Annotated:
+        kind, *limits = get_args(kind)
+        limits = [limit for part in limits for limit in getattr(part, "metadata", [part])]
+    bounds = {type(limit).__name__: limit for limit in limits}
     if get_origin(kind) in (list, tuple):
-        return f"a list, each {describe(get_args(kind)[0])}"
-    return {
-        int: "a whole number", float: "a number", str: "a text", bool: "True or False"
-    }[kind]  # fmt: skip
-
-
-def kind_of(value: object) -> str:
-    """Name the type that a value has.
-
-    Args:
-        value: Any value.
-
-    Returns:
-        Words such as "a text".
-    """
-    known = type(value) in (int, float, str, bool)
-    return describe(type(value)) if known else f"a {type(value).__name__}"
+        least = "a list of at least one" if "MinLen" in bounds else "a list"
+        return f"{least}, each {_describe(get_args(kind)[0])}"
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+    if "MinLen" in bounds:
+        return f"{names[kind]} that is not empty"
+    words = {"Gt": "above {0.gt}", "Ge": "from {0.ge}", "Lt": "below {0.lt}"}
+    words["Le"] = "to {0.le}" if "Ge" in bounds else "at most {0.le}"
+    ends = [text.format(bounds[name]) for name, text in words.items() if name in bounds]
+    return f"{names[kind]} {(' ' if 'Ge' in bounds else ', ').join(ends)}".strip()

@@ -1,14 +1,18 @@
 """The register of claims, and the claims that pages decide by its rules."""
 
-from collections.abc import Iterable, Mapping
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pandas as pd
-import yaml
 
 from liprune_utils.checks import InputError, require
-from liprune_utils.files import PROJECT, read_json, write_json
+from liprune_utils.files import PROJECT, read_json, read_yaml, write_json
 from liprune_utils.intervals import Estimate
 
 VERDICTS = (
@@ -16,7 +20,10 @@ VERDICTS = (
     "does-not-hold", "inconclusive", "not-evaluated",
 )  # fmt: skip
 SOURCES = ("executed", "recorded")
-UNDECIDED = "No page of this edition decides it yet."
+CLAIMS = "book/claims.yml"
+UNDECIDED = "No page decides it yet."
+DECIDED_BY: dict[str, str] = {}  # for each claim the full name of its function
+Function = Callable[..., object]
 
 
 @dataclass(frozen=True)
@@ -41,26 +48,31 @@ class Claim:
 
 
 def decide(answers: Iterable[bool | None], *, in_part: bool) -> str:
-    """Turn the answers to a rule's cases into a verdict.
-
-    Args:
-        answers: For each case whether it holds; None where the interval does not decide.
-        in_part: Whether the rule knows "in-part".
-
-    Returns:
-        "holds" if all hold; "does-not-hold" if some fail ("holds-in-part", where the rule knows
-        it, if others hold); else "inconclusive".
-
-    Example:
-        >>> decide([True, None, True], in_part=True), decide([True, False], in_part=True)
-        ('inconclusive', 'holds-in-part')
-    """
+    """Turn the answers to a rule's cases into a verdict; None where an interval is open."""
     answers = list(answers)
     if answers and all(answer is True for answer in answers):
         return "holds"
     if False not in answers:
         return "inconclusive"
     return "holds-in-part" if in_part and True in answers else "does-not-hold"
+
+
+def decides(*claim_ids: str) -> Callable[[Function], Function]:
+    """Register a function as the one that decides claims of the register."""
+
+    def register(function: Function) -> Function:
+        DECIDED_BY.update(dict.fromkeys(claim_ids, f"{function.__module__}.{function.__name__}"))
+        return function
+
+    return register
+
+
+def deciding_functions(experiments: ModuleType) -> dict[str, str]:
+    """Import the claims of every experiment, and name the function that decides each claim."""
+    for room in pkgutil.iter_modules(experiments.__path__, f"{experiments.__name__}."):
+        if importlib.util.find_spec(f"{room.name}.claims"):
+            importlib.import_module(f"{room.name}.claims")
+    return DECIDED_BY
 
 
 def claim(
@@ -72,61 +84,33 @@ def claim(
     note: str,
     source: str = "executed",
 ) -> Claim:
-    """Fill in a claim from its least favourable case.
-
-    Args:
-        claim_id: Identifier in the register.
-        worst: Estimate and interval to report.
-        verdict: From `decide`, or "not-evaluated".
-        cost: Seconds of computing.
-        note: One sentence for the reader.
-        source: "executed" or "recorded".
-
-    Returns:
-        The claim.
-    """
+    """Fill in a claim from the estimate of its least favourable case; ``cost`` in seconds."""
     values = (float(worst.value), float(worst.low), float(worst.high), int(worst.num_runs))
     return Claim(claim_id, *values, round(cost, 1), source, verdict, note)
 
 
-def load_register(path: Path = PROJECT / "book" / "claims.yml") -> dict[str, dict[str, str]]:
-    """Read the register of claims.
+@cache
+def load_register() -> dict[str, dict[str, Any]]:
+    """Read the register: each claim's entry by its identifier, in order."""
+    return {entry["id"]: entry for entry in read_yaml(PROJECT / CLAIMS, "The register of claims")}
 
-    Args:
-        path: The register.
 
-    Returns:
-        For each identifier its entry, in the register's order.
-    """
-    return {entry["id"]: entry for entry in yaml.safe_load(Path(path).read_text())}
+def margin(claim_id: str, name: str) -> float:
+    """Read a number that a claim's rule fixes beforehand."""
+    return load_register()[claim_id]["margin"][name]
 
 
 def write_claims(folder: Path, claims: Iterable[Claim]) -> None:
-    """Write a page's claims.
-
-    Args:
-        folder: The page's results folder.
-        claims: The claims that the page decides.
-
-    Raises:
-        InputError: If the register does not know a claim.
-    """
+    """Write the claims that a page decides into its results folder."""
     claims, register = list(claims), load_register()
     unknown = [outcome.id for outcome in claims if outcome.id not in register]
     if unknown:
-        raise InputError(f"Claim {unknown[0]!r} is not in the register book/claims.yml.")
+        raise InputError(f"Claim {unknown[0]!r} is not in the register {CLAIMS}.")
     write_json(folder / "claims.json", [asdict(outcome) for outcome in claims])
 
 
 def read_claims(records_dir: Path) -> list[Claim]:
-    """Read the claims of every page that has run.
-
-    Args:
-        records_dir: Folder with one folder a page.
-
-    Returns:
-        The claims; none if no page has run.
-    """
+    """Read the claims of every page that has run; ``records_dir`` has one folder per page."""
     files = sorted(Path(records_dir).glob("*/claims.json"))
     return [outcome for file in files for outcome in _claims_in(file)]
 
@@ -139,15 +123,7 @@ def _claims_in(file: Path) -> list[Claim]:
 
 
 def verdict_table(records_dir: Path) -> pd.DataFrame:
-    """Join the register with what the pages found.
-
-    Args:
-        records_dir: Folder with one folder a page.
-
-    Returns:
-        One row a claim of the register: its entry and its outcome; claims that no page has decided
-        are "not-evaluated" and say so.
-    """
+    """Join the register with what the pages measured: one row per claim, in its order."""
     register = pd.DataFrame(load_register().values()).set_index("id")
     columns = [field.name for field in fields(Claim)]
     found = pd.DataFrame(map(asdict, read_claims(records_dir)), columns=columns).set_index("id")

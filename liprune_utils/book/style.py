@@ -1,5 +1,6 @@
 """Figures in one visual language: methods keep their colour and dash everywhere."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -27,72 +28,78 @@ def use_style() -> None:
 def plot_band(
     axes: Axes, x: np.ndarray, mean: np.ndarray, half_width: np.ndarray, method: str
 ) -> None:
-    """Draw a method's curve with a band.
-
-    Args:
-        axes: Where to draw.
-        x: Abscissae, shape ``[n]``.
-        mean: The curve, shape ``[n]``.
-        half_width: Half the height of the band, shape ``[n]``.
-        method: A key of ``METHODS``.
-    """
+    """Draw a method's curve with a band of the given half-width."""
     axes.plot(x, mean, **METHODS[method])
     band = (mean - half_width, mean + half_width)
     axes.fill_between(x, *band, color=METHODS[method]["color"], alpha=0.25, linewidth=0)
 
 
-def shared_legend(figure: Figure) -> None:
-    """Put one legend above all panels.
+def plot_intervals(
+    axes: Axes, x: np.ndarray, rows: pd.DataFrame, name: str, **look: object
+) -> None:
+    """Draw a column of estimates, with bars from the columns ``low`` and ``high``."""
+    values = rows[name]
+    bars = np.array([values - rows.low, rows.high - values])
+    axes.errorbar(x, values, yerr=bars.reshape(2, -1), **look)
 
-    Args:
-        figure: The figure; its panels share their labels.
-    """
+
+def shared_legend(figure: Figure, columns: int = 3) -> None:
+    """Put one legend above all panels, with each label once."""
     entries = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=3)
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)
 
 
-def grid_of_panels(count: int) -> tuple[Figure, np.ndarray]:
-    """Lay out panels with shared axes, two in a row.
+def facets(
+    panels: Mapping[str, object],
+    draw: Callable[[Axes, object], None],
+    *,
+    xlabel: str,
+    ylabel: str,
+    columns: int = 2,
+    height: float | None = None,
+    legend: int = 3,
+    share: bool | str = True,
+    **settings: object,
+) -> Figure:
+    """Draw one panel per entry of ``panels``, by title, with shared axes, labels and legend.
 
-    Args:
-        count: Number of panels.
-
-    Returns:
-        The figure and its panels, an array of shape ``[count]``.
+    ``draw(axes, key)`` fills a panel; ``settings`` are those of ``Axes.set``, the same for all;
+    ``legend`` is its number of columns, 0 for none; ``share`` is whether panels share both axes, or
+    "x" or "y" for one of them.
     """
-    columns = min(2, count)
-    rows = -(-count // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(6.4, 2 + 1.8 * rows), sharex=True, sharey=True, squeeze=False
-    )
-    for axes in panels.flat[count:]:
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    shared = {"sharex": share in (True, "x"), "sharey": share in (True, "y")}
+    size = (6.4, height or 2 + 1.8 * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, **shared)
+    for axes, (title, key) in zip(grid.flat, panels.items(), strict=False):
+        draw(axes, key)
+        axes.set(title=title, **settings)
+    for axes in grid.flat[len(panels) :]:
         axes.remove()
-    return figure, panels.flat[:count]
+    figure.supxlabel(xlabel, fontsize=11)
+    figure.supylabel(ylabel, fontsize=11)
+    if legend:
+        shared_legend(figure, legend)
+    return figure
 
 
-def race_figure(curves: pd.DataFrame, loss: str = "test") -> Figure:
-    """Draw one of the paper's linear-model figures: a panel for each keep fraction.
+def loss_figure(curves: pd.DataFrame, loss: str = "test") -> Figure:
+    """Draw a panel per keep fraction of a linear-model figure, with 95% bands of the mean.
 
-    Args:
-        curves: Rows of one figure of the table of curves.
-        loss: "test", "kept" or "full".
-
-    Returns:
-        The figure; bands are 95% intervals of the mean.
+    ``curves`` has the rows of one figure; ``loss`` is "test", "kept" or "full".
     """
     fractions = sorted(curves.keep_fraction[curves.method != "none"].unique())
-    figure, panels = grid_of_panels(len(fractions))
-    for axes, fraction in zip(panels, fractions, strict=True):
+
+    def draw(axes: Axes, fraction: float) -> None:
         here = (curves.keep_fraction == fraction) | (curves.method == "none")
-        for method, rows_ in curves[here].groupby("method", sort=False):
-            half = NORMAL_95 * rows_[f"{loss}_loss_se"]
-            plot_band(axes, rows_.step, rows_[f"{loss}_loss_mean"], half, method)
-        axes.set(title=f"keep {fraction:g}", yscale="log")
-    words = {"test": "test loss", "kept": "loss, kept points", "full": "loss, all training points"}
-    figure.supxlabel("SGD step", fontsize=11)
-    figure.supylabel(words[loss], fontsize=11)
-    shared_legend(figure)
-    return figure
+        for method, rows in curves[here].groupby("method", sort=False):
+            half = NORMAL_95 * rows[f"{loss}_loss_se"]
+            plot_band(axes, rows.step, rows[f"{loss}_loss_mean"], half, method)
+
+    labels = {"test": "test loss", "kept": "loss, kept points", "full": "loss, all training points"}
+    panels = {f"keep {fraction:g}": fraction for fraction in fractions}
+    return facets(panels, draw, xlabel="SGD step", ylabel=labels[loss], yscale="log")
