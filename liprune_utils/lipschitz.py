@@ -2,36 +2,18 @@ r"""Exact Lipschitz constants of gradients, and blind searches that try to excee
 
 Over a convex set, the Lipschitz constant of :math:`\nabla f` is the supremum of the spectral norm
 of the Hessian (mean value theorem one way, differentiation the other). Over a set that is not
-convex it can be larger, since a segment between two of its points may leave the set. Each constant
-here is one of a single function :math:`f_i` of the paper (Sections 2 to 4, Appendix B.4).
+convex it can be larger, since a segment between two of its points may leave the set. The constants
+of convex losses are in `liprune_utils.problems`; here are those of a batch and of the sine model.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, softmax
 
 from liprune_utils.checks import require
-
-
-def linear_constant(x: np.ndarray) -> np.ndarray:
-    r"""Compute the constant of :math:`f(w) = \tfrac12 (w \cdot x - y)^2`: :math:`\|x\|^2`.
-
-    The Hessian :math:`x x^\top` does not depend on w: every secant along x attains the constant.
-    Without the half, as in a mean squared loss, the constant is :math:`2 \|x\|^2`.
-
-    Args:
-        x: Points, array of shape ``[..., dim]``.
-
-    Returns:
-        Array of shape ``[...]``, >= 0.
-
-    Example:
-        >>> linear_constant(np.array([[1.0, 2.0], [0.0, 3.0]]))
-        array([5., 9.])
-    """
-    return (np.asarray(x) ** 2).sum(axis=-1)
+from liprune_utils.problems import SQUARED
 
 
 def batch_constant(x: np.ndarray) -> np.ndarray:
@@ -52,44 +34,10 @@ def batch_constant(x: np.ndarray) -> np.ndarray:
     require(x.ndim >= 2 and x.size > 0, "shape of x", list(x.shape), "[..., batch_size, dim] >= 1")
     batch_size, dim = x.shape[-2:]
     if min(batch_size, dim) == 1:
-        return linear_constant(x).sum(axis=-1) / batch_size
+        return SQUARED.constants(x).sum(axis=-1) / batch_size
     turned = x.swapaxes(-1, -2)
     smaller = turned @ x if dim <= batch_size else x @ turned  # same non-zero eigenvalues
     return np.linalg.eigvalsh(smaller)[..., -1] / batch_size
-
-
-def logistic_constant(x: np.ndarray) -> np.ndarray:
-    r"""Compute the constant of :math:`f(w) = \log(1 + e^{-y\, w \cdot x})`: :math:`\|x\|^2 / 4`.
-
-    The Hessian is :math:`p (1 - p)\, x x^\top` with :math:`p = 1 / (1 + e^{-w \cdot x})`; its norm
-    attains the constant where :math:`w \cdot x = 0`, and there alone if x is not 0. The label
-    :math:`y = \pm 1` plays no part.
-
-    Args:
-        x: Points, array of shape ``[..., dim]``; a constant feature for the bias counts.
-
-    Returns:
-        Array of shape ``[...]``, >= 0.
-    """
-    return linear_constant(x) / 4
-
-
-def multinomial_constant(x: np.ndarray) -> np.ndarray:
-    r"""Compute the constant of the cross-entropy of softmax(W x): :math:`\|x\|^2 / 2`.
-
-    The Hessian in the K rows of W is :math:`(\mathrm{diag}(p) - p p^\top) \otimes x x^\top`. Its
-    first factor gives :math:`v^\top (\cdot)\, v` = the variance under p of the entries of v, at
-    most :math:`(\max v - \min v)^2 / 4 \le \|v\|^2 / 2`. For K = 2 it attains 1/2 where both
-    classes are equally likely; for K > 2 it comes near only as all but two classes, equally likely,
-    vanish. The true class plays no part.
-
-    Args:
-        x: Points, array of shape ``[..., dim]``.
-
-    Returns:
-        Array of shape ``[...]``, >= 0, for any number of classes K >= 2.
-    """
-    return linear_constant(x) / 2
 
 
 def sine_constant(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -197,36 +145,6 @@ def _passes(first: np.ndarray, last: np.ndarray, phase: np.ndarray) -> np.ndarra
     return phase + 2 * np.pi * turns <= last
 
 
-def logistic_gradient(w: np.ndarray, x: np.ndarray, y: float) -> np.ndarray:
-    r"""Compute the gradient of :math:`\log(1 + e^{-y\, w \cdot x})`.
-
-    Args:
-        w: Weights, array of shape ``[dim]``.
-        x: The point, array of shape ``[dim]``.
-        y: Its label, -1 or 1.
-
-    Returns:
-        Array of shape ``[dim]``.
-    """
-    return -y * expit(-y * (w @ x)) * x
-
-
-def multinomial_gradient(w: np.ndarray, x: np.ndarray, label: int) -> np.ndarray:
-    r"""Compute the gradient of the cross-entropy of softmax(W x), :math:`(p - e_y) \otimes x`.
-
-    Args:
-        w: The K rows of W one after the other, array of shape ``[num_classes * dim]``.
-        x: The point, array of shape ``[dim]``.
-        label: Its class, from 0.
-
-    Returns:
-        Array of shape ``[num_classes * dim]``.
-    """
-    error = softmax(w.reshape(-1, len(x)) @ x)
-    error[label] -= 1
-    return np.outer(error, x).ravel()
-
-
 def largest_secant(w: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     r"""Search a grid of weights on a line for the largest :math:`|f'(v) - f'(w)| / |v - w|`.
 
@@ -250,7 +168,7 @@ def largest_secant(w: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 def search_constant(
     gradient: Callable[[np.ndarray], np.ndarray],
-    dim: int,
+    shape: tuple[int, ...],
     generator: np.random.Generator,
     *,
     num_starts: int = 10,
@@ -262,8 +180,8 @@ def search_constant(
     longer segment is at most the largest over its parts.
 
     Args:
-        gradient: The gradient g, from ``[dim]`` to ``[dim]``.
-        dim: Number of weights.
+        gradient: The gradient g, from weights to an array of their shape.
+        shape: Shape of the weights.
         generator: Source of the starts.
         num_starts: Number of starts, >= 1.
         distance: Distance of v and w; rounding adds about 1e-16 / ``distance``.
@@ -273,9 +191,9 @@ def search_constant(
     """
 
     def negative_secant(at: np.ndarray) -> float:
-        centre, direction = at[:dim], at[dim:]
+        centre, direction = at.reshape(2, *shape)
         step = direction * (distance / 2 / np.linalg.norm(direction))
         return -float(np.linalg.norm(gradient(centre + step) - gradient(centre - step))) / distance
 
-    starts = generator.standard_normal((num_starts, 2 * dim))
+    starts = generator.standard_normal((num_starts, 2 * math.prod(shape)))
     return max(-minimize(negative_secant, start, method="BFGS").fun for start in starts)

@@ -1,15 +1,26 @@
-"""Convex problems with exact constants: the paper's linear model, least squares, logistic loss."""
+r"""Convex problems with exact constants: the paper's linear model, and generalised linear models.
 
-from dataclasses import dataclass
+The loss of a generalised linear model at one point depends on the scores :math:`z = W x_i` alone:
+
+.. math:: f_i(W) = \phi(W x_i, y_i) + \tfrac\rho2 \|W\|^2, \qquad F = \frac1n \sum_i f_i .
+
+`SQUARED`, `LOGISTIC` and `MULTINOMIAL` are three losses :math:`\phi`. `Objective` has a matrix of
+weights; `LeastSquares` and `Logistic` have one weight vector, which may differ from run to run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.special import expit, softmax
 
 from liprune_utils.checks import require
 
 NOISE_SD = 0.2  # of the labels (paper, Section 4.1)
+LARGEST_GRADIENT = 1e-6  # left at a minimiser, at most: the loss is then exact to about 1e-6
 
 
 @dataclass(frozen=True)
@@ -77,36 +88,159 @@ def draw_linear(
     return LinearData(half_width * (2 * draws[:, 0] - 1), noise_sd * draws[:, 1], slope)
 
 
-@dataclass(frozen=True)
-class LeastSquares:
-    r"""Least squares: :math:`f_i(w) = \tfrac12 (x_i \cdot w - y_i)^2`, :math:`F` their mean.
+class Loss(NamedTuple):
+    r"""A convex loss :math:`\phi(z, y)` of scores z and labels y.
 
-    ``x`` is a float64 array of shape ``[num_points, dim]`` of full column rank, ``y`` one of shape
-    ``[num_points]``.
+    ``value`` takes scores and labels of shape ``[..., num_scores, num_points]`` to losses of shape
+    ``[..., num_points]``. The gradient in z is ``mean(z) - y``, for scores of any shape if there is
+    one per point. ``curvature`` is the supremum of the Hessian's spectral norm in z.
+    """
+
+    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    mean: Callable[[np.ndarray], np.ndarray]
+    curvature: float
+
+    def constants(self, x: np.ndarray) -> np.ndarray:
+        r"""Compute the Lipschitz constants of :math:`W \mapsto \nabla \phi(W x, y)`.
+
+        The Hessian in the rows of W is :math:`\nabla_z^2 \phi \otimes x x^\top`, so that the
+        constant is ``curvature`` :math:`\cdot \|x\|^2`, whatever the label.
+
+        Args:
+            x: Points, array of shape ``[..., dim]``; a constant feature for the bias counts.
+
+        Returns:
+            Array of shape ``[...]``, >= 0.
+
+        Example:
+            >>> SQUARED.constants(np.array([[1.0, 2.0], [0.0, 3.0]]))
+            array([5., 9.])
+        """
+        return self.curvature * (np.asarray(x) ** 2).sum(axis=-1)
+
+
+def _squared_value(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return ((scores - labels) ** 2 / 2)[..., 0, :]
+
+
+def _logistic_value(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return (np.logaddexp(0, scores) - labels * scores)[..., 0, :]
+
+
+def _multinomial_value(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    top = scores.max(axis=-2, keepdims=True)
+    log_sum = np.log(np.exp(scores - top).sum(axis=-2)) + top[..., 0, :]
+    return log_sum - np.vecdot(labels, scores, axis=-2)
+
+
+#: :math:`\tfrac12 (z - y)^2`. Every secant along x attains the constant. Without the half, as in a
+#: mean squared loss, the constant is twice as large.
+SQUARED = Loss(_squared_value, np.asarray, 1.0)
+#: :math:`\log(1 + e^z) - y z` with labels 0 and 1. The second derivative :math:`p (1 - p)`, with
+#: :math:`p = 1 / (1 + e^{-z})`, attains 1/4 at z = 0 alone.
+LOGISTIC = Loss(_logistic_value, expit, 1 / 4)
+#: The cross-entropy of softmax(z) with one-hot labels. The Hessian :math:`\mathrm{diag}(p) -
+#: p p^\top` gives :math:`v^\top (\cdot)\, v` = the variance under p of the entries of v, at most
+#: :math:`(\max v - \min v)^2 / 4 \le \|v\|^2 / 2`. Two classes attain 1/2 where they are equally
+#: likely; more come near it only as all but two, equally likely, vanish.
+MULTINOMIAL = Loss(_multinomial_value, lambda scores: softmax(scores, axis=-2), 1 / 2)
+
+
+@dataclass(frozen=True)
+class Objective:
+    r"""The mean F of a generalised linear model's losses, for a matrix of weights.
+
+    ``x`` is a float64 array of shape ``[..., num_points, dim]``, ``y`` one of shape
+    ``[..., num_points, num_scores]``, ``ridge`` is :math:`\rho \ge 0`. Weights have shape
+    ``[..., num_scores, dim]``. Leading axes, those of many batches, broadcast.
+    """
+
+    loss: Loss
+    x: np.ndarray
+    y: np.ndarray
+    ridge: float
+
+    @property
+    def lipschitz(self) -> np.ndarray:
+        r"""Lipschitz constants of the :math:`\nabla f_i`, of shape ``[..., num_points]``; exact."""
+        return self.loss.constants(self.x) + self.ridge
+
+    @cached_property
+    def minimiser(self) -> np.ndarray:
+        """The minimiser, of shape ``[num_scores, dim]``, to a gradient of 1e-6 in each entry."""
+        shape = (self.y.shape[-1], self.x.shape[-1])
+
+        def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            weights = flat.reshape(shape)
+            return float(self.value(weights)), self.gradient(weights).ravel()
+
+        options = {"gtol": LARGEST_GRADIENT / 10, "ftol": 0, "maxcor": 30, "maxiter": 10_000}
+        start = np.zeros(shape).ravel()
+        found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+        left = float(np.abs(found.jac).max())
+        expected = f"at most {LARGEST_GRADIENT:g}"
+        require(left <= LARGEST_GRADIENT, "gradient at the minimiser", left, expected)
+        return found.x.reshape(shape)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """The values of F at W = 0 and at the minimiser."""
+        return self.value(np.stack([0 * self.minimiser, self.minimiser]))
+
+    def value(self, weights: np.ndarray) -> np.ndarray:
+        """Compute F.
+
+        Args:
+            weights: Array of shape ``[..., num_scores, dim]``.
+
+        Returns:
+            Array of shape ``[...]``.
+        """
+        losses = self.loss.value(weights @ self.x.swapaxes(-1, -2), self.y.swapaxes(-1, -2))
+        return losses.mean(axis=-1) + self.ridge / 2 * (weights**2).sum(axis=(-1, -2))
+
+    def gradient(self, weights: np.ndarray, factors: np.ndarray | float = 1.0) -> np.ndarray:
+        r"""Compute :math:`\frac1n \sum_i c_i \nabla f_i(W)`.
+
+        Args:
+            weights: Array of shape ``[..., num_scores, dim]``.
+            factors: The :math:`c_i`, broadcast to ``[..., num_points]``.
+
+        Returns:
+            Array of the shape of ``weights``.
+        """
+        shares = np.broadcast_to(factors, self.x.shape[:-1])[..., None, :] / self.x.shape[-2]
+        residual = self.loss.mean(weights @ self.x.swapaxes(-1, -2)) - self.y.swapaxes(-1, -2)
+        pull = self.ridge * shares.sum(axis=-1, keepdims=True)
+        return (residual * shares) @ self.x + pull * weights
+
+    def take(self, points: np.ndarray) -> Self:
+        """Restrict the mean to some points, such as those kept, or those of batches.
+
+        Args:
+            points: Indices, integer array of any shape.
+
+        Returns:
+            The objective, whose ``x`` has shape ``[*points.shape, dim]``.
+        """
+        return replace(self, x=self.x[points], y=self.y[points])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Base of the problems with one weight vector, for which the theorems are stated.
+
+    ``x`` is a float64 array of shape ``[num_points, dim]``, ``y`` one of shape ``[num_points]``.
     """
 
     x: np.ndarray
     y: np.ndarray
-
-    @cached_property
-    def hessian(self) -> np.ndarray:
-        r"""Hessian of F, :math:`X^\top X / n`, of shape ``[dim, dim]``."""
-        return self.x.T @ self.x / len(self.x)
+    loss: ClassVar[Loss]
 
     @property
     def lipschitz(self) -> np.ndarray:
-        r"""Lipschitz constants :math:`L_i = \|x_i\|^2`, of shape ``[num_points]``; exact."""
-        return (self.x**2).sum(axis=1)
-
-    @property
-    def strong_convexity(self) -> float:
-        r"""The largest :math:`\mu` for which F is strongly convex: the least eigenvalue of H."""
-        return float(np.linalg.eigvalsh(self.hessian)[0])
-
-    @cached_property
-    def minimiser(self) -> np.ndarray:
-        """The minimiser of F, of shape ``[dim]``."""
-        return np.linalg.lstsq(self.x, self.y)[0]
+        r"""Lipschitz constants :math:`L_i` of the :math:`\nabla f_i`, ``[num_points]``; exact."""
+        return self.loss.constants(self.x) + self.ridge
 
     def gradients(self, weights: np.ndarray, points: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\nabla f_i(w)` for pairs of a weight vector and a point.
@@ -119,25 +253,45 @@ class LeastSquares:
             Array of shape ``[num_pairs, dim]``.
         """
         x = self.x[points]
-        return ((x * weights).sum(axis=1) - self.y[points])[:, None] * x
+        errors = self.loss.mean((x * weights).sum(axis=1)) - self.y[points]
+        return errors[:, None] * x + self.ridge * weights
 
 
 @dataclass(frozen=True)
-class Logistic:
-    r"""Logistic regression: :math:`f_i(w) = \log(1 + e^{-y_i x_i \cdot w}) + \tfrac\rho2 \|w\|^2`.
+class LeastSquares(Problem):
+    r"""Least squares: :math:`f_i(w) = \tfrac12 (x_i \cdot w - y_i)^2`.
 
-    ``x`` is a float64 array of shape ``[num_points, dim]``, ``y`` holds -1 and 1, ``ridge`` is
-    :math:`\rho > 0`.
+    ``x`` has full column rank.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    ridge: float
+    loss = SQUARED
+    ridge = 0.0
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        r"""Hessian of F, :math:`X^\top X / n`, of shape ``[dim, dim]``."""
+        return self.x.T @ self.x / len(self.x)
 
     @property
-    def lipschitz(self) -> np.ndarray:
-        r"""Lipschitz constants :math:`L_i = \|x_i\|^2 / 4 + \rho`, attained where x.w = 0."""
-        return (self.x**2).sum(axis=1) / 4 + self.ridge
+    def strong_convexity(self) -> float:
+        r"""The largest :math:`\mu` for which F is strongly convex: the least eigenvalue of H."""
+        return float(np.linalg.eigvalsh(self.hessian)[0])
+
+    @cached_property
+    def minimiser(self) -> np.ndarray:
+        """The minimiser of F, of shape ``[dim]``."""
+        return np.linalg.lstsq(self.x, self.y)[0]
+
+
+@dataclass(frozen=True)
+class Logistic(Problem):
+    r"""Logistic regression with labels 0 and 1 and the ridge :math:`\rho > 0`.
+
+    :math:`f_i(w) = \log(1 + e^{x_i \cdot w}) - y_i\, x_i \cdot w + \tfrac\rho2 \|w\|^2`.
+    """
+
+    ridge: float
+    loss = LOGISTIC
 
     @property
     def strong_convexity(self) -> float:
@@ -147,44 +301,20 @@ class Logistic:
     @cached_property
     def minimiser(self) -> np.ndarray:
         """The minimiser of F, of shape ``[dim]``, to a gradient of 1e-10."""
-        signed, eye = self.x * self.y[:, None], np.eye(self.x.shape[1])
-
-        def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-            margin = signed @ w
-            gradient = self.ridge * w - (expit(-margin)[:, None] * signed).mean(axis=0)
-            return self.ridge * w @ w / 2 - log_expit(margin).mean(), gradient
-
-        w = minimize(loss, np.zeros(len(eye)), jac=True, method="BFGS").x
+        objective = Objective(self.loss, self.x, self.y[:, None], self.ridge)
+        w, ridge = objective.minimiser[0], self.ridge * np.eye(self.x.shape[1])
         for _ in range(3):  # Newton, where the loss is too flat for a line search
-            curvature = expit(signed @ w) * expit(-signed @ w)
-            hessian = (signed.T * curvature) @ signed / len(signed) + self.ridge * eye
-            w = w - np.linalg.solve(hessian, loss(w)[1])
+            curvature = expit(self.x @ w) * expit(-self.x @ w)
+            hessian = (self.x.T * curvature) @ self.x / len(self.x) + ridge
+            w = w - np.linalg.solve(hessian, objective.gradient(w[None])[0])
         return w
-
-    def gradients(self, weights: np.ndarray, points: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`\nabla f_i(w)` for pairs of a weight vector and a point.
-
-        Args:
-            weights: Array of shape ``[num_pairs, dim]``.
-            points: Indices, integer array of shape ``[num_pairs]``.
-
-        Returns:
-            Array of shape ``[num_pairs, dim]``.
-        """
-        signed = self.x[points] * self.y[points, None]
-        pull = expit(-(signed * weights).sum(axis=1))
-        return self.ridge * weights - pull[:, None] * signed
-
-
-Problem = LeastSquares | Logistic
 
 
 def draw_least_squares(
     generator: np.random.Generator, num_points: int, dim: int, *, noise_sd: float, spread: float = 1
 ) -> LeastSquares:
-    r"""Draw a least-squares problem whose points differ in size.
+    r"""Draw a least-squares problem with inputs from `draw_sized_normals`.
 
-    :math:`x_i = e^{s z_i} g_i` with standard normal :math:`z_i` and :math:`g_i`, and
     :math:`y_i = x_i \cdot u + \sigma \varepsilon_i` with a unit vector :math:`u`.
 
     Args:
@@ -198,7 +328,7 @@ def draw_least_squares(
         The problem; without noise all functions share their minimiser.
     """
     require(num_points > dim >= 1, "num_points", num_points, f"more than dim = {dim} >= 1")
-    x = _sized_normals(generator, num_points, dim, spread)
+    x = draw_sized_normals(generator, num_points, dim, spread)
     direction = generator.standard_normal(dim)
     noise = noise_sd * generator.standard_normal(num_points)
     return LeastSquares(x, x @ (direction / np.linalg.norm(direction)) + noise)
@@ -207,7 +337,7 @@ def draw_least_squares(
 def draw_logistic(
     generator: np.random.Generator, num_points: int, dim: int, *, ridge: float, spread: float = 0.5
 ) -> Logistic:
-    r"""Draw a logistic problem with points as in `draw_least_squares` and labels from the model.
+    r"""Draw a logistic problem with inputs from `draw_sized_normals` and labels from the model.
 
     :math:`P(y_i = 1) = 1 / (1 + e^{-x_i \cdot u})` with a unit vector :math:`u`.
 
@@ -222,16 +352,42 @@ def draw_logistic(
         The problem.
     """
     require(ridge > 0, "ridge", ridge, "above 0, or F is not strongly convex")
-    x = _sized_normals(generator, num_points, dim, spread)
+    x = draw_sized_normals(generator, num_points, dim, spread)
     direction = generator.standard_normal(dim)
     chance = expit(x @ (direction / np.linalg.norm(direction)))
     positive = generator.random(num_points) < chance
-    return Logistic(x, np.where(positive, 1.0, -1.0), ridge)
+    return Logistic(x, positive.astype(float), ridge)
 
 
-# Normal points times log-normal sizes, [num_points, dim].
-def _sized_normals(
+def draw_sized_normals(
     generator: np.random.Generator, num_points: int, dim: int, spread: float
 ) -> np.ndarray:
+    r"""Draw Gaussian points of random size, :math:`x_i = e^{s z_i} g_i`.
+
+    Args:
+        generator: Source of the standard normal :math:`z_i` and :math:`g_i`.
+        num_points: Points, >= 1.
+        dim: Dimension of the points, >= 1.
+        spread: Standard deviation :math:`s` of the log sizes, >= 0.
+
+    Returns:
+        Array of shape ``[num_points, dim]``.
+    """
     sizes = np.exp(spread * generator.standard_normal((num_points, 1)))
     return sizes * generator.standard_normal((num_points, dim))
+
+
+def standardise(values: np.ndarray, num_train: int) -> np.ndarray:
+    """Centre and scale columns by the mean and standard deviation of their training entries.
+
+    A column that is constant on the training entries is only centred.
+
+    Args:
+        values: Array of shape ``[n, ...]``, the training entries first.
+        num_train: Number of training entries, >= 1.
+
+    Returns:
+        Array of the same shape.
+    """
+    mean, sd = values[:num_train].mean(axis=0), values[:num_train].std(axis=0)
+    return (values - mean) / np.where(sd > 0, sd, 1)
