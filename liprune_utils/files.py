@@ -1,4 +1,4 @@
-"""Files that are never half there and are named where they are damaged; who computed them."""
+"""Reading and writing of files: written whole or not at all, named if damaged, with provenance."""
 
 import json
 import os
@@ -13,6 +13,8 @@ import pandas as pd
 import yaml
 
 from liprune_utils.checks import InputError
+
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 def read_json(path: Path) -> object:
@@ -34,11 +36,11 @@ def read_json(path: Path) -> object:
 
 
 def read_yaml(path: Path, name: str) -> object:
-    """Read YAML in which no mapping has a name twice.
+    """Read YAML; a mapping that has a name twice is refused.
 
     Args:
         path: The file.
-        name: What the reader calls it.
+        name: What the message calls it.
 
     Returns:
         Its content.
@@ -50,18 +52,18 @@ def read_yaml(path: Path, name: str) -> object:
         with path.open("rb") as file:
             return yaml.load(file, _Loader)
     except (OSError, yaml.YAMLError) as error:
-        words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{name} {path} cannot be read: {words}.") from None
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{name} {path} cannot be read: {reason}.") from None
 
 
-# By itself YAML takes the last of two equal names, and loses what the first says without a word.
+# By itself YAML silently takes the last of two equal names.
 class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         names = [key.value for key, _ in node.value]
         for key, _ in node.value:
             if names.count(key.value) > 1:
-                words = f"found {key.value!r} twice"
-                raise yaml.constructor.ConstructorError(None, None, words, key.start_mark)
+                problem = f"found {key.value!r} twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -70,8 +72,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
     Args:
         path: The file; its folder exists.
-        write: Writes the file at the path that it is given, which has the same ending. If it
-            raises, what it wrote is deleted and the file stays as it was.
+        write: Writes to the path that it is given, which has the same suffix. If it raises, what it
+            wrote is deleted and the file stays as it was.
 
     Returns:
         The file.
@@ -86,15 +88,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         partial.unlink(missing_ok=True)
 
 
-PROJECT = Path(__file__).resolve().parent.parent
-
-
 def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
     """Make sure that a folder for results exists and can be written.
 
     Args:
         results_dir: The folder; a relative one lies in the project, wherever the page runs.
-        name: What the reader calls it.
+        name: What the message calls it.
 
     Returns:
         The folder.
@@ -132,7 +131,7 @@ def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
     Args:
         folder: The results folder.
         name: The table's name, without ending.
-        table: One row an observation.
+        table: One row per observation.
     """
     write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
 
@@ -144,7 +143,7 @@ def read_table(path: Path) -> pd.DataFrame:
         path: The file.
 
     Returns:
-        One row an observation.
+        One row per observation.
 
     Raises:
         InputError: If it is missing or damaged.
@@ -162,21 +161,21 @@ def provenance(**facts: object) -> dict[str, object]:
         **facts: What else the record should say, such as its data source.
 
     Returns:
-        The machine, the code's commit, the versions, and ``facts``.
+        The machine, the code's git commit, the versions of packages, and ``facts``.
     """
-    packages = {
-        name: package_version(name) for name in ("liprune-utils", "numpy", "torch", "torchvision")
-    }
-    machine = {
+    packages = ("liprune-utils", "numpy", "torch", "torchvision")
+    return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "commit": _commit(),
+        "versions": {name: package_version(name) for name in packages},
+        **facts,
     }
-    code = {"commit": commit(), "versions": packages}
-    return {**machine, "cpus": os.cpu_count(), **code, **facts}
 
 
 def package_version(name: str) -> str:
-    """Look up the version of an installed package.
+    """Look up the version of a package.
 
     Args:
         name: Its name.
@@ -186,30 +185,25 @@ def package_version(name: str) -> str:
     """
     try:
         return version(name)
-    except PackageNotFoundError:  # a copy that is run where it lies
+    except PackageNotFoundError:
         return "not installed"
 
 
-def commit() -> str:
-    """Name the version of the code that runs.
-
-    Returns:
-        The git commit, with "-dirty" where files differ from it; without git what the environment
-        variable ``LIPRUNE_COMMIT`` says, or "unknown".
-    """
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+# The git commit, "-dirty" where files differ from it; without git, LIPRUNE_COMMIT or "unknown".
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     try:
-        found = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
+        described = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("LIPRUNE_COMMIT", "unknown")
-    return found.stdout.strip()
+    return described.stdout.strip()
 
 
 def read_provenance(records_dir: Path, page: str) -> dict[str, object]:
     """Read what a page recorded of its circumstances.
 
     Args:
-        records_dir: Folder with one folder a page.
+        records_dir: Folder with one folder per page.
         page: The page's name.
 
     Returns:

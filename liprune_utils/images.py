@@ -1,7 +1,7 @@
 """Images of an experiment as tensors on one device: standardised, in fixed batches, augmented.
 
-What the paper (Section 4.2) leaves unsaid is said here: images are standardised by channel, and
-augmented by a pad-4 crop and a flip (He et al. 2016, arXiv 1512.03385, Section 4.2).
+The paper (Section 4.2) does not say how. Here images are standardised by channel, and augmented by
+a pad-4 crop and a flip (He et al. 2016, arXiv 1512.03385, Section 4.2).
 """
 
 import hashlib
@@ -21,19 +21,19 @@ PADDING = 4  # pixels
 
 
 @dataclass(frozen=True)
-class Task:
-    """Standardised images and labels, on one device.
+class Images:
+    """Standardised images and their labels, to train and to test on, on one device.
 
     Attributes:
-        images: Training images, float32, shape ``[n, 3, 32, 32]``, channels last in memory.
+        inputs: Training images, float32, shape ``[n, 3, 32, 32]``, channels last in memory.
         labels: Their classes, int64, shape ``[n]``.
-        test_images: Test images, as ``images``.
+        test_inputs: Test images, as ``inputs``.
         test_labels: Their classes.
     """
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
-    test_images: Tensor
+    test_inputs: Tensor
     test_labels: Tensor
 
 
@@ -44,9 +44,9 @@ def draw_images(
 
     Args:
         data: The data set.
-        num_images: Training images, where the data set has so many.
-        num_test_images: Test images, likewise.
-        seed: The repetition.
+        num_images: Number of training images; all of them where the data set has fewer.
+        num_test_images: Number of test images, likewise.
+        seed: The repetition, >= 0.
 
     Returns:
         Indices of the training images, shape ``[num_images]``, and of the test images, shape
@@ -75,9 +75,9 @@ def images_sha256(data: Dataset, num_images: int, num_test_images: int, seed: in
     return digest.hexdigest()
 
 
-def make_task(
+def make_images(
     data: Dataset, num_images: int, num_test_images: int, *, seed: int = 0, device: str = "cpu"
-) -> Task:
+) -> Images:
     """Draw the images of a repetition and standardise them.
 
     Args:
@@ -88,32 +88,25 @@ def make_task(
         device: Where the tensors go.
 
     Returns:
-        The task; channel means and deviations are those of its training images.
+        The images, standardised by the channels' means and deviations over the training images.
     """
     train, test = draw_images(data, num_images, num_test_images, seed)
-    levels = standardised_levels(data.train_images[train])
+    levels = _standardised_levels(data.train_images[train])
 
     def tensor(images: np.ndarray) -> Tensor:
         scaled = np.stack([levels[images[..., c], c] for c in range(3)], axis=-1)
         return torch.from_numpy(scaled).permute(0, 3, 1, 2).to(device)
 
-    labels, test_labels = (
-        torch.from_numpy(found).to(device)
-        for found in (data.train_labels[train], data.test_labels[test])
+    return Images(
+        inputs=tensor(data.train_images[train]),
+        labels=torch.from_numpy(data.train_labels[train]).to(device),
+        test_inputs=tensor(data.test_images[test]),
+        test_labels=torch.from_numpy(data.test_labels[test]).to(device),
     )
-    images, test_images = tensor(data.train_images[train]), tensor(data.test_images[test])
-    return Task(images, labels, test_images, test_labels)
 
 
-def standardised_levels(images: np.ndarray) -> np.ndarray:
-    """Standardise the 256 levels of each channel by its mean and deviation over all pixels.
-
-    Args:
-        images: uint8, shape ``[n, 32, 32, 3]``.
-
-    Returns:
-        What each level becomes, float32, shape ``[256, 3]``.
-    """
+# What each of the 256 levels of a channel becomes, by its mean and deviation over all pixels.
+def _standardised_levels(images: np.ndarray) -> np.ndarray:
     counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)], 1)
     shares, values = counts / counts.sum(axis=0), np.arange(256.0)[:, None]
     mean = (values * shares).sum(axis=0)
@@ -126,11 +119,11 @@ def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarra
 
     Args:
         num_images: Number of images.
-        batch_size: Images in a batch; the last batch may have fewer.
-        seed: The repetition.
+        batch_size: Images per batch; the last batch may have fewer.
+        seed: The repetition, >= 0.
 
     Returns:
-        Arrays of indices.
+        Indices of each batch's images, int64, shape ``[batch_size]``.
     """
     order = generator(seed, "batches").permutation(num_images)
     return np.split(order, range(batch_size, num_images, batch_size))
@@ -144,17 +137,18 @@ def draw_shifts(count: int, draw: np.random.Generator) -> np.ndarray:
         draw: Source of randomness.
 
     Returns:
-        Int64 array of shape ``[count, 3]``: top and left, from 0 to 8 (4 is no shift), and 0 or 1.
+        Int64 array of shape ``[count, 3]``: top and left of the crop, from 0 to 8 (4 does not move
+        the image), and 1 where it is mirrored, else 0.
     """
     corners = draw.integers(0, 2 * PADDING + 1, size=(2, count))
     return np.stack([*corners, draw.random(count) < 0.5], axis=1)
 
 
 def shifted(images: Tensor, shifts: Tensor) -> Tensor:
-    """Shift each image by up to four pixels, zeros moving in, and mirror some.
+    """Shift each image by up to four pixels, with zeros moving in, and mirror some.
 
     Args:
-        images: Shape ``[B, 3, H, W]``.
+        images: Float, shape ``[B, 3, H, W]``.
         shifts: From `draw_shifts`, int64, shape ``[B, 3]``, on the same device.
 
     Returns:

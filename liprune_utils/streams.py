@@ -8,14 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class StreamFamily:
-    """The numbered purposes of an experiment; called, they open a stream."""
+    """The numbered purposes of an experiment; a call opens the stream of one of them."""
 
     purposes: Mapping[str, int]
 
     def __call__(self, seed: int, purpose: str, *keys: int) -> np.random.Generator:
-        """Open a random stream of its own for one purpose.
+        """Open the random stream of a purpose.
 
-        A purpose should always have the same number of keys: to numpy a last key of 0 is none.
+        Use the same number of keys for a purpose every time: numpy ignores a last key of 0.
 
         Args:
             seed: Root seed, >= 0.

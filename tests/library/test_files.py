@@ -1,4 +1,4 @@
-"""A file appears whole or not at all, and nothing is left beside it; what it says is not lost."""
+"""Files are written whole or not at all; a name that YAML has twice is refused."""
 
 import os
 

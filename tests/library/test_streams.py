@@ -1,4 +1,4 @@
-"""StreamFamily differ by seed, purpose and key, and by nothing else."""
+"""Streams differ by seed, purpose and keys, and by nothing else."""
 
 from itertools import product
 
