@@ -1,20 +1,19 @@
-"""A GPU for some minutes: is the library right there, how fast is it, and runs of the paper's grid.
+"""Use a GPU for some minutes: test the library on it, time it, and do runs of the paper's grid.
 
     python benchmarks/gpu.py --archive cifar10-jpeg.tar.xz --output results --minutes 12
 
-Needs PyTorch and what the training imports; no Dask, no book, no installation. A copy without its
-history should be told its commit by ``LIPRUNE_COMMIT``. In turn, each step with its own files in
-``--output``, and a failure of one step does not stop the next:
+Needs PyTorch and what the training imports; no Dask, no book, no installation. Where the project is
+copied without its history, set ``LIPRUNE_COMMIT``. Each step has its own files in ``--output``, and
+the next step runs even if one fails:
 
 1. ``packages.txt``: what is installed, and the GPU.
-2. The data: the archive, if one is named, unpacked to ``data/``.
+2. The data: ``--archive``, if given, is unpacked to ``data/``.
 3. ``tests.txt``: the tests that need a GPU.
 4. ``throughput.csv``: images per second of common code and of this library, eager and with CUDA
-   graphs, for some numbers of processes that share the GPU.
+   graphs, by the number of processes that share the GPU.
 5. ``agreement.csv``: runs on the GPU beside the same runs on CPUs, and what both keep.
-6. The rest of the time: runs of a grid, seed by seed. Finished ones are recorded as a sweep does,
-   and the tables copied to ``--output``; unfinished ones are packed as ``runs-0.tar`` and so on,
-   which ``--resume`` unpacks another time.
+6. Runs of a grid until the time is up. Finished runs are recorded as by a sweep, and the tables are
+   copied to ``--output``; unfinished ones are packed as ``runs-0.tar`` and so on, for ``--resume``.
 """
 
 import argparse
@@ -27,9 +26,8 @@ import sys
 import tarfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from functools import cache, partial
 from importlib.metadata import distributions
 from pathlib import Path
@@ -39,19 +37,26 @@ import pandas as pd
 import torch
 from training import common_epoch
 
-from liprune_utils import data, runs
+from liprune_utils import data
 from liprune_utils.checks import exit_status, require
 from liprune_utils.files import PROJECT, write_table
-from liprune_utils.grid import Grid, read_grid
-from liprune_utils.grid_tables import is_done, ready, record, recorded_points
-from liprune_utils.images import draw_shifts, fixed_batches, make_task, shifted
+from liprune_utils.grid import (
+    Grid,
+    read_grid,
+    record,
+    recordable_runs,
+    recorded_runs,
+    unfinished_runs,
+)
+from liprune_utils.images import draw_shifts, fixed_batches, make_images, shifted
 from liprune_utils.intervals import mean_interval
-from liprune_utils.settings import Point, Recipe
+from liprune_utils.runs import Stopped, ask_to_stop
+from liprune_utils.settings import Recipe, TrainingRun
 from liprune_utils.training import start, steps
-from liprune_utils.training_run import Laboratory, run_point
+from liprune_utils.training_run import Workspace, run_training
 
 SPEED = Recipe(num_images=12_800, num_test_images=128, learning_rate=0.1, precision="bfloat16")
-AGREEMENT = Point(
+AGREEMENT = TrainingRun(
     num_images=5120, num_test_images=2000, learning_rate=0.1, num_epochs=8, decay_epochs=(6,),
     precision="bfloat16",
 )  # fmt: skip
@@ -77,7 +82,7 @@ def list_packages(options: argparse.Namespace) -> None:
 
 
 def prepare_data(options: argparse.Namespace) -> None:
-    """Unpack the archive of images, and what an earlier time has left."""
+    """Unpack the archive of images, and unfinished runs of an earlier time."""
     if options.archive and not (PROJECT / "data" / "cifar10-jpeg").exists():
         with tarfile.open(options.archive) as archive:
             archive.extractall(PROJECT / "data" / "cifar10-jpeg", filter="data")
@@ -89,15 +94,8 @@ def prepare_data(options: argparse.Namespace) -> None:
 
 def run_tests(options: argparse.Namespace) -> None:
     """Run the tests that need a GPU."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/library/test_gpu.py",
-    ]
+    pytest = "-m pytest -q -p no:cacheprovider tests/library/test_gpu.py"
+    command = [sys.executable, *pytest.split()]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     (options.output / "tests.txt").write_text(result.stdout + result.stderr)
     print(result.stdout.splitlines()[-1])
@@ -105,30 +103,33 @@ def run_tests(options: argparse.Namespace) -> None:
 
 def measure_throughput(options: argparse.Namespace) -> None:
     """Time training alone and with several processes on one GPU."""
+    methods = ["common", "eager"] + ["graphs"] * (options.device != "cpu")
     rows = []
     with pool(max(options.processes)) as executor:
-        for way in (
-            ("common", "eager", "graphs") if options.device != "cpu" else ("common", "eager")
-        ):
-            numbers = (1,) if way == "common" else options.processes
-            for number in (max(numbers), *numbers):  # once to warm up
-                begin = time.time() + (30 if not rows or rows[-1]["method"] != way else 1)
-                work = partial(rate, way, options.device, begin)
-                rates = list(executor.map(work, range(number)))
-                row = {"method": way, "processes": number, "images_per_second": sum(rates)}
-                rows.append(row | {"warm": bool(rows) and rows[-1]["method"] == way})
-    table = pd.DataFrame(rows)
-    table = table[table.warm].drop(columns="warm")
+        for method in methods:
+            counts = (1,) if method == "common" else options.processes
+            measure = partial(total_rate, executor, method, options.device)
+            measure(max(counts), wait=30.0)  # warms up
+            rows += [(method, count, measure(count, wait=1.0)) for count in counts]
+    table = pd.DataFrame(rows, columns=["method", "processes", "images_per_second"])
     common = table[table.method == "common"].images_per_second.item()
     table = table.assign(times_common=table.images_per_second / common)
     write_table(options.output, "throughput", table)
     print(table.round(1).to_string(index=False))
 
 
-def rate(way: str, device: str, begin: float, _number: int) -> float:
+def total_rate(
+    executor: Executor, method: str, device: str, num_processes: int, wait: float
+) -> float:
+    """Count the images that processes side by side train on in a second."""
+    work = partial(rate, method, device, time.time() + wait)
+    return sum(executor.map(work, range(num_processes)))
+
+
+def rate(method: str, device: str, begin: float, _number: int) -> float:
     """Count the images that one process trains on in a second, from a common moment on."""
-    step = stepper(way, device)
-    for _ in range(1 if way == "common" else 5):
+    step = stepper(method, device)
+    for _ in range(1 if method == "common" else 5):
         step()
     time.sleep(max(0.0, begin - time.time()))
     began, count = time.perf_counter(), 0
@@ -139,21 +140,21 @@ def rate(way: str, device: str, begin: float, _number: int) -> float:
 
 
 @cache
-def stepper(way: str, device: str) -> Callable[[], int]:
-    """Return what trains a little and says on how many images."""
+def stepper(method: str, device: str) -> Callable[[], int]:
+    """Return a function that trains a little and returns on how many images."""
     torch.set_num_threads(1)
-    if way == "common":
-        few = replace(SPEED, num_images=2560, num_test_images=1)
+    if method == "common":
+        few = SPEED.replace(num_images=2560, num_test_images=1)
         epoch = common_epoch(dataset(), few, device)
         return lambda: epoch() or few.num_images
-    task = make_task(dataset(), SPEED.num_images, SPEED.num_test_images, device=device)
-    batches, state = fixed_batches(SPEED.num_images, SPEED.batch_size, 0), start(SPEED, task)
-    if way == "graphs":
+    images = make_images(dataset(), SPEED.num_images, SPEED.num_test_images, device=device)
+    batches, state = fixed_batches(SPEED.num_images, SPEED.batch_size, 0), start(SPEED, images)
+    if method == "graphs":
         shifts = torch.from_numpy(draw_shifts(SPEED.batch_size, np.random.default_rng(0)))
-        sample = shifted(task.images[: SPEED.batch_size], shifts.to(device))
+        sample = shifted(images.inputs[: SPEED.batch_size], shifts.to(device))
         with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
             state.model = torch.cuda.make_graphed_callables(state.model, (sample,))
-    endless = steps(state, task, batches, SPEED, 10**9)
+    endless = steps(state, images, batches, SPEED, 10**9)
 
     def step() -> int:
         next(endless)
@@ -163,63 +164,62 @@ def stepper(way: str, device: str) -> Callable[[], int]:
 
 
 def synchronise(device: str) -> None:
-    """Wait until the GPU has done what it was given."""
+    """Wait until the GPU has finished its work."""
     if device != "cpu":
         torch.cuda.synchronize(device)
 
 
 def compare_devices(options: argparse.Namespace) -> None:
-    """Train and choose on the GPU and on CPUs from the same seeds."""
+    """Train and prune on the GPU and on CPUs from the same seeds."""
     pruned = {"keep_fraction": 0.2, "prune_epoch": 2}
-    points = [
-        point
+    runs = [
+        run
         for seed in SEEDS
-        for point in (
-            replace(AGREEMENT, seed=seed),
-            replace(AGREEMENT, seed=seed, method="liprune", **pruned),
+        for run in (
+            AGREEMENT.replace(seed=seed),
+            AGREEMENT.replace(seed=seed, method="liprune", **pruned),
         )
     ]
-    with pool(len(points)) as executor:
-        found = [
-            list(executor.map(partial(do_run, options.work / "agreement", device), points))
+    with pool(len(runs)) as executor:
+        results = [
+            list(executor.map(partial(do_run, options.work / "agreement", device), runs))
             for device in (options.device, "cpu")
         ]
     rows = []
-    for point, *folders in zip(points, *found, strict=True):
+    for run, *folders in zip(runs, *results, strict=True):
         curves, kept = (
             [pd.read_csv(folder / f"{name}.csv") for folder in folders]
             for name in ("curve", "kept")
         )
         errors = [curve.test_error.iloc[-1] for curve in curves]
         same = np.isin(*(table.image for table in kept)).mean()
-        rows.append((point.method, point.seed, *errors, errors[0] - errors[1], same))
+        rows.append((run.method, run.seed, *errors, errors[0] - errors[1], same))
     columns = ["method", "seed", "error_gpu", "error_cpu", "difference", "same_images_kept"]
     table = pd.DataFrame(rows, columns=columns)
     write_table(options.output, "agreement", table)
     print(table.round(3).to_string(index=False))
-    for method, part in table.groupby("method"):
-        gap = mean_interval(part.difference.to_numpy(), 0.99)
-        print(f"{method}: GPU less CPU {gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}] points,")
-        print(f"  between seeds {part.error_cpu.std():.2f} points (standard deviation)")
+    for method, rows in table.groupby("method"):
+        gap = mean_interval(rows.difference.to_numpy(), 0.99)
+        print(f"{method}: GPU minus CPU {gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}] points,")
+        print(f"  between seeds {rows.error_cpu.std():.2f} points (standard deviation)")
 
 
-def do_run(root: Path, device: str, point: Point) -> Path:
+def do_run(root: Path, device: str, run: TrainingRun) -> Path:
     """Do one run on a device, in a folder for that kind of device."""
     torch.set_num_threads(1)
     kind = device.split(":")[0]
-    return run_point(point, Laboratory(dataset(), root / kind, device), wait=True)
+    return run_training(run, Workspace(dataset(), root / kind, device), wait=True)
 
 
 def record_grid(options: argparse.Namespace) -> None:
     """Do runs of the grid until the time is up, record them and pack the rest."""
     grid = read_grid(options.grid)
-    lab = Laboratory(dataset(), options.work / "grid", options.device)
-    waiting = [
-        p for p in grid.points if p not in recorded_points(grid, lab) and not is_done(p, lab)
-    ]
+    workspace = Workspace(dataset(), options.work / "grid", options.device)
+    waiting = unfinished_runs(grid, workspace)
     end = options.deadline - CLOSING_SECONDS
     with pool(max(options.processes)) as executor:
-        futures = [executor.submit(do_until_asked, lab.root, lab.device, p) for p in waiting]
+        where = workspace.root, workspace.device
+        futures = [executor.submit(do_until_asked, *where, run) for run in waiting]
         try:
             for future in as_completed(futures, timeout=max(1.0, end - time.time())):
                 print(future.result(), flush=True)
@@ -229,30 +229,34 @@ def record_grid(options: argparse.Namespace) -> None:
         executor.shutdown(wait=False, cancel_futures=True)
         for number in processes:
             os.kill(number, signal.SIGTERM)
-    if points := ready(grid, lab, recorded_points(grid, lab)):
-        folder = record(grid, lab, points, f"python benchmarks/gpu.py --grid {options.grid}")
+    if finished := recordable_runs(grid, workspace):
+        folder = record(
+            grid, workspace, finished, f"python benchmarks/gpu.py --grid {options.grid}"
+        )
         for path in folder.glob(f"{grid.name}_*"):
             shutil.copy(path, options.output)
-    recorded = recorded_points(grid, lab)
-    print(f"{len(recorded)} of {len(grid.points)} runs are recorded.")
-    pack(grid, lab, recorded, options)
+    recorded = recorded_runs(grid, workspace)
+    print(f"{len(recorded)} of {len(grid.runs)} runs are recorded.")
+    pack(grid, workspace, recorded, options)
 
 
-def do_until_asked(root: Path, device: str, point: Point) -> str:
+def do_until_asked(root: Path, device: str, run: TrainingRun) -> str:
     """Do one run, or save it when the process is asked to stop."""
     torch.set_num_threads(1)
     began = time.monotonic()
     try:
-        run_point(point, Laboratory(dataset(), root, device), wait=True)
-    except runs.Stopped as words:
-        return str(words)
-    return f"{point.label}: {time.monotonic() - began:.0f} s"
+        run_training(run, Workspace(dataset(), root, device), wait=True)
+    except Stopped as error:
+        return str(error)
+    return f"{run.label}: {time.monotonic() - began:.0f} s"
 
 
-def pack(grid: Grid, lab: Laboratory, recorded: set[Point], options: argparse.Namespace) -> None:
-    """Pack what runs that are not recorded have come to, their latest checkpoints alone."""
-    waiting = [point for point in grid.points if point not in recorded]
-    folders = {lab.folder(p) for point in waiting for p in (point.before_pruning(), point)}
+def pack(
+    grid: Grid, workspace: Workspace, recorded: set[TrainingRun], options: argparse.Namespace
+) -> None:
+    """Pack the folders of runs that are not recorded, with their latest checkpoints only."""
+    waiting = [run for run in grid.runs if run not in recorded]
+    folders = {workspace.folder(r) for run in waiting for r in (run.before_pruning(), run)}
     parts, room = [[]], PART_BYTES
     for folder in sorted(folders):
         files = [path for path in folder.glob("*.*") if path.suffix != ".pt"]
@@ -276,7 +280,7 @@ def pool(number: int) -> ProcessPoolExecutor:
 
 def listen() -> None:
     """Let SIGTERM ask this process's run to save and leave."""
-    signal.signal(signal.SIGTERM, lambda *_: runs.ask_to_stop())
+    signal.signal(signal.SIGTERM, lambda *_: ask_to_stop())
 
 
 STEPS = {
@@ -285,7 +289,7 @@ STEPS = {
 }  # fmt: skip
 
 
-def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=12.0, help="for everything")
@@ -299,13 +303,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 4, 8, 12])
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
-    options = parser.parse_args(words)
+    options = parser.parse_args()
     options.deadline = time.time() + 60 * options.minutes
     return options
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse what no step could use."""
+    """Refuse options that no step could use."""
     read_grid(options.grid)
     for number in options.processes:
         require(number >= 1, "--processes", number, "at least 1")
@@ -325,7 +329,7 @@ def main() -> int:
         print(f"== {name}", flush=True)
         try:
             STEPS[name](options)
-        except Exception:  # the lease goes on
+        except Exception:  # the next step may succeed
             failed += 1
             traceback.print_exc()
         left = options.deadline - time.time()

@@ -6,7 +6,7 @@
 One process, batch after batch: every method scores a batch before the next batch comes, so that a
 busy machine is fair to all. ResNet-20 on batches of 128, train-mode batch norm, before training and
 after two epochs. All methods score four batches; this library and a float64 reference score 30.
-Prints seconds a batch, errors and ratios, and writes ``benchmark.csv`` and its provenance to
+Prints seconds per batch, errors and ratios, and writes ``benchmark.csv`` and its provenance to
 ``book/results/08_hessian_norm/``. The peers' settings: PyHessian's defaults; scipy's ``eigsh`` on a
 curvlinops operator and power iteration, each to a relative 1e-3; hessian-eigenthings' Lanczos with
 12 steps, since its default of 2 finds nothing.
@@ -37,7 +37,7 @@ from experiments.hessian_norm.tables import summarise_benchmark, times_faster
 from liprune_utils import data, files
 from liprune_utils.checks import exit_status, require
 from liprune_utils.curvature import hessian_norm
-from liprune_utils.images import fixed_batches, make_task
+from liprune_utils.images import fixed_batches, make_images
 from liprune_utils.settings import Recipe
 from liprune_utils.training import start, train_until
 
@@ -55,17 +55,17 @@ class WarmEngine:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
         """Score a batch: the best estimate of the signed eigenvalue, and the products taken."""
-        found = hessian_norm(model, loss_fn, x, y, start=self.guess, tolerance=self.tolerance)
-        self.guess = found.guess
-        estimate = float(np.copysign(found.norm + found.error / 2, found.eigenvalue))
-        return estimate, found.num_products
+        result = hessian_norm(model, loss_fn, x, y, start=self.guess, tolerance=self.tolerance)
+        self.guess = result.guess
+        estimate = float(np.copysign(result.norm + result.error / 2, result.eigenvalue))
+        return estimate, result.num_products
 
 
 def reference(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
     """A cold start in float64, to an estimated error of 1e-4."""
-    found = hessian_norm(model, loss_fn, x, y, tolerance=1e-4, max_products=100)
-    assert found.converged
-    return found.eigenvalue, found.num_products
+    result = hessian_norm(model, loss_fn, x, y, tolerance=1e-4, max_products=100)
+    assert result.converged
+    return result.eigenvalue, result.num_products
 
 
 def by_pyhessian(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
@@ -92,8 +92,8 @@ def by_eigenthings(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
     operator = HessianOperator(
         model, [(x, y)], lambda model, pair: loss_fn(model(pair[0]), pair[1])
     )
-    found = lanczos(operator, k=1, max_iter=12, seed=0)
-    return float(found.eigenvalues[0]), 12
+    result = lanczos(operator, k=1, max_iter=12, seed=0)
+    return float(result.eigenvalues[0]), 12
 
 
 def by_power_iteration(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
@@ -127,13 +127,13 @@ def main() -> None:
     options = parse()
     warnings.simplefilter("ignore")
     dataset = data.load()
-    task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
-    batches = fixed_batches(len(task.labels), RECIPE.batch_size, seed=0)
-    state, rows = start(RECIPE, task), []
+    images = make_images(dataset, RECIPE.num_images, RECIPE.num_test_images)
+    batches = fixed_batches(len(images.labels), RECIPE.batch_size, seed=0)
+    state, rows = start(RECIPE, images), []
     for epochs in (0, options.epochs):
-        train_until(state, task, batches, RECIPE, epochs)
+        train_until(state, images, batches, RECIPE, epochs)
         chosen = [torch.from_numpy(batch) for batch in batches[: options.batches]]
-        pairs = [(task.images[batch], task.labels[batch]) for batch in chosen]
+        pairs = [(images.inputs[batch], images.labels[batch]) for batch in chosen]
         rows += [{"epochs": epochs} | row for row in score(state.model.train(), pairs, options)]
     table = with_errors(pd.DataFrame(rows))
     report(table)
@@ -161,15 +161,15 @@ def parse() -> argparse.Namespace:
 
 
 def score(model: nn.Module, pairs: list, options: argparse.Namespace) -> list[dict]:
-    """Let every method score every batch that is meant for it, in turn."""
+    """Let every method score its batches, in turn."""
     engines = {"accurate": WarmEngine(ACCURATE), "ranking": WarmEngine(RANKING)}
     stateless, rows = without_running_statistics(model), []
     for number, (x, y) in enumerate(tqdm(pairs, "Batches")):
-        ways = engines | (PEERS if number < options.peer_batches else {})
-        for name, way in ways.items():
+        methods = engines | (PEERS if number < options.peer_batches else {})
+        for name, method in methods.items():
             network = stateless if name in PEERS else model
-            rows.append({"method": name, "batch": number} | measured(way, network, x, y))
-        double = measured(reference, model.double(), x.double(), y)
+            rows.append({"method": name, "batch": number} | measure(method, network, x, y))
+        double = measure(reference, model.double(), x.double(), y)
         rows.append({"method": "reference", "batch": number} | double)
         model.float()
     return rows
@@ -188,10 +188,10 @@ def without_running_statistics(model: nn.Module) -> nn.Module:
     return model
 
 
-def measured(way: Callable, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-    """Time one way on one batch."""
+def measure(method: Callable, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
+    """Time one method on one batch."""
     began = time.perf_counter()
-    eigenvalue, products = way(model, x, y)
+    eigenvalue, products = method(model, x, y)
     seconds = time.perf_counter() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"eigenvalue": eigenvalue, "num_products": products, "seconds": seconds,

@@ -75,9 +75,9 @@ def make_ways(
     return ways
 
 
-def compare(expected: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> None:
+def compare(expected: tuple[Tensor, ...], product: tuple[Tensor, ...]) -> None:
     """Stop if the products differ by more than float32 rounding."""
-    for one, other in zip(expected, found, strict=True):
+    for one, other in zip(expected, product, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-2, atol=1e-3 * one.abs().max().item())
 
 
@@ -97,14 +97,14 @@ def report(layout: str, seconds: dict[str, np.ndarray]) -> None:
     for name, values in seconds.items():
         ratios = values / seconds["gradient"]
         low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-        words = f"{middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})"
-        print(f"{layout:>17}  {name:<15} {np.median(values):.3f} s  {words}")
+        cost = f"{middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})"
+        print(f"{layout:>17}  {name:<15} {np.median(values):.3f} s  {cost}")
 
 
 def report_examples(
     model: nn.Module, images: Tensor, labels: Tensor, gradient: Callable, rounds: int
 ) -> None:
-    """Print the cost of a product for each example, from ten products more than three."""
+    """Print the cost of a product per example, from the time of 13 products minus that of 3."""
     count = min(32, len(images))
     data = functional.cross_entropy, images[:count], labels[:count]
     ways = {"gradient": gradient}
@@ -114,7 +114,7 @@ def report_examples(
     seconds = measure(ways, rounds)
     share = seconds["gradient"] * count / len(images)
     low, middle, high = np.quantile((seconds["13"] - seconds["3"]) / 10 / share, (0.25, 0.5, 0.75))
-    print(f"product an example: {middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})")
+    print(f"product per example: {middle:.2f} gradients (quartiles {low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

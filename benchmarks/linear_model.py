@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/linear_model.py
 
 The loop is what one writes first: one run, one figure, one step at a time, each batch by numpy's
-`choice`. Prints both times for a run and their ratio. Then the loop runs again, untimed, on the
+`choice`. Prints both times per run and their ratio. Then the loop runs again, untimed, on the
 batches of the fast way, and the benchmark stops if a single iterate or loss differs.
 """
 
@@ -21,12 +21,13 @@ from experiments.linear_model.runs import (
     NUM_STEPS,
     NUM_TEST,
     PAPER_FIGURES,
-    Cell,
+    Pruning,
     Streams,
+    prunings,
     simulate,
 )
 from liprune_utils.checks import exit_status, require
-from liprune_utils.problems import NOISE_SD, draw_linear
+from liprune_utils.problems import draw_linear
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import distinct_batches
 
@@ -34,25 +35,28 @@ NUM_COMPARED = 5  # runs whose iterates and losses are held against the loop's
 Draw = Callable[[Streams, int, int], list[np.ndarray]]
 
 
-def loop_run(streams: Streams, draw: Draw) -> dict[Cell, tuple[np.ndarray, np.ndarray]]:
+def loop_run(
+    streams: Streams, draw: Draw
+) -> dict[tuple[int, Pruning], tuple[np.ndarray, np.ndarray]]:
     """One run of every figure: weights and the three losses at every step."""
-    data = draw_linear(streams.data, 1, NUM_POINTS, noise_sd=NOISE_SD)
-    test = draw_linear(streams.test, 1, NUM_TEST, noise_sd=NOISE_SD)
+    data = draw_linear(streams.data, 1, NUM_POINTS)
+    test = draw_linear(streams.test, 1, NUM_TEST)
     orders = {"liprune": rank(data.lipschitz[0]), "random": rank(streams.choice.random(NUM_POINTS))}
-    points, tests = (data.x[0], data.y[0]), (test.x[0], test.y[0])
-    found = {}
-    for setting in PAPER_FIGURES:
-        for fraction in (*setting.keep_fractions, 1.0):
-            count = num_kept(NUM_POINTS, fraction)
-            batches = draw(streams, setting.batch_size, count)
-            for method, order in orders.items() if fraction < 1 else [("none", orders["random"])]:
-                kept = tuple(values[order[:count]] for values in points)
-                cell = Cell(setting.figure, method, fraction)
-                found[cell] = descend(kept, points, tests, batches, setting.learning_rate)
-    return found
+    orders["none"] = orders["random"]
+    points, tests, paths = (data.x[0], data.y[0]), (test.x[0], test.y[0]), {}
+    for figure, setting in PAPER_FIGURES.items():
+        batches = {}  # LiPrune and random pruning share them
+        for pruning in prunings(setting.keep_fractions):
+            count = num_kept(NUM_POINTS, pruning.keep_fraction)
+            if count not in batches:
+                batches[count] = draw(streams, setting.batch_size, count)
+            kept = tuple(values[orders[pruning.method][:count]] for values in points)
+            path = descend(kept, points, tests, batches[count], setting.learning_rate)
+            paths[figure, pruning] = path
+    return paths
 
 
-def choose(streams: Streams, batch_size: int, count: int) -> list[np.ndarray]:
+def draw_plainly(streams: Streams, batch_size: int, count: int) -> list[np.ndarray]:
     """The batches of one run, as one would draw them in a loop."""
     draws = streams.batches(count)
     return [draws.choice(count, batch_size, replace=False) for _ in range(NUM_STEPS)]
@@ -98,22 +102,27 @@ def main() -> None:
 
     began = time.perf_counter()
     fast = simulate(PAPER_FIGURES, num_runs=num_runs)
-    fast_losses = {cell: [r.loss(s) for s in ("test", "kept", "full")] for cell, r in fast.items()}
+    fast_losses = {
+        (figure, pruning): [paths.loss(name) for name in ("test", "kept", "full")]
+        for figure, pruned in fast.items()
+        for pruning, paths in pruned.items()
+    }
     fast_s = (time.perf_counter() - began) / num_runs
 
     streams, began = Streams(seed=0), time.perf_counter()
     for _ in range(num_loops):
-        loop_run(streams, choose)
+        loop_run(streams, draw_plainly)
     slow_s = (time.perf_counter() - began) / num_loops
 
     streams = Streams(seed=0)
     slow = [loop_run(streams, replay()) for _ in range(NUM_COMPARED)]
-    for run, found in enumerate(slow):
-        for cell, (weights, losses) in found.items():
-            np.testing.assert_allclose(fast[cell].error[:, run] + 1.0, weights, atol=1e-12)
-            ours = np.stack([loss[:, run] for loss in fast_losses[cell]], axis=1)
+    for run, paths in enumerate(slow):
+        for (figure, pruning), (weights, losses) in paths.items():
+            errors = fast[figure][pruning].error[:, run]
+            np.testing.assert_allclose(errors + 1.0, weights, atol=1e-12)
+            ours = np.stack([loss[:, run] for loss in fast_losses[figure, pruning]], axis=1)
             np.testing.assert_allclose(ours, losses, atol=1e-10)
-    print(f"loop {1e3 * slow_s:.1f} ms a run, vectorised {1e3 * fast_s:.2f} ms a run")
+    print(f"loop {1e3 * slow_s:.1f} ms per run, vectorised {1e3 * fast_s:.2f} ms per run")
     print(f"ratio {slow_s / fast_s:.0f}; same iterates and losses in {len(slow)} runs")
 
 

@@ -5,7 +5,7 @@
 An epoch is training with pad-4 crop and flip, and the test error at its end. *Common* is what
 public CIFAR-10 code does: PIL images through torchvision's transforms in a ``DataLoader`` with two
 workers, NCHW tensors, float32. All train the same ResNet with the same SGD. Prints training images
-a second, how many times common code's, and what an epoch costs when fewer batches are kept; writes
+per second, the ratio to common code, and what an epoch costs when fewer batches are kept; writes
 ``benchmark.csv`` and its provenance to ``book/results/09_cifar10/``.
 """
 
@@ -13,7 +13,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -24,10 +23,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from tqdm import tqdm
 
-from experiments.cifar10.engine import throughput
+from experiments.cifar10.tables import throughput
 from liprune_utils import data, files
 from liprune_utils.checks import exit_status, require
-from liprune_utils.images import fixed_batches, make_task
+from liprune_utils.images import fixed_batches, make_images
 from liprune_utils.settings import Recipe
 from liprune_utils.training import initial_network, start, train_until
 
@@ -37,7 +36,7 @@ MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # as commo
 
 
 class Pictures(Dataset):
-    """Images as torchvision's CIFAR10 hands them out: a PIL image, transformed, and its label."""
+    """Images as torchvision's CIFAR10 gives them: a PIL image, transformed, and its label."""
 
     def __init__(self, images, labels, transform):
         self.images, self.labels, self.transform = images, labels, transform
@@ -91,14 +90,14 @@ def common_error(model: nn.Module, loader: DataLoader, device: str) -> float:
 
 
 def our_epoch(dataset: data.Dataset, recipe: Recipe, kept: float = 1.0) -> Callable[[], None]:
-    """Return an epoch of this library on the first so many of its batches."""
-    task = make_task(dataset, recipe.num_images, recipe.num_test_images)
+    """Return an epoch of this library on a fraction of its batches."""
+    images = make_images(dataset, recipe.num_images, recipe.num_test_images)
     batches = fixed_batches(recipe.num_images, recipe.batch_size, recipe.seed)
     batches = batches[: round(kept * len(batches))]
-    state = start(recipe, task)
+    state = start(recipe, images)
 
     def epoch() -> None:
-        train_until(state, task, batches, recipe, state.epoch)
+        train_until(state, images, batches, recipe, state.epoch)
 
     return epoch
 
@@ -125,10 +124,10 @@ def main() -> None:
 
 
 def race(dataset: data.Dataset, depth: int, options: argparse.Namespace) -> pd.DataFrame:
-    """Let every way train an epoch in turn."""
+    """Time an epoch of every method in turn."""
     tests = options.images // 5  # as many for each training image as CIFAR-10 has
     recipe = Recipe(depth=depth, num_images=options.images, num_test_images=tests)
-    mixed = replace(recipe, precision="bfloat16")
+    mixed = recipe.replace(precision="bfloat16")
     ways = {
         ("common", 1.0): common_epoch(dataset, recipe),
         ("float32", 1.0): our_epoch(dataset, recipe),
@@ -151,7 +150,7 @@ def report(table: pd.DataFrame) -> None:
     """Print throughput, its ratio to common code, and the cost of an epoch by what is kept."""
     print(throughput(table).round(2).to_string(index=False))
     kept = table[table.method == "bfloat16"].groupby(["depth", "keep_fraction"]).seconds.median()
-    print("seconds an epoch by fraction kept:", kept.unstack().round(2), sep="\n")
+    print("seconds per epoch by fraction kept:", kept.unstack().round(2), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Score data by Lipschitz constants, keep the highest, train on what is kept.
 
-A name is loaded at its first use, so that a command of the library imports what it needs alone.
+Each name is imported when it is first used, so that commands start without what they do not need.
 
 Example:
     >>> import torch

@@ -1,6 +1,6 @@
 r"""Batch norm whose second derivative costs a few passes over the features, not dozens.
 
-With the batch's mean m and inverse deviation s per channel, :math:`h = s (x - m)` and the
+With the batch's mean m and inverse deviation s of each channel, :math:`h = s (x - m)` and the
 projection :math:`P(u) = u - \overline{u} - h\, \overline{h u}` (means over the batch and its
 pixels), the derivatives of :math:`y = w h + b` are, for a gradient g of y,
 
@@ -23,9 +23,13 @@ BatchNorm = nn.modules.batchnorm._BatchNorm  # the base of every batch norm in t
 
 @contextmanager
 def fast_batch_norm(model: nn.Module) -> Iterator[None]:
-    """Let train-mode batch norms of a model run by `normalise`; running statistics stay.
+    r"""Give the train-mode batch norms of a model a fast second derivative, by reverse mode.
 
-    A batch norm with a ``forward`` of its own, such as one across processes, is left alone.
+    .. math:: y = w \frac{x - m}{\sqrt{v + \epsilon}} + b
+
+    m and v are the batch's own mean and biased variance per channel; running statistics stay as
+    they are. A batch norm with a ``forward`` of its own, such as one across processes, is left
+    alone.
 
     Args:
         model: The model; each module's own ``forward`` is back afterwards.
@@ -39,7 +43,7 @@ def fast_batch_norm(model: nn.Module) -> Iterator[None]:
         if getattr(type(module), "forward", None) is BatchNorm.forward and module.training
     ]
     for module in modules:
-        module.forward = _forward_of(module)
+        module.forward = _fast_forward(module)
     try:
         yield
     finally:
@@ -47,33 +51,15 @@ def fast_batch_norm(model: nn.Module) -> Iterator[None]:
             del module.forward
 
 
-# Bound to its module, since a loop's variable would be the last one for all.
-def _forward_of(module: BatchNorm) -> Callable[[Tensor], Tensor]:
+def _fast_forward(module: BatchNorm) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         module._check_input_dim(x)
         channels = x.shape[1]
         weight = x.new_ones(channels) if module.weight is None else module.weight
         bias = x.new_zeros(channels) if module.bias is None else module.bias
-        return normalise(x, weight, bias, module.eps)
+        return _Normalise.apply(x, weight, bias, module.eps)
 
     return forward
-
-
-def normalise(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    r"""Normalise each channel by the batch's own statistics, twice differentiable by reverse mode.
-
-    .. math:: y = w \frac{x - m}{\sqrt{v + \epsilon}} + b
-
-    Args:
-        x: Features, shape ``[B, C, ...]``.
-        weight: :math:`w`, shape ``[C]``.
-        bias: :math:`b`, shape ``[C]``.
-        eps: :math:`\epsilon`, added to the biased variance v.
-
-    Returns:
-        The normalised features, same shape.
-    """
-    return _Normalise.apply(x, weight, bias, eps)
 
 
 class _Normalise(Function):
@@ -115,16 +101,16 @@ class _Gradients(Function):
         return of_gradient, of_x, scale * inner, None, None
 
 
-# s P(u), <u, h> and <u, 1> of each channel, by the kernel of the first backward pass.
 def _project(u: Tensor, x: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return s P(u), <u, h> and <u, 1> of each channel, by the kernel of torch's backward pass."""
     one, all_three = torch.ones_like(mean), [True, True, True]
     return torch.ops.aten.native_batch_norm_backward(
         u, x, one, None, None, mean, scale, True, 0.0, all_three
     )
 
 
-# a u + b x + c with a, b, c of each channel.
 def _affine(u: Tensor, a: Tensor, x: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Return a u + b x + c, with a, b and c of each channel."""
     return torch.addcmul(_column(c, x), u, _column(a, x)).addcmul_(x, _column(b, x))
 
 

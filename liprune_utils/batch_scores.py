@@ -1,13 +1,14 @@
 r"""Scores of batches: the Hessian norm of each batch's mean cross-entropy, and which to keep.
 
 Batches of one data set have similar Hessians, so each search starts from the leading eigenvectors
-found for the batch before. A selection needs no more accuracy than it takes to tell the kept from
-the dropped: `select_batches` refines only the batches near the threshold.
+found for the batch before. A selection needs no more accuracy than it takes to tell the kept
+batches from the others: `select_batches` refines only those near the threshold.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -21,28 +22,69 @@ from liprune_utils.curvature import Mode, hessian_norm
 from liprune_utils.lanczos import DominantEigenvalue
 from liprune_utils.pruning import keep_highest
 
-FIELDS = ("eigenvalue", "norm", "residual", "error", "num_products", "converged")
-ROUGH = 0.1  # tolerance of the first look
-REFINEMENT = 10.0  # how much finer the next look at an undecided batch is
-# (numbers of batches, their start vectors or None, tolerance) -> rows, better start vectors
-Look = Callable[[np.ndarray, np.ndarray | None, float], tuple[pd.DataFrame, np.ndarray]]
+_FIELDS = ("eigenvalue", "norm", "residual", "error", "num_products", "converged")
+_FIRST_TOLERANCE = 0.1  # of a selection; each refinement is this much finer than the one before
+_REFINEMENT = 10.0
+
+
+class Estimates(NamedTuple):
+    """Norms of some batches to one tolerance, and where finer searches should start.
+
+    Attributes:
+        scores: Rows of the table of `batch_hessian_norms`.
+        starts: A start vector for each, float16, shape ``[num_rows, num_parameters]``.
+    """
+
+    scores: pd.DataFrame
+    starts: np.ndarray
+
+
+# (numbers of the batches, tolerance, what computes their estimates) -> the estimates
+Cache = Callable[[np.ndarray, float, Callable[[], Estimates]], Estimates]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The batches that Algorithm 1 keeps, and how sure that is.
+    """The batches that Algorithm 1 keeps, and which of its decisions are uncertain.
 
     Attributes:
         kept: Sorted numbers of the kept batches.
         undecided: Sorted numbers of the batches whose place is within their error bounds; empty
             where the kept set is certain as far as the bounds hold.
-        scores: The table of `batch_hessian_norms` after the last look at each batch, with all its
-            products.
+        scores: The table of `batch_hessian_norms`.
     """
 
     kept: np.ndarray
     undecided: np.ndarray
     scores: pd.DataFrame
+
+    @classmethod
+    def from_scores(cls, scores: pd.DataFrame, keep_fraction: float) -> Self:
+        r"""Keep the highest `best_estimates`, and find the batches that may be on the wrong side.
+
+        A norm may be anywhere in :math:`[|\lambda|, |\lambda| + \mathrm{error}]`. A kept batch is
+        undecided if its interval begins below the highest end among the others, another batch if
+        its interval ends above the lowest beginning among the kept.
+
+        Args:
+            scores: The table of `batch_hessian_norms`, one row per batch.
+            keep_fraction: Fraction of the batches kept, in (0, 1].
+
+        Returns:
+            The selection.
+
+        Example:
+            >>> scores = pd.DataFrame({"norm": [5.0, 2.0, 2.1], "error": [0.1, 0.2, 0.0]})
+            >>> Selection.from_scores(scores, keep_fraction=2 / 3).undecided
+            array([1, 2])
+        """
+        lower = scores.norm.to_numpy()
+        upper = lower + scores.error.to_numpy()
+        kept = keep_highest(best_estimates(scores), keep_fraction)
+        is_kept = np.isin(np.arange(len(scores)), kept)
+        weakest, strongest = lower[is_kept].min(), upper[~is_kept].max(initial=0.0)
+        undecided = np.where(is_kept, lower < strongest, upper > weakest)
+        return cls(kept, np.flatnonzero(undecided), scores)
 
 
 def batch_hessian_norms(
@@ -57,10 +99,10 @@ def batch_hessian_norms(
     tolerance: float = 1e-2,
     max_products: int = 50,
 ) -> pd.DataFrame:
-    """Score each batch by the Hessian norm of its mean cross-entropy, leaving the model as it was.
+    r"""Compute each batch's :math:`\|\nabla_w^2 f_b\|_2`, with :math:`f_b` its mean cross-entropy.
 
     Args:
-        model: A classifier, as in `hessian_norm`.
+        model: A classifier, as in `hessian_norm`; it is left as it was.
         images: Its inputs, shape ``[n, ...]``, on its device.
         labels: Their classes, int64, shape ``[n]``, on its device.
         batches: One array of indices below n for each batch; the lengths may differ.
@@ -72,22 +114,20 @@ def batch_hessian_norms(
         max_products: As in `hessian_norm`, for each batch.
 
     Returns:
-        One row a batch, in their order; columns ``batch`` (from 0), ``eigenvalue`` (signed),
-        ``norm``, ``residual``, ``error``, ``num_products`` and ``converged``, as in
+        One row per batch, in their order: ``batch`` (from 0), ``eigenvalue`` (signed), ``norm``,
+        ``residual``, ``error``, ``num_products`` and ``converged``, as in
         `liprune_utils.lanczos.DominantEigenvalue`.
 
     Raises:
         InputError: If a batch cannot be scored; the sentence names it.
     """
-    require(len(labels) == len(images), "The number of labels", len(labels), f"{len(images)}")
-    options = {"batch_norm": batch_norm, "seed": seed}
-    options |= {"tolerance": tolerance, "max_products": max_products}
+    problem = _Problem(model, images, labels, batches, batch_norm, seed, max_products)
     rows, start = [], None
-    for number, batch in enumerate(tqdm(batches, "Scoring", unit=" batches", disable=None)):
-        found = _score(number, model, images, labels, batch, start=start, **options)
-        start = found.guess if warm_start else None
-        rows.append(_row(number, found))
-    return pd.DataFrame(rows, columns=["batch", *FIELDS])
+    for number in _progress(range(len(batches))):
+        result = problem.hessian_norm(number, start=start, tolerance=tolerance)
+        start = result.guess if warm_start else None
+        rows.append(_row(number, result))
+    return _table(rows)
 
 
 def best_estimates(scores: pd.DataFrame) -> np.ndarray:
@@ -100,6 +140,10 @@ def best_estimates(scores: pd.DataFrame) -> np.ndarray:
 
     Returns:
         Array of shape ``[num_batches]``, the scores to rank by.
+
+    Example:
+        >>> best_estimates(pd.DataFrame({"norm": [2.0], "error": [1.0]}))
+        array([2.5])
     """
     return (scores.norm + scores.error / 2).to_numpy()
 
@@ -113,144 +157,55 @@ def select_batches(
     *,
     batch_norm: Mode = "train",
     seed: int = 0,
-    finest: float = 1e-3,
+    tolerance: float = 1e-3,
     max_products: int = 50,
+    chunk_size: int = 64,
+    cache: Cache | None = None,
 ) -> Selection:
-    """Keep the batches with the largest Hessian norms, no more exact than that takes.
+    r"""Keep the batches with the largest Hessian norms, each norm no more exact than that takes.
+
+    All batches are scored to a tolerance of 0.1. Those that are undecided, as in
+    `Selection.from_scores`, are scored ten times finer, from the vectors found for them, until none
+    is left or ``tolerance`` is reached. Memory: two bytes per parameter and batch.
 
     Args:
         model: As in `batch_hessian_norms`.
-        images: As in `batch_hessian_norms`.
-        labels: As in `batch_hessian_norms`.
-        batches: As in `batch_hessian_norms`.
+        images: Its inputs.
+        labels: Their classes.
+        batches: Arrays of indices.
         keep_fraction: Fraction of the batches kept, in (0, 1].
         batch_norm: As in `batch_hessian_norms`.
-        seed: As in `batch_hessian_norms`.
-        finest: Tolerance of the last look, as in `refine`.
-        max_products: As in `batch_hessian_norms`, for each look.
+        seed: Seed of the first start vector of each chunk.
+        tolerance: Of the last refinement, in (0, 1); above 0.1 as 0.1.
+        max_products: As in `batch_hessian_norms`, for each refinement.
+        chunk_size: Batches that are scored one after the other and cached together, >= 1.
+        cache: Given a chunk's numbers, its tolerance and a function that computes its `Estimates`,
+            returns them; to keep them on the disk, or to stop between two chunks.
 
     Returns:
-        The selection.
+        The selection; its table has the last row of each batch, with the products of all.
     """
-    look = partial(
-        look_at_batches, model, images, labels, batches,
-        batch_norm=batch_norm, seed=seed, max_products=max_products,
-    )  # fmt: skip
-    return refine(look, len(batches), keep_fraction, finest=finest)
-
-
-def refine(look: Look, num_batches: int, keep_fraction: float, *, finest: float) -> Selection:
-    r"""Look at all batches roughly, then again and again at those near the threshold.
-
-    Batches whose interval :math:`[|\lambda|, |\lambda| + \mathrm{error}]` reaches across the
-    threshold are scored ten times finer, from the vectors found for them, until none does or the
-    finest tolerance is reached.
-
-    Args:
-        look: Scores some batches, as `look_at_batches` does.
-        num_batches: Number of batches.
-        keep_fraction: Fraction of the batches kept, in (0, 1].
-        finest: Tolerance of the last look, up to that of the first, 0.1.
-
-    Returns:
-        The selection. Memory: two bytes for each parameter and batch.
-    """
-    require(0 < finest <= ROUGH, "finest", finest, f"a number in (0, {ROUGH}]")
-    keep_highest(np.zeros(num_batches), keep_fraction)  # refuses bad arguments before the work
-    tolerance = ROUGH
-    scores, guesses = look(np.arange(num_batches), None, tolerance)
+    require(0 < tolerance < 1, "tolerance", tolerance, "a number in (0, 1)")
+    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
+    keep_highest(np.zeros(len(batches)), keep_fraction)  # refuses bad arguments before the work
+    problem = _Problem(model, images, labels, batches, batch_norm, seed, max_products)
+    estimate = partial(_estimate_in_chunks, problem, chunk_size, cache)
+    final, current = min(tolerance, _FIRST_TOLERANCE), _FIRST_TOLERANCE
+    scores, starts = estimate(np.arange(len(batches)), None, current)
     while True:
-        kept, undecided = split(scores, keep_fraction)
-        if tolerance == finest or not len(undecided):
-            return Selection(kept, undecided, scores)
-        tolerance = max(tolerance / REFINEMENT, finest)
-        finer, guesses[undecided] = look(undecided, guesses[undecided], tolerance)
+        selection = Selection.from_scores(scores, keep_fraction)
+        undecided = selection.undecided
+        if current == final or not len(undecided):
+            return selection
+        current = max(current / _REFINEMENT, final)
+        finer, starts[undecided] = estimate(undecided, starts[undecided], current)
         finer = finer.set_index(undecided)
         finer.num_products += scores.num_products[undecided]
         scores.loc[undecided] = finer
 
 
-def look_at_batches(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    batches: Sequence[np.ndarray],
-    numbers: np.ndarray,
-    starts: np.ndarray | None,
-    tolerance: float,
-    **options: object,
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Score some of the batches to a tolerance, in one product each where the guess is good.
-
-    Args:
-        model: As in `batch_hessian_norms`.
-        images: As in `batch_hessian_norms`.
-        labels: As in `batch_hessian_norms`.
-        batches: As in `batch_hessian_norms`.
-        numbers: Which of the batches.
-        starts: A start vector for each; None to start each from what was found for the one before.
-        tolerance: As in `batch_hessian_norms`.
-        **options: ``batch_norm``, ``seed`` and ``max_products`` of `batch_hessian_norms`.
-
-    Returns:
-        The rows of `batch_hessian_norms`, and better start vectors, float16, shape
-        ``[len(numbers), num_parameters]``.
-    """
-    rows, guesses, start = [], [], None
-    for place, number in enumerate(tqdm(numbers, "Scoring", unit=" batches", disable=None)):
-        if starts is not None:
-            start = torch.from_numpy(starts[place]).double()
-        cold = start is None  # and so scored finer, since the others build on it
-        options |= {"rough": not cold, "tolerance": tolerance / REFINEMENT if cold else tolerance}
-        found = _score(number, model, images, labels, batches[number], start=start, **options)
-        start = found.guess
-        rows.append(_row(number, found))
-        guesses.append(_to_float16(found.guess))
-    return pd.DataFrame(rows, columns=["batch", *FIELDS]), np.stack(guesses)
-
-
-def split(scores: pd.DataFrame, keep_fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the highest estimates, and list the batches that could be on the other side.
-
-    Args:
-        scores: The table of `batch_hessian_norms`.
-        keep_fraction: Fraction kept, in (0, 1].
-
-    Returns:
-        Sorted numbers of the kept batches and of the undecided ones.
-    """
-    lower = scores.norm.to_numpy()
-    upper = lower + scores.error.to_numpy()
-    kept = keep_highest(best_estimates(scores), keep_fraction)
-    is_kept = np.isin(np.arange(len(scores)), kept)
-    weakest, strongest = lower[is_kept].min(), upper[~is_kept].max(initial=0.0)
-    undecided = np.where(is_kept, lower < strongest, upper > weakest)
-    return kept, np.flatnonzero(undecided)
-
-
-def _row(number: int, found: DominantEigenvalue) -> tuple:
-    return (number, *(getattr(found, name) for name in FIELDS))
-
-
-# Of size 1 on average, since the smallest numbers of float16 have few digits.
-def _to_float16(vector: Tensor) -> np.ndarray:
-    return (vector * (vector.numel() ** 0.5 / vector.norm())).half().cpu().numpy()
-
-
-# The Hessian norm of one batch; an error names its number.
-def _score(
-    number: int, model: nn.Module, images: Tensor, labels: Tensor, batch: np.ndarray, **options
-) -> DominantEigenvalue:
-    try:
-        chosen = to_indices(batch, len(images)).to(images.device)
-        pair = images[chosen], labels[chosen]
-        return hessian_norm(model, functional.cross_entropy, *pair, **options)
-    except InputError as error:
-        raise InputError(f"Batch {number}: {error}") from error
-
-
 def to_indices(batch: np.ndarray, num_examples: int) -> Tensor:
-    """Check the indices of a batch.
+    """Check the indices of a batch, and make a tensor of them.
 
     Args:
         batch: Whole numbers in one dimension.
@@ -266,3 +221,84 @@ def to_indices(batch: np.ndarray, num_examples: int) -> Tensor:
     outside = batch[(batch < 0) | (batch >= num_examples)]
     require(not len(outside), "The index", outside[:1].tolist(), f"0 to {num_examples - 1}")
     return torch.from_numpy(batch.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Batches to score, and what all searches share."""
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    batches: Sequence[np.ndarray]
+    batch_norm: Mode
+    seed: int
+    max_products: int
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        require(len(self.labels) == count, "The number of labels", len(self.labels), f"{count}")
+
+    def hessian_norm(self, number: int, **options: object) -> DominantEigenvalue:
+        try:
+            chosen = to_indices(self.batches[number], len(self.images)).to(self.images.device)
+            return hessian_norm(
+                self.model, functional.cross_entropy, self.images[chosen], self.labels[chosen],
+                batch_norm=self.batch_norm, seed=self.seed, max_products=self.max_products,
+                **options,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError(f"Batch {number}: {error}") from error
+
+    def estimate(
+        self, numbers: np.ndarray, starts: np.ndarray | None, tolerance: float
+    ) -> Estimates:
+        """Return estimates of some batches, in one product each where the start is good."""
+        rows, guesses, start = [], [], None
+        for place, number in enumerate(_progress(numbers)):
+            if starts is not None:
+                start = torch.from_numpy(starts[place]).double()
+            if start is None:  # more exact, since the others build on it
+                options = {"tolerance": tolerance / _REFINEMENT}
+            else:
+                options = {"tolerance": tolerance, "rough": True}
+            result = self.hessian_norm(number, start=start, **options)
+            start = result.guess
+            rows.append(_row(number, result))
+            guesses.append(_to_float16(result.guess))
+        return Estimates(_table(rows), np.stack(guesses))
+
+
+def _estimate_in_chunks(
+    problem: _Problem,
+    chunk_size: int,
+    cache: Cache | None,
+    numbers: np.ndarray,
+    starts: np.ndarray | None,
+    tolerance: float,
+) -> Estimates:
+    chunks = []
+    for first in range(0, len(numbers), chunk_size):
+        chunk = slice(first, first + chunk_size)
+        own = None if starts is None else starts[chunk]
+        compute = partial(problem.estimate, numbers[chunk], own, tolerance)
+        chunks.append(cache(numbers[chunk], tolerance, compute) if cache else compute())
+    tables, starts = zip(*chunks, strict=True)
+    return Estimates(pd.concat(tables, ignore_index=True), np.concatenate(starts))
+
+
+def _progress(numbers: Sequence[int]) -> Iterable[int]:
+    return tqdm(numbers, "Scoring", unit=" batches", disable=None)
+
+
+def _row(number: int, result: DominantEigenvalue) -> tuple:
+    return (number, *(getattr(result, name) for name in _FIELDS))
+
+
+def _table(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["batch", *_FIELDS])
+
+
+def _to_float16(vector: Tensor) -> np.ndarray:
+    """Return a vector of mean square 1, since the smallest numbers of float16 have few digits."""
+    return (vector * (vector.numel() ** 0.5 / vector.norm())).half().cpu().numpy()

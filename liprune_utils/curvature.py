@@ -4,7 +4,7 @@ Lanczos' method on exact Hessian-vector products (paper, Section 3, "Using the H
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -20,7 +20,6 @@ from liprune_utils.lanczos import DominantEigenvalue, lanczos
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean over the batch, a scalar
 Mode = Literal["train", "eval"]
-PRECISIONS = ("torch.float32", "torch.float64")
 
 
 def hessian_norm(
@@ -41,7 +40,6 @@ def hessian_norm(
     .. math:: \Big\| \nabla_w^2 \frac1B \sum_{i=1}^B \ell(f_w(x_i), y_i) \Big\|_2
 
     The model is left as it was: parameters, gradients, buffers, modes; so are torch's generators.
-    What cannot be scored is refused by `loss_gradient` and `liprune_utils.lanczos.lanczos`.
 
     Args:
         model: Any network whose operations can be differentiated twice, float32 or float64.
@@ -51,21 +49,25 @@ def hessian_norm(
         batch_norm: "train" normalises by the batch's own statistics and differentiates through
             them, "eval" by the running ones. All other modules are in eval mode.
         seed: Seed of a random start vector.
-        start: A guess at the eigenvector, shape ``[num_parameters]``, instead of a random start:
-            that of a similar batch or of nearby weights saves two or three products.
+        start: A start vector instead of a random one, shape ``[num_parameters]``. The ``guess`` of
+            a similar batch or of nearby weights saves two or three products.
         tolerance: Stop when the estimated error is at most this fraction of the norm, in (0, 1).
-        max_products: Stop at the latest after so many Hessian-vector products, >= 1.
+        max_products: Stop after this many Hessian-vector products at the latest, >= 1.
         rough: As in `liprune_utils.lanczos.lanczos`.
 
     Returns:
         The norm, with its eigenvector in the order of ``model.parameters()``.
 
+    Raises:
+        InputError: If the model, the batch or the loss cannot be scored, as in `loss_gradient`, or
+            a product is not finite.
+
     Example:
         >>> from torch.nn import functional
         >>> x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
         >>> line = nn.Linear(2, 1, bias=False)
-        >>> found = hessian_norm(line, functional.mse_loss, x, torch.zeros(2, 1))
-        >>> round(found.norm, 4)  # of the mean of (w x)^2: 2 |x|^2 / 2
+        >>> result = hessian_norm(line, functional.mse_loss, x, torch.zeros(2, 1))
+        >>> round(result.norm, 4)  # the mean of (w x)^2 has the Hessian 2 x x' / 2, and |x| = 5
         25.0
     """
     gradient = loss_gradient(
@@ -94,39 +96,40 @@ def loss_gradient(
     """Compute the gradient of a batch's mean loss, leaving the model as it was.
 
     Args:
-        model: As in `hessian_norm`.
-        loss_fn: As in `hessian_norm`.
-        inputs: As in `hessian_norm`.
-        targets: As in `hessian_norm`.
-        batch_norm: As in `hessian_norm`.
+        model: As in `hessian_norm`, as are all arguments but the last.
+        loss_fn: Mean loss.
+        inputs: The batch.
+        targets: Its targets.
+        batch_norm: "train" or "eval".
         differentiable: Whether to keep the graph that `hessian_product` needs.
 
     Returns:
         The gradient, shape ``[num_parameters]``, in the order of ``model.parameters()``.
 
     Raises:
-        InputError: If the batch, the precision or the loss is not as described, or if the loss does
-            not depend on a parameter that requires a gradient.
+        InputError: If the batch is too small for train-mode batch norm, the precision is not
+            float32 or float64, or the loss is not a finite scalar or does not depend on a parameter
+            that requires a gradient.
     """
     check_arguments(model, inputs, batch_norm)
     parameters = _trainable(model)
-    with undisturbed(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
+    with scoring_mode(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         loss = loss_fn(functional_call(model, buffers, (inputs,)), targets)
         _check_loss(loss)
-        parts = [None]
+        gradients = [None] * len(parameters)
         if loss.requires_grad:
-            parts = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 loss, parameters, create_graph=differentiable, allow_unused=True
             )
-        if all(part is None for part in parts):
+        if all(g is None for g in gradients):
             raise InputError("The loss does not depend on the model's trainable parameters.")
-        pairs = zip(parts, parameters, strict=True)
-        return _flat([torch.zeros_like(p) if part is None else part for part, p in pairs])
+        pairs = zip(gradients, parameters, strict=True)
+        return _flat([torch.zeros_like(p) if g is None else g for g, p in pairs])
 
 
 def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tensor:
-    """Multiply a vector by the Hessian: a second backward pass, through the gradient's graph.
+    """Multiply the Hessian by a vector: a second backward pass, through the gradient's graph.
 
     Args:
         model: The model of the gradient, its parameters unchanged since.
@@ -139,27 +142,36 @@ def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tenso
     vector = vector.to(gradient)  # its precision and device
     if not gradient.requires_grad:  # the loss is linear in the parameters
         return torch.zeros_like(vector)
-    parts = torch.autograd.grad(
+    products = torch.autograd.grad(
         gradient, _trainable(model), vector, retain_graph=True, materialize_grads=True
     )
-    return _flat(parts)
+    return _flat(products)
 
 
-def forward_over_reverse(
+def hessian_operator(
     model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor
 ) -> LinearOperator:
-    """Wrap the Hessian by another route, to check `hessian_norm`: derivatives of the gradient.
+    """Wrap the Hessian for scipy, as an independent check of `hessian_norm`.
 
-    Train-mode batch norm, on the CPU.
+    Its products are by forward-over-reverse differentiation, with torch's own batch norm in train
+    mode, on the CPU.
 
     Args:
-        model: As in `hessian_norm`.
-        loss_fn: As in `hessian_norm`.
-        inputs: As in `hessian_norm`.
-        targets: As in `hessian_norm`.
+        model: As in `hessian_norm`, as are all arguments.
+        loss_fn: Mean loss.
+        inputs: The batch.
+        targets: Its targets.
 
     Returns:
-        The Hessian as a scipy operator, its vectors in the order of ``model.parameters()``.
+        The Hessian, its vectors in the order of ``model.parameters()``.
+
+    Example:
+        >>> line = nn.Linear(2, 1, bias=False).double()
+        >>> x, y = torch.tensor([[3.0, 4.0], [0.0, 0.0]]).double(), torch.zeros(2, 1).double()
+        >>> hessian = hessian_operator(line, lambda out, y: (out - y).square().mean(), x, y)
+        >>> hessian @ np.eye(2)  # x x' for the first x
+        array([[ 9., 12.],
+               [12., 16.]])
     """
     parameters = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     sizes = [p.numel() for p in parameters.values()]
@@ -172,24 +184,16 @@ def forward_over_reverse(
         parts = torch.from_numpy(vector.ravel()).split(sizes)
         pairs = zip(parameters.items(), parts, strict=True)
         tangents = {name: part.view_as(p).to(p) for (name, p), part in pairs}
-        with undisturbed(model, "train"):
+        with scoring_mode(model, "train"):
             _, image = jvp(grad(loss), (parameters,), (tangents,))
-        return _flat(list(image.values())).numpy()
+        return _flat([*image.values()]).numpy()
 
     return LinearOperator((sum(sizes),) * 2, matvec=product, dtype=np.float64)
 
 
-def _trainable(model: nn.Module) -> list[Tensor]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def _flat(parts: list[Tensor]) -> Tensor:
-    return torch.cat([part.reshape(-1) for part in parts])
-
-
 @contextmanager
-def undisturbed(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
-    """Set the modes of a model's modules, and restore them and torch's generators afterwards.
+def scoring_mode(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
+    """Set a model's modes for scoring; restore them and torch's generators afterwards.
 
     Args:
         model: The model.
@@ -213,7 +217,7 @@ def undisturbed(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
 
 
 def check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
-    """Refuse what has no Hessian norm to speak of.
+    """Refuse a model or a batch whose loss has no Hessian norm in full precision.
 
     Args:
         model: The model.
@@ -223,8 +227,8 @@ def check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
     require(batch_norm in ("train", "eval"), "batch_norm", batch_norm, "'train' or 'eval'")
     require(len(inputs) > 0, "The batch's number of examples", 0, "at least 1")
     normalises = batch_norm == "train" and any(isinstance(m, BatchNorm) for m in model.modules())
-    need = "at least 2 for train-mode batch norm (one needs batch_norm='eval')"
-    require(len(inputs) > normalises, "The batch's number of examples", len(inputs), need)
+    expected = "at least 2 for train-mode batch norm (one needs batch_norm='eval')"
+    require(len(inputs) > normalises, "The batch's number of examples", len(inputs), expected)
     require(bool(_trainable(model)), "The number of trainable parameters", 0, "at least 1")
     dtypes = {str(parameter.dtype) for parameter in model.parameters()}
     _check_precision("The parameters' precision", dtypes)
@@ -239,5 +243,14 @@ def _check_loss(loss: Tensor) -> None:
 
 
 def _check_precision(name: str, dtypes: set[str]) -> None:
-    found = ", ".join(sorted(dtypes))
-    require(found in PRECISIONS, name, found, "torch.float32 or torch.float64 alone")
+    precision = ", ".join(sorted(dtypes))
+    known = precision in ("torch.float32", "torch.float64")
+    require(known, name, precision, "torch.float32 or torch.float64 alone")
+
+
+def _trainable(model: nn.Module) -> list[Tensor]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])

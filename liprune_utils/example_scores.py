@@ -2,7 +2,8 @@ r"""Scores of single examples: Hessian, Gauss-Newton and gradient norms by vmap,
 
 The paper holds that the Hessian norm "cannot be performed for each example" (Section 3). Here each
 example has weights and a vector of its own, and one vectorised Hessian product serves all. Batch
-norm is in eval mode: an example's loss then depends on no other example.
+norm is in eval mode, so an example's loss depends on no other example. All functions leave the
+model and torch's generators as they were.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +18,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from liprune_utils.checks import InputError, require
-from liprune_utils.curvature import Loss, check_arguments, undisturbed
+from liprune_utils.curvature import Loss, check_arguments, scoring_mode
 from liprune_utils.lanczos import lanczos_many
 
-ExampleLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (weights, input, target) -> scalar
+_ExampleLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (weights, input, target) -> scalar
 
 
 def example_hessian_norms(
@@ -47,16 +48,27 @@ def example_hessian_norms(
         chunk_size: Examples at once, >= 1.
         seed: Seed of the start vector, the same for all examples.
         tolerance: An example has converged when its estimated error is at most this fraction of
-            its norm.
-        max_products: Stop at the latest after so many products for each example.
+            its norm, in (0, 1).
+        max_products: Stop after this many products per example at the latest, >= 1.
 
     Returns:
-        One row an example, in their order: ``eigenvalue`` (signed), ``norm``, ``residual``,
+        One row per example, in their order: ``eigenvalue`` (signed), ``norm``, ``residual``,
         ``error``, ``num_products`` and ``converged``, as in
         `liprune_utils.lanczos.DominantEigenvalue`.
+
+    Raises:
+        InputError: If the model or an example cannot be scored, or memory runs out; the sentence
+            names the example, or a smaller ``chunk_size``.
+
+    Example:
+        >>> line = nn.Linear(2, 1, bias=False)
+        >>> x = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+        >>> table = example_hessian_norms(line, functional.mse_loss, x, torch.zeros(2, 1))
+        >>> table.norm.round(3).tolist()  # of (w x)^2: 2 |x|^2
+        [50.0, 2.0]
     """
 
-    def score(loss: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
+    def score(loss: _ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
         stacked = weights.expand(len(x), -1).contiguous().requires_grad_()
         with torch.enable_grad():
             losses = vmap(loss)(stacked, x, y)
@@ -74,7 +86,7 @@ def example_hessian_norms(
         return lanczos_many(product, start.expand(len(x), -1), tolerance, max_products)
 
     columns = ["eigenvalue", "residual", "error", "num_products"]
-    table = pd.DataFrame(_in_chunks(score, model, loss_fn, inputs, targets, chunk_size))
+    table = pd.DataFrame(_from_losses(score, model, loss_fn, inputs, targets, chunk_size))
     table = table.set_axis(columns, axis=1).astype({"num_products": int})
     table.insert(1, "norm", table.eigenvalue.abs())
     return table.assign(converged=table.error <= tolerance * table.norm)
@@ -91,13 +103,13 @@ def example_gauss_newton_norms(
 
     Args:
         model: As in `example_hessian_norms`; its outputs have shape ``[B, K]``.
-        loss_fn: As in `example_hessian_norms`.
-        inputs: As in `example_hessian_norms`.
-        targets: As in `example_hessian_norms`.
+        loss_fn: Mean loss.
+        inputs: Examples.
+        targets: Their targets.
         chunk_size: Examples at once; memory for ``chunk_size * K * num_parameters`` numbers.
 
     Returns:
-        Array of shape ``[n]``, >= 0; the Hessian's norm where the outputs are linear in the
+        Float64 array of shape ``[n]``, >= 0; the Hessian's norm where the outputs are linear in the
         weights.
     """
     outputs = _outputs_of(model)
@@ -107,13 +119,14 @@ def example_gauss_newton_norms(
         curvature = hessian(lambda z: loss_fn(z[None], y[None]))(outputs(weights, x))
         return jacobian @ jacobian.T, curvature
 
-    def score(_: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
+    def score(_: _ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
         gram, curvature = vmap(small, in_dims=(None, 0, 0))(weights, x, y)
         values, vectors = torch.linalg.eigh(gram.double())
         root = vectors * values.clamp(min=0).sqrt()[:, None]
-        return _norms(root.mT @ curvature.double() @ root)
+        eigenvalues = torch.linalg.eigvalsh(root.mT @ curvature.double() @ root)
+        return eigenvalues.abs().amax(dim=1).cpu().numpy()
 
-    return _in_chunks(score, model, loss_fn, inputs, targets, chunk_size)
+    return _from_losses(score, model, loss_fn, inputs, targets, chunk_size)
 
 
 def example_gradient_norms(
@@ -125,108 +138,26 @@ def example_gradient_norms(
 
     Args:
         model: As in `example_hessian_norms`.
-        loss_fn: As in `example_hessian_norms`.
-        inputs: As in `example_hessian_norms`.
-        targets: As in `example_hessian_norms`.
+        loss_fn: Mean loss.
+        inputs: Examples.
+        targets: Their targets.
         chunk_size: Examples at once; memory for ``chunk_size * num_parameters`` numbers.
 
     Returns:
-        Array of shape ``[n]``, >= 0.
+        Float64 array of shape ``[n]``, >= 0.
     """
 
-    def score(loss: ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
+    def score(loss: _ExampleLoss, weights: Tensor, x: Tensor, y: Tensor) -> np.ndarray:
         gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, x, y)
         return gradients.double().norm(dim=1).cpu().numpy()
 
-    return _in_chunks(score, model, loss_fn, inputs, targets, chunk_size)
+    return _from_losses(score, model, loss_fn, inputs, targets, chunk_size)
 
 
-@contextmanager
-def memory_advice(chunk_size: int) -> Iterator[None]:
-    """Say in one sentence that memory ran out, on the CPU or a GPU, and what to try.
-
-    Args:
-        chunk_size: Examples at once, >= 1.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        InputError: If memory runs out meanwhile.
-        RuntimeError: If torch raises it for another reason.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        on_cpu = "can't allocate memory" in str(error)
-        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
-            raise
-        smaller = f"; try chunk_size={chunk_size // 2}"
-        advice = smaller if chunk_size > 1 else ": one example does not fit"
-        raise InputError(f"Out of memory with chunk_size {chunk_size}{advice}.") from error
-
-
-# The outputs of one example as a function of the trainable weights, one after the other.
-def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    sizes = [p.numel() for p in trainable.values()]
-
-    def outputs(weights: Tensor, x: Tensor) -> Tensor:
-        pairs = zip(trainable.items(), weights.split(sizes), strict=True)
-        values = {name: part.view_as(p) for (name, p), part in pairs}
-        return functional_call(model, values, (x[None],))[0]
-
-    return outputs
-
-
-# Score chunk after chunk with the model in eval mode, and join what was found.
-def _in_chunks(
-    score: Callable[[ExampleLoss, Tensor, Tensor, Tensor], np.ndarray],
-    model: nn.Module,
-    loss_fn: Loss,
-    inputs: Tensor,
-    targets: Tensor,
-    chunk_size: int,
-) -> np.ndarray:
-    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
-    require(len(targets) == len(inputs), "The number of targets", len(targets), f"{len(inputs)}")
-    check_arguments(model, inputs, "eval")
-    outputs = _outputs_of(model)
-
-    def loss(weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return loss_fn(outputs(weights, x)[None], y[None])
-
-    trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
-    weights, found = torch.cat(trainable), []
-    chunks = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True)
-    advice = memory_advice(min(chunk_size, len(inputs)))
-    bar = tqdm(total=len(inputs), desc="Examples", disable=None, leave=None)
-    with undisturbed(model, "eval"), advice, bar:
-        for number, (x, y) in enumerate(chunks):
-            losses = vmap(loss, in_dims=(None, 0, 0))(weights, x, y)
-            _check_losses(losses, first=number * chunk_size)
-            found.append(score(loss, weights, x, y))
-            bar.update(len(x))
-    return np.concatenate(found)
-
-
-def _check_losses(losses: Tensor, first: int) -> None:
-    bad = (~losses.isfinite()).nonzero().flatten()
-    if len(bad):
-        value, number = losses[bad[0]].item(), first + bad[0].item()
-        raise InputError(f"The loss of example {number} is {value}; expected a finite number.")
-
-
-def _norms(matrices: Tensor) -> np.ndarray:
-    return torch.linalg.eigvalsh(matrices).abs().amax(dim=1).cpu().numpy()
-
-
-def losses(
+def example_losses(
     model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
 ) -> np.ndarray:
     r"""Compute the cross-entropy of each example, :math:`-\log p_y` with p the softmax.
-
-    The model is in eval mode meanwhile, and is left as it was; so are torch's generators.
 
     Args:
         model: A classifier, float32 or float64; its outputs are logits, shape ``[B, K]``.
@@ -238,13 +169,13 @@ def losses(
         Float64 array of shape ``[n]``, >= 0.
 
     Raises:
-        InputError: If an argument is not as described, a logit is not finite, or memory runs out.
+        InputError: As in `example_hessian_norms`.
     """
 
     def score(logits: Tensor, classes: Tensor) -> Tensor:
         return functional.cross_entropy(logits, classes, reduction="none")
 
-    return _outputs_in_chunks(score, model, images, labels, chunk_size)
+    return _from_logits(score, model, images, labels, chunk_size)
 
 
 def el2n_scores(
@@ -256,10 +187,10 @@ def el2n_scores(
     2107.07075) is its mean over initialisations.
 
     Args:
-        model: As in `losses`.
-        images: As in `losses`.
-        labels: As in `losses`.
-        chunk_size: As in `losses`.
+        model: As in `example_losses`.
+        images: Its inputs.
+        labels: Their classes.
+        chunk_size: Examples at once.
 
     Returns:
         Float64 array of shape ``[n]``, from 0 to :math:`\sqrt 2`.
@@ -269,7 +200,7 @@ def el2n_scores(
         one_hot = functional.one_hot(classes, logits.shape[1])
         return (logits.softmax(dim=1) - one_hot).norm(dim=1)
 
-    return _outputs_in_chunks(score, model, images, labels, chunk_size)
+    return _from_logits(score, model, images, labels, chunk_size)
 
 
 def negative_margins(
@@ -281,10 +212,10 @@ def negative_margins(
     largest; it is positive where the network is wrong.
 
     Args:
-        model: As in `losses`, with at least two classes.
-        images: As in `losses`.
-        labels: As in `losses`.
-        chunk_size: As in `losses`.
+        model: As in `example_losses`, with at least two classes.
+        images: Its inputs.
+        labels: Their classes.
+        chunk_size: Examples at once.
 
     Returns:
         Float64 array of shape ``[n]``.
@@ -295,44 +226,20 @@ def negative_margins(
         own = logits.gather(1, classes[:, None])
         return (logits.scatter(1, classes[:, None], -torch.inf) - own).amax(dim=1)
 
-    return _outputs_in_chunks(score, model, images, labels, chunk_size)
-
-
-def correct_predictions(
-    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
-) -> np.ndarray:
-    """Tell for each example whether its largest logit is its label's.
-
-    Args:
-        model: As in `losses`.
-        images: As in `losses`.
-        labels: As in `losses`.
-        chunk_size: As in `losses`.
-
-    Returns:
-        Bool array of shape ``[n]``; those of the epochs, stacked, make `forgetting_counts`.
-    """
-
-    def score(logits: Tensor, classes: Tensor) -> Tensor:
-        return logits.argmax(dim=1) == classes
-
-    return _outputs_in_chunks(score, model, images, labels, chunk_size).astype(bool)
+    return _from_logits(score, model, images, labels, chunk_size)
 
 
 def forgetting_counts(correct: np.ndarray) -> np.ndarray:
     """Count how often each example was forgotten: right at one epoch, wrong at the next.
 
-    Toneva et al., arXiv 1812.05159. There an example that was never right has been forgotten
-    infinitely often; here as often as there are epochs, which no other example reaches.
+    Toneva et al., arXiv 1812.05159, where an example that was never right counts as infinity. Here
+    it counts as the number of epochs, which no other example reaches.
 
     Args:
         correct: Whether each example was right at each epoch, bool, shape ``[num_epochs, n]``.
 
     Returns:
         Float64 array of shape ``[n]``, whole numbers from 0 to ``num_epochs``.
-
-    Raises:
-        InputError: If the history has another type or shape, or no epoch.
 
     Example:
         >>> forgetting_counts(np.array([[1, 1], [0, 1], [1, 1], [0, 0]], dtype=bool))
@@ -346,30 +253,95 @@ def forgetting_counts(correct: np.ndarray) -> np.ndarray:
     return np.where(correct.any(axis=0), counts, len(correct)).astype(np.float64)
 
 
-# Score chunk after chunk with the model in eval mode, from logits in float64, and join them.
-def _outputs_in_chunks(
+def _from_losses(
+    score: Callable[[_ExampleLoss, Tensor, Tensor, Tensor], np.ndarray],
+    model: nn.Module,
+    loss_fn: Loss,
+    inputs: Tensor,
+    targets: Tensor,
+    chunk_size: int,
+) -> np.ndarray:
+    """Return scores from each example's loss as a function of all trainable weights."""
+    outputs = _outputs_of(model)
+
+    def loss(weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return loss_fn(outputs(weights, x)[None], y[None])
+
+    def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
+        trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
+        weights = torch.cat(trainable)
+        losses = vmap(loss, in_dims=(None, 0, 0))(weights, x, y)
+        _refuse_first(~losses.isfinite(), "loss", losses, first, "a finite number")
+        return score(loss, weights, x, y)
+
+    return _in_chunks(score_chunk, model, inputs, targets, chunk_size)
+
+
+def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the outputs of one example as a function of all trainable weights, in one vector."""
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    sizes = [p.numel() for p in trainable.values()]
+
+    def outputs(weights: Tensor, x: Tensor) -> Tensor:
+        pairs = zip(trainable.items(), weights.split(sizes), strict=True)
+        values = {name: part.view_as(p) for (name, p), part in pairs}
+        return functional_call(model, values, (x[None],))[0]
+
+    return outputs
+
+
+def _from_logits(
     score: Callable[[Tensor, Tensor], Tensor],
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
     chunk_size: int,
 ) -> np.ndarray:
-    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
-    require(len(labels) == len(images), "The number of labels", len(labels), f"{len(images)}")
-    check_arguments(model, images, "eval")
-    chunks, found = zip(images.split(chunk_size), labels.split(chunk_size), strict=True), []
-    advice = memory_advice(min(chunk_size, len(images)))
-    bar = tqdm(total=len(images), desc="Examples", disable=None, leave=None)
-    with undisturbed(model, "eval"), torch.no_grad(), advice, bar:
-        for number, (x, y) in enumerate(chunks):
+    """Return scores from logits in float64 and labels."""
+
+    def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
+        with torch.no_grad():
             logits = model(x).double()
-            _check_outputs(logits, y, first=number * chunk_size)
-            found.append(score(logits, y).double().cpu().numpy())
+            _check_outputs(logits, y, first)
+            return score(logits, y).cpu().numpy()
+
+    return _in_chunks(score_chunk, model, images, labels, chunk_size)
+
+
+def _in_chunks(
+    score_chunk: Callable[[Tensor, Tensor, int], np.ndarray],
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    chunk_size: int,
+) -> np.ndarray:
+    """Return the joined scores of chunks: (inputs, targets, number of the first) -> scores."""
+    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
+    require(len(targets) == len(inputs), "The number of targets", len(targets), f"{len(inputs)}")
+    check_arguments(model, inputs, "eval")
+    chunks, scores = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True), []
+    advice = _memory_advice(min(chunk_size, len(inputs)))
+    bar = tqdm(total=len(inputs), desc="Examples", disable=None, leave=None)
+    with scoring_mode(model, "eval"), advice, bar:
+        for number, (x, y) in enumerate(chunks):
+            scores.append(score_chunk(x, y, number * chunk_size))
             bar.update(len(x))
-    return np.concatenate(found)
+    return np.concatenate(scores)
 
 
-# Labels out of range would stop a GPU for good, and torch leaves out those that are -100.
+@contextmanager
+def _memory_advice(chunk_size: int) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        on_cpu = "can't allocate memory" in str(error)  # torch has no class of its own for it
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
+        smaller = f"; try chunk_size={chunk_size // 2}"
+        advice = smaller if chunk_size > 1 else ": one example does not fit"
+        raise InputError(f"Out of memory with chunk_size {chunk_size}{advice}.") from error
+
+
 def _check_outputs(logits: Tensor, labels: Tensor, first: int) -> None:
     fits = logits.ndim == 2 and len(logits) == len(labels)
     expected = f"[{len(labels)}, number of classes]"
@@ -378,6 +350,7 @@ def _check_outputs(logits: Tensor, labels: Tensor, first: int) -> None:
     kind = f"{labels.dtype} of shape {list(labels.shape)}"
     require(fits, "The chunk of labels", kind, "torch.int64 in one dimension")
     num_classes = logits.shape[1]
+    # A label out of range would stop a GPU for good, and torch leaves out those that are -100.
     outside = (labels < 0) | (labels >= num_classes)
     _refuse_first(outside, "label", labels, first, f"0 to {num_classes - 1}")
     _refuse_first(~logits.isfinite().all(dim=1), "logits", logits, first, "finite numbers")
@@ -385,5 +358,5 @@ def _check_outputs(logits: Tensor, labels: Tensor, first: int) -> None:
 
 def _refuse_first(bad: Tensor, name: str, values: Tensor, first: int, expected: str) -> None:
     number = int(bad.int().argmax())  # the first of them
-    found = values[number].tolist()
-    require(not bad.any(), f"The {name} of example {first + number}", found, expected)
+    value = values[number].tolist()
+    require(not bad.any(), f"The {name} of example {first + number}", value, expected)

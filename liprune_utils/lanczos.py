@@ -10,32 +10,32 @@ from torch import Tensor
 
 from liprune_utils.checks import InputError, require
 
-MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
-NOT_FINITE = "A Hessian-vector product is not finite; expected a smooth loss."
+_MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
+_NOT_FINITE = "A Hessian-vector product is not finite; expected a smooth loss."
 
 
 @dataclass(frozen=True)
 class DominantEigenvalue:
-    r"""The eigenvalue of largest absolute value, and how well it is known.
+    r"""The eigenvalue of largest absolute value of an operator :math:`H`, and its accuracy.
 
     Some eigenvalue of :math:`H` is within ``residual`` of ``eigenvalue``, up to rounding. That none
-    is larger in absolute value is likely, but not certified: a start vector may have little of its
-    eigenvector, and where the largest two lie close, a loose tolerance may settle on the second.
-    The ``error``, with the same reservation, is of second order: if the other eigenvalues keep a
-    distance ``gap``, a residual :math:`\rho` lets the eigenvalue be off by at most
-    :math:`\rho^2 / \mathrm{gap}` (Parlett, *The Symmetric Eigenvalue Problem*, Theorem 11.7.1). The
-    nearest other Ritz value, moved nearer by its own residual, stands for them.
+    is larger in absolute value is likely, but not certified: the start vector may have little of
+    its eigenvector, and where the largest two lie close, a loose tolerance may settle on the
+    second. The ``error`` has the same reservation and is of second order: where the other
+    eigenvalues keep a distance ``gap``, a residual :math:`\rho` lets the eigenvalue be off by at
+    most :math:`\rho^2 / \mathrm{gap}` (Parlett, *The Symmetric Eigenvalue Problem*, Theorem
+    11.7.1). The gap is estimated by the nearest other Ritz value, less that one's own residual.
 
     Attributes:
-        eigenvalue: The Ritz value :math:`\lambda`, with its sign; its size never exceeds the norm.
+        eigenvalue: The Ritz value :math:`\lambda`, with its sign; :math:`|\lambda| \le \|H\|_2`.
         residual: :math:`\rho = \|H v - \lambda v\|`, >= 0.
         error: :math:`\min(\rho, \rho^2 / \mathrm{gap})`, >= 0.
         num_products: Hessian-vector products taken, >= 1.
         converged: Whether the error is at most ``tolerance`` times the norm.
         eigenvector: The unit vector :math:`v`, float64, shape ``[num_parameters]``.
-        guess: A start vector for a similar operator: the operator times the Ritz vectors, weighted
-            by the squares of their values, since the order of the largest may be another there; the
-            start where the operator is zero.
+        guess: A start vector for a similar operator, float64, shape ``[num_parameters]``:
+            :math:`H \sum_i (\lambda_i / \lambda)^2 v_i` over all Ritz pairs, since another one may
+            be the largest there. It is the start vector where :math:`H` is zero.
     """
 
     eigenvalue: float
@@ -69,46 +69,103 @@ def lanczos(
         product: Multiplies a vector by the operator; float64, shape ``[n]``, on both sides.
         start: Start vector, float64, shape ``[n]``: random, or a guess at the eigenvector.
         tolerance: Stop when the error is at most this fraction of the eigenvalue, in (0, 1).
-        max_products: Stop at the latest after so many products, >= 1; n suffice.
-        rough: Whether one product may do, for a good guess and a loose tolerance. So early the
-            nearest Ritz value says little, and the gap is presumed to be at most a quarter of the
-            norm.
+        max_products: Stop after this many products at the latest, >= 1; n suffice.
+        rough: Whether one product may do, for a good guess and a loose tolerance. The gap is then
+            taken to be at most a quarter of the norm, since few Ritz values are known.
 
     Returns:
-        The eigenvalue, with its vector.
+        The eigenvalue, with its eigenvector.
 
     Raises:
-        InputError: If an argument is out of range or a product is not finite.
+        InputError: If a limit is out of range or a product is not finite.
+
+    Example:
+        >>> diagonal = torch.tensor([3.0, -5.0, 1.0], dtype=torch.float64)
+        >>> start = torch.ones(3, dtype=torch.float64)
+        >>> result = lanczos(lambda v: diagonal * v, start, tolerance=1e-9, max_products=3)
+        >>> round(result.eigenvalue, 6), round(result.norm, 6)
+        (-5.0, 5.0)
     """
     _check_limits(tolerance, max_products)
-    min_products = 1 if rough else MIN_PRODUCTS
-    basis, diagonal, beside = [start / start.norm()], [], []
+    min_products = 1 if rough else _MIN_PRODUCTS
+    basis, diagonal, off_diagonal = [start / start.norm()], [], []
     while True:
         image = product(basis[-1])
         diagonal.append(float(basis[-1] @ image))
         rest = _orthogonalise(image, basis)
         beta = float(rest.norm())
         if not math.isfinite(diagonal[-1] + beta):
-            raise InputError(NOT_FINITE)
-        T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
-        values, vectors, residuals = (found[0] for found in _ritz(T[None], np.array([beta])))
+            raise InputError(_NOT_FINITE)
+        T = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
+        values, vectors, residuals = (array[0] for array in _ritz(T[None], np.array([beta])))
         value, residual = values[0].item(), residuals[0].item()
         nearest = abs(value) / 4 if rough else np.inf
         error = _error(values[None], residuals[None], nearest).item()
         converged = error <= tolerance * abs(value)
-        spanned = beta <= np.finfo(float).eps * abs(value)  # nothing new: the subspace is invariant
+        invariant = beta <= np.finfo(float).eps * abs(value)  # the basis spans all that start does
         count = len(diagonal)
-        if count == max_products or spanned or (converged and count >= min_products):
+        if count == max_products or invariant or (converged and count >= min_products):
             break
-        beside.append(beta)
+        off_diagonal.append(beta)
         basis.append(rest / beta)
     eigenvector = _combine(vectors[:, 0], basis)
     weights = np.square(values / (value or 1.0))
-    # By H Q = Q T + rest e', a product with the operator that costs none.
+    # H Q = Q T + rest e' gives the guess without another product.
     guess = _combine(vectors @ (values * weights), basis) + float(vectors[-1] @ weights) * rest
     if not guess.any():
         guess = basis[0]
     return DominantEigenvalue(value, residual, error, count, converged, eigenvector, guess)
+
+
+def lanczos_many(
+    product: Callable[[Tensor], Tensor], start: Tensor, tolerance: float, max_products: int
+) -> np.ndarray:
+    """Find the eigenvalue of largest absolute value of each of many operators, all in step.
+
+    Args:
+        product: Multiplies each row by its operator; float32 or float64, shape ``[count, n]``, on
+            both sides.
+        start: Random start vectors, shape ``[count, n]``.
+        tolerance: As in `lanczos`, of each operator.
+        max_products: As in `lanczos`.
+
+    Returns:
+        Array of shape ``[count, 4]``: eigenvalue, residual, error and number of products of each
+        operator, as of the product at which it converged. The others are multiplied on.
+
+    Raises:
+        InputError: If a limit is out of range or a product is not finite.
+    """
+    _check_limits(tolerance, max_products)
+    count, size = start.shape
+    basis = start.new_empty(count, max_products + 1, size)
+    basis[:, 0] = start / start.norm(dim=1, keepdim=True)
+    tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
+    results, active = np.empty((count, 4)), np.ones(count, dtype=bool)
+    for k in range(1, max_products + 1):
+        image = product(basis[:, k - 1])
+        alpha = torch.bmm(basis[:, k - 1 : k], image[:, :, None])[:, 0, 0]
+        rest = _orthogonalise_rows(image, basis[:, :k])
+        beta = rest.norm(dim=1)
+        if not (alpha + beta).isfinite().all():
+            raise InputError(_NOT_FINITE)
+        tridiagonal[:, k - 1, k - 1] = alpha.cpu()
+        values, _, residuals = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
+        value, error = values[:, 0], _error(values, residuals)
+        current = np.column_stack([value, residuals[:, 0], error, np.full(count, k)])
+        results[active] = current[active]
+        if k >= _MIN_PRODUCTS:
+            active &= error > tolerance * np.abs(value)
+        if not active.any():
+            break
+        tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
+        torch.div(rest, beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None], out=basis[:, k])
+    return results
+
+
+def _check_limits(tolerance: float, max_products: int) -> None:
+    require(0 < tolerance < 1, "tolerance", tolerance, "a number in (0, 1)")
+    require(max_products >= 1, "max_products", max_products, "at least 1")
 
 
 def _combine(weights: np.ndarray, basis: list[Tensor]) -> Tensor:
@@ -121,63 +178,16 @@ def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
     return vector
 
 
-def lanczos_many(
-    product: Callable[[Tensor], Tensor], start: Tensor, tolerance: float, max_products: int
-) -> np.ndarray:
-    """Find the eigenvalue of largest absolute value of many operators, in step.
-
-    Args:
-        product: Multiplies each row by its operator; float32 or float64, shape ``[count, n]``, on
-            both sides.
-        start: Random start vectors, shape ``[count, n]``.
-        tolerance: As in `lanczos`, of each operator.
-        max_products: As in `lanczos`.
-
-    Returns:
-        Array of shape ``[count, 4]``: eigenvalue, residual, error and products of each, as of the
-        product at which it converged. The others are multiplied on.
-
-    Raises:
-        InputError: If an argument is out of range or a product is not finite.
-    """
-    _check_limits(tolerance, max_products)
-    count, size = start.shape
-    basis = start.new_empty(count, max_products + 1, size)
-    basis[:, 0] = start / start.norm(dim=1, keepdim=True)
-    tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
-    found, unsettled = np.empty((count, 4)), np.ones(count, dtype=bool)
-    for k in range(1, max_products + 1):
-        image = product(basis[:, k - 1])
-        alpha = torch.bmm(basis[:, k - 1 : k], image[:, :, None])[:, 0, 0]
-        rest = _orthogonalise_rows(image, basis[:, :k])
-        beta = rest.norm(dim=1)
-        if not (alpha + beta).isfinite().all():
-            raise InputError(NOT_FINITE)
-        tridiagonal[:, k - 1, k - 1] = alpha.cpu()
-        values, _, residuals = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
-        value, error = values[:, 0], _error(values, residuals)
-        now = np.column_stack([value, residuals[:, 0], error, np.full(count, k)])
-        found[unsettled] = now[unsettled]
-        if k >= MIN_PRODUCTS:
-            unsettled &= error > tolerance * np.abs(value)
-        if not unsettled.any():
-            break
-        tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
-        torch.div(rest, beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None], out=basis[:, k])
-    return found
-
-
-# First against the two latest vectors, which is all that exact arithmetic needs; then against all.
 def _orthogonalise_rows(image: Tensor, basis: Tensor) -> Tensor:
-    for part in (basis[:, -2:], basis):  # [count, k, n]
-        inner = torch.bmm(image[:, None], part.mT)  # [count, 1, k]
-        image = torch.baddbmm(image[:, None], inner, part, alpha=-1)[:, 0]
+    """Return each image less its part in the basis, ``[count, k, n]``: of the latest two first."""
+    for vectors in (basis[:, -2:], basis):
+        inner = torch.bmm(image[:, None], vectors.mT)  # [count, 1, k]
+        image = torch.baddbmm(image[:, None], inner, vectors, alpha=-1)[:, 0]
     return image
 
 
-# Ritz values of each matrix, the largest in size first, their vectors and residuals, where the next
-# off-diagonal entry would be beta.
 def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return Ritz values, the largest in absolute value first, their vectors and residuals."""
     values, vectors = np.linalg.eigh(matrices)
     order = np.abs(values).argsort(axis=1)[:, ::-1]
     values = np.take_along_axis(values, order, axis=1)
@@ -185,17 +195,11 @@ def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return values, vectors, beta[:, None] * np.abs(vectors[:, -1])
 
 
-# The estimated error of each first Ritz value, with another eigenvalue at the distance nearest. The
-# residual of a lone one is otherwise all that is known.
 def _error(values: np.ndarray, residuals: np.ndarray, nearest: float = np.inf) -> np.ndarray:
+    """Return the first Ritz values' estimated errors, if another lies at distance ``nearest``."""
     gaps = np.abs(values[:, 1:] - values[:, :1]) - residuals[:, 1:]
     gap = gaps.min(axis=1, initial=nearest)
     if values.shape[1] == 1 and nearest == np.inf:
-        gap = 0.0
+        gap = 0.0  # of a single Ritz value only the residual is known
     residual = residuals[:, 0]
     return residual * (residual / np.maximum(np.maximum(gap, residual), np.finfo(float).tiny))
-
-
-def _check_limits(tolerance: float, max_products: int) -> None:
-    require(0 < tolerance < 1, "tolerance", tolerance, "a number in (0, 1)")
-    require(max_products >= 1, "max_products", max_products, "at least 1")

@@ -1,24 +1,25 @@
-"""Scores on the disk: an array and a manifest that says of what; written part after part."""
+"""Scores on the disk: an array beside a manifest that describes it; written chunk after chunk."""
 
 import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
 from torch import nn
 from tqdm import tqdm
 
-from liprune_utils.checks import InputError, check_types, require
+from liprune_utils.batch_scores import Estimates
+from liprune_utils.checks import Checked, InputError, require
 from liprune_utils.files import provenance, write_atomically, write_json
 
 
-@dataclass(frozen=True)
-class ScoreManifest:
+class ScoreManifest(Checked):
     """What scores are of, and how they were computed; all that must agree to use them again.
 
     Attributes:
@@ -31,33 +32,23 @@ class ScoreManifest:
         batch_norm: "train" or "eval".
         seed: Seed of what was random.
         num_examples: Number of scores, >= 1.
-        tolerance: Relative accuracy of a Hessian norm; 0 where a score has none.
+        tolerance: Relative accuracy of a Hessian norm, in [0, 1); 0 where a score has none.
     """
 
-    score: str
+    score: str = Field(pattern="^[A-Za-z0-9-]+$", description="letters, digits and hyphens")
     model: str
-    epoch: int
+    epoch: int = Field(ge=0)
     data_source: str
     pixel_sha256: str
     weights_sha256: str
-    batch_norm: str
+    batch_norm: Literal["train", "eval"]
     seed: int
-    num_examples: int
-    tolerance: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        plain = self.score.replace("-", "").isalnum()
-        require(plain, "score", self.score, "letters, digits and hyphens, for a file's name")
-        require(self.epoch >= 0, "epoch", self.epoch, "at least 0")
-        known = self.batch_norm in ("train", "eval")
-        require(known, "batch_norm", self.batch_norm, "'train' or 'eval'")
-        require(self.num_examples >= 1, "num_examples", self.num_examples, "at least 1")
-        require(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a number in [0, 1)")
+    num_examples: int = Field(ge=1)
+    tolerance: float = Field(0.0, ge=0, lt=1)
 
     @property
     def name(self) -> str:
-        """The files' name without ending, such as "hessian-epoch30-seed0"."""
+        """The files' name without its ending, such as "hessian-epoch30-seed0"."""
         return f"{self.score}-epoch{self.epoch}-seed{self.seed}"
 
 
@@ -78,12 +69,12 @@ def weights_sha256(model: nn.Module) -> str:
 
 
 def save_scores(folder: str | Path, scores: np.ndarray, manifest: ScoreManifest) -> Path:
-    """Write scores as ``.npy``, then their manifest as ``.json``; each whole or not at all.
+    """Write scores as ``.npy``, then their manifest as ``.json``, both atomically.
 
     Args:
-        folder: The folder, which is made if need be.
+        folder: The folder, made if need be.
         scores: Finite numbers, shape ``[num_examples]``.
-        manifest: What they are; with the versions and the array's SHA-256 it is in the JSON file.
+        manifest: What they are; the JSON file holds it, the versions and the array's SHA-256.
 
     Returns:
         The ``.npy`` file, float64, named after the manifest.
@@ -98,16 +89,15 @@ def save_scores(folder: str | Path, scores: np.ndarray, manifest: ScoreManifest)
     np.save(stream, scores, allow_pickle=False)
     content = stream.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Never beside an array that it does not describe:
-    path.with_suffix(".json").unlink(missing_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)  # it would not describe the new array
     write_atomically(path, lambda partial: partial.write_bytes(content))
-    facts = asdict(manifest) | {"npy_sha256": hashlib.sha256(content).hexdigest()}
+    facts = dict(manifest) | {"npy_sha256": hashlib.sha256(content).hexdigest()}
     write_json(path.with_suffix(".json"), provenance(**facts))
     return path
 
 
 def load_scores(path: str | Path, expected: ScoreManifest) -> np.ndarray:
-    """Read scores, and refuse any that are not what is expected.
+    """Read scores that `save_scores` wrote.
 
     Args:
         path: The ``.npy`` file; its manifest lies beside it.
@@ -120,12 +110,12 @@ def load_scores(path: str | Path, expected: ScoreManifest) -> np.ndarray:
         InputError: If a file is missing or damaged, or a field of the manifest differs.
     """
     path = Path(path)
-    found = _read_manifest(path.with_suffix(".json"), expected)
+    manifest = _read_manifest(path.with_suffix(".json"), expected)
     if not path.is_file():
         raise InputError(f"{path} is missing; expected it beside its manifest.")
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    noted = found.get("npy_sha256")
+    noted = manifest.get("npy_sha256")
     require(sha256 == noted, f"The SHA-256 of {path}", sha256, f"{noted!r}, as in its manifest")
     scores = _read_array(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
     _check_scores(scores, expected.num_examples, first=0)
@@ -135,32 +125,32 @@ def load_scores(path: str | Path, expected: ScoreManifest) -> np.ndarray:
 def resumable_scores(
     folder: str | Path,
     manifest: ScoreManifest,
-    score_part: Callable[[int, int], np.ndarray],
-    part_size: int,
+    score_chunk: Callable[[int, int], np.ndarray],
+    chunk_size: int,
 ) -> np.ndarray:
-    """Score part after part; if killed at any moment, go on from there when called again.
+    """Score chunk after chunk; if killed at any moment, resume from there when called again.
 
-    Each part is on the disk before the next begins, in ``NAME.partial.npy``, NaN where nothing is
-    known yet. Scores that are there already are read, not computed.
+    Each chunk is on the disk before the next begins, in ``NAME.partial.npy``, with NaN for scores
+    that are still missing. Scores of a finished run are read, not computed.
 
     Args:
-        folder: The folder, which is made if need be.
+        folder: The folder, made if need be.
         manifest: What the scores are of.
-        score_part: Scores examples ``start`` to ``stop - 1``: (start, stop) -> ``[stop - start]``.
-        part_size: Examples in each part but the last, >= 1; at most so many are scored twice.
+        score_chunk: Scores examples ``start`` to ``stop - 1``: (start, stop) -> ``[stop - start]``.
+        chunk_size: Examples in each chunk but the last, >= 1; at most this many are scored twice.
 
     Returns:
         Float64 array of shape ``[num_examples]``, as in the manifest.
 
     Raises:
-        InputError: If the folder holds scores or parts of another kind, or a score is not finite.
+        InputError: If the folder holds scores with another manifest, or a score is not finite.
     """
-    require(part_size >= 1, "part_size", part_size, "at least 1")
+    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
     path = _path(folder, manifest)
     partial = path.with_suffix(".partial.npy")
     if not path.with_suffix(".json").exists():
         scores = _open_partial(partial, manifest)
-        _fill(scores, score_part, part_size)
+        _fill(scores, score_chunk, chunk_size)
         save_scores(folder, scores, manifest)
     scores = load_scores(path, manifest)
     partial.with_suffix(".json").unlink(missing_ok=True)
@@ -168,58 +158,56 @@ def resumable_scores(
     return scores
 
 
-def remembered_look(
-    path: Path, look: Callable[[], tuple[pd.DataFrame, np.ndarray]]
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read what a look at some batches found, or look and write it, each number exact.
+def saved_estimates(path: Path, compute: Callable[[], Estimates]) -> Estimates:
+    """Read estimates of batches from a file, or compute and write them, each number exact.
 
     Args:
         path: An ``.npz`` file; its folder is made if need be.
-        look: Returns rows and start vectors, as `liprune_utils.batch_scores.look_at_batches`.
+        compute: As the cache of `liprune_utils.batch_scores.select_batches` is given it.
 
     Returns:
-        The rows and the start vectors.
+        The estimates.
 
     Raises:
         InputError: If the file is damaged.
     """
     if not path.exists():
-        table, guesses = look()
-        found = {"rows": table.to_records(index=False), "guesses": guesses}
+        scores, starts = compute()
+        arrays = {"rows": scores.to_records(index=False), "guesses": starts}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda partial: np.savez(partial, **found))
-    found = _read_array(path, lambda: dict(np.load(path, allow_pickle=False)))
-    return pd.DataFrame(found["rows"]), found["guesses"]
+        write_atomically(path, lambda partial: np.savez(partial, **arrays))
+    arrays = _read_array(path, lambda: dict(np.load(path, allow_pickle=False)))
+    return Estimates(pd.DataFrame(arrays["rows"]), arrays["guesses"])
 
 
-# An array without its manifest was killed before its first part, for that is written before.
 def _open_partial(path: Path, manifest: ScoreManifest) -> np.memmap:
     note = path.with_suffix(".json")
     if note.exists():
         _read_manifest(note, manifest)
-    else:
+    else:  # a run that was killed before it wrote this file has scored nothing
         path.parent.mkdir(parents=True, exist_ok=True)
         unknown = np.full(manifest.num_examples, np.nan)
         write_atomically(path, lambda partial: np.save(partial, unknown, allow_pickle=False))
-        write_json(note, asdict(manifest))
-    # Read whole first, since a memory map would fill up a truncated file with zeros.
-    _check_shape(
-        _read_array(path, lambda: np.load(path, allow_pickle=False)), manifest.num_examples
-    )
+        write_json(note, dict(manifest))
+    # Read it all first, since a memory map would fill up a truncated file with zeros.
+    scores = _read_array(path, lambda: np.load(path, allow_pickle=False))
+    _check_shape(scores, manifest.num_examples)
     return np.load(path, mmap_mode="r+", allow_pickle=False)
 
 
-def _fill(scores: np.memmap, score_part: Callable[[int, int], np.ndarray], part_size: int) -> None:
+def _fill(
+    scores: np.memmap, score_chunk: Callable[[int, int], np.ndarray], chunk_size: int
+) -> None:
     count = len(scores)
     known = count - int(np.isnan(scores).sum())
     with tqdm(total=count, initial=known, desc="Scoring", unit=" examples", disable=None) as bar:
-        for start in range(0, count, part_size):
-            part = scores[start : start + part_size]
-            missing = int(np.isnan(part).sum())
+        for start in range(0, count, chunk_size):
+            chunk = scores[start : start + chunk_size]
+            missing = int(np.isnan(chunk).sum())
             if missing:
-                found = np.asarray(score_part(start, start + len(part)), dtype=np.float64)
-                _check_scores(found, len(part), first=start)
-                part[:] = found
+                values = np.asarray(score_chunk(start, start + len(chunk)), dtype=np.float64)
+                _check_scores(values, len(chunk), first=start)
+                chunk[:] = values
                 scores.flush()
                 bar.update(missing)
 
@@ -232,12 +220,12 @@ def _read_manifest(path: Path, expected: ScoreManifest) -> dict[str, object]:
     if not path.is_file():
         raise InputError(f"The manifest {path} is missing; expected it beside the scores.")
     try:
-        found = dict(json.loads(path.read_bytes()))
+        manifest = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise InputError(f"The manifest {path} is damaged; expected a JSON object.") from None
-    for name, value in asdict(expected).items():
-        require(found.get(name) == value, f"{name} in {path}", found.get(name), repr(value))
-    return found
+    for name, value in expected:
+        require(manifest.get(name) == value, f"{name} in {path}", manifest.get(name), repr(value))
+    return manifest
 
 
 def _read_array(path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
@@ -251,8 +239,8 @@ def _check_scores(scores: np.ndarray, count: int, first: int) -> None:
     _check_shape(scores, count)
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
-        found = f"The score of example {first + bad[0]} is {scores[bad[0]]}"
-        raise InputError(f"{found}; expected a finite number.")
+        name, value = f"The score of example {first + bad[0]}", scores[bad[0]]
+        raise InputError(f"{name} is {value}; expected a finite number.")
 
 
 def _check_shape(scores: np.ndarray, count: int) -> None:

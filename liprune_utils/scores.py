@@ -1,7 +1,6 @@
 """The scores that pruning can keep the largest of: of batches, and of single examples."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,12 +13,16 @@ from liprune_utils.example_scores import (
     example_gauss_newton_norms,
     example_gradient_norms,
     example_hessian_norms,
+    example_losses,
     forgetting_counts,
-    losses,
     negative_margins,
 )
 
-MAX_PRODUCTS = 50  # of each batch or example in `score`
+SCORES = (
+    "hessian-batch", "hessian", "gauss-newton", "grand", "el2n", "loss", "margin", "forgetting",
+    "random",
+)  # fmt: skip
+_MAX_PRODUCTS = 50  # of each batch or example
 
 
 def score(
@@ -37,16 +40,15 @@ def score(
     """Score every example of a data set by one of the methods of ``SCORES``; larger is kept first.
 
     The loss is the cross-entropy. ``"hessian-batch"`` (each batch's Hessian norm, the paper's
-    score) has batch norm in train mode; the scores of single examples have it in eval mode, with
-    the model's running statistics (see
-    `liprune_utils.batch_statistics.with_population_statistics`):
-    ``"hessian"``, ``"gauss-newton"``, ``"grand"`` (gradient norm), ``"el2n"``, ``"loss"`` and
-    ``"margin"`` (negative). ``"forgetting"`` and ``"random"`` (uniform in [0, 1)) use no network. A
-    Hessian norm that 50 products have not settled is a lower bound.
+    score) has batch norm in train mode. The scores of single examples have it in eval mode, with
+    the model's running statistics: ``"hessian"``, ``"gauss-newton"``, ``"grand"`` (gradient norm),
+    ``"el2n"``, ``"loss"`` and ``"margin"`` (negative). ``"forgetting"`` and ``"random"`` (uniform
+    in [0, 1)) use no network. A Hessian norm that has not converged after 50 products is a lower
+    bound.
 
     Args:
         name: A name in ``SCORES``.
-        model: A classifier, as in `liprune_utils.example_scores.losses`.
+        model: A classifier, as in `liprune_utils.example_scores.example_losses`.
         images: Its inputs, shape ``[n, ...]``, on its device.
         labels: Their classes, int64, shape ``[n]``, on its device.
         batches: For ``"hessian-batch"``: arrays of indices that partition the data set.
@@ -69,72 +71,61 @@ def score(
         array([0.51, 0.95, 0.14, 0.95])
     """
     require(name in SCORES, "The score", name, f"one of {', '.join(SCORES)}")
+    data, problem = (model, images, labels), (model, functional.cross_entropy, images, labels)
     chunks = {} if chunk_size is None else {"chunk_size": chunk_size}
-    limits = {"seed": seed, "tolerance": tolerance, "max_products": MAX_PRODUCTS}
-    task = _Task((model, images, labels), batches, correct, limits, chunks)
-    return np.asarray(SCORES[name](task), dtype=np.float64)
+    limits = {"seed": seed, "tolerance": tolerance, "max_products": _MAX_PRODUCTS}
+    match name:
+        case "hessian-batch":
+            return _batch_norms(*data, batches, **limits)
+        case "hessian":
+            return example_hessian_norms(*problem, **limits, **chunks).norm.to_numpy()
+        case "gauss-newton":
+            return example_gauss_newton_norms(*problem, **chunks)
+        case "grand":
+            return example_gradient_norms(*problem, **chunks)
+        case "el2n":
+            return el2n_scores(*data, **chunks)
+        case "loss":
+            return example_losses(*data, **chunks)
+        case "margin":
+            return negative_margins(*data, **chunks)
+        case "forgetting":
+            return _forgetting(correct, len(images))
+        case "random":
+            return np.random.default_rng(seed).random(len(images))
 
 
-# What a score may need.
-@dataclass(frozen=True)
-class _Task:
-    classified: tuple[nn.Module, Tensor, Tensor]  # model, images, labels
-    batches: Sequence[np.ndarray] | None
-    correct: np.ndarray | None
-    limits: dict[str, float]  # of Lanczos' method
-    chunks: dict[str, int]  # the chunk size, where one is wished
-
-    @property
-    def problem(self) -> tuple:
-        model, *pair = self.classified
-        return model, functional.cross_entropy, *pair
-
-    @property
-    def num_examples(self) -> int:
-        return len(self.classified[1])
-
-
-def _score_by_batch(task: _Task) -> np.ndarray:
-    expected = "arrays of indices that partition the data set"
-    require(task.batches is not None, "batches", task.batches, expected)
-    batches = [to_indices(batch, task.num_examples).numpy() for batch in task.batches]
-    _check_partition(batches, task.num_examples)
-    scores = np.empty(task.num_examples)
-    table = batch_hessian_norms(*task.classified, batches, **task.limits)
+def _batch_norms(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    batches: Sequence[np.ndarray] | None,
+    **limits: float,
+) -> np.ndarray:
+    """Return the Hessian norm of each example's batch."""
+    require(
+        batches is not None, "batches", batches, "arrays of indices that partition the data set"
+    )
+    batches = [to_indices(batch, len(images)).numpy() for batch in batches]
+    _check_partition(batches, len(images))
+    scores = np.empty(len(images))
+    table = batch_hessian_norms(model, images, labels, batches, **limits)
     for batch, norm in zip(batches, best_estimates(table), strict=True):
         scores[batch] = norm
     return scores
 
 
 def _check_partition(batches: list[np.ndarray], num_examples: int) -> None:
-    counts = np.zeros(num_examples, dtype=int)
-    for batch in batches:
-        np.add.at(counts, batch, 1)
+    counts = np.bincount(np.concatenate([[], *batches]).astype(int), minlength=num_examples)
     wrong = np.flatnonzero(counts != 1)
     if len(wrong):
-        found = f"The batches hold index {wrong[0]} {counts[wrong[0]]} times"
-        raise InputError(f"{found}; expected once, since they partition the data set.")
+        times = f"The batches hold index {wrong[0]} {counts[wrong[0]]} times"
+        raise InputError(f"{times}; expected once, since they partition the data set.")
 
 
-def _score_by_history(task: _Task) -> np.ndarray:
-    expected = "whether each example was right at each epoch"
-    require(task.correct is not None, "correct", task.correct, expected)
-    counts = forgetting_counts(task.correct)
+def _forgetting(correct: np.ndarray | None, num_examples: int) -> np.ndarray:
+    require(correct is not None, "correct", correct, "whether each example was right at each epoch")
+    counts = forgetting_counts(correct)
     name = "The number of examples in correct"
-    require(len(counts) == task.num_examples, name, len(counts), f"{task.num_examples}")
+    require(len(counts) == num_examples, name, len(counts), f"{num_examples}")
     return counts
-
-
-SCORES: Mapping[str, Callable[[_Task], np.ndarray]] = {
-    "hessian-batch": _score_by_batch,
-    "hessian": lambda task: example_hessian_norms(
-        *task.problem, **task.limits, **task.chunks
-    ).norm.to_numpy(),
-    "gauss-newton": lambda task: example_gauss_newton_norms(*task.problem, **task.chunks),
-    "grand": lambda task: example_gradient_norms(*task.problem, **task.chunks),
-    "el2n": lambda task: el2n_scores(*task.classified, **task.chunks),
-    "loss": lambda task: losses(*task.classified, **task.chunks),
-    "margin": lambda task: negative_margins(*task.classified, **task.chunks),
-    "forgetting": _score_by_history,
-    "random": lambda task: np.random.default_rng(task.limits["seed"]).random(task.num_examples),
-}

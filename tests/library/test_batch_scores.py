@@ -1,7 +1,6 @@
 """Scores of batches: in order, each equal to the norm of it alone; and the selection."""
 
 import gc
-import re
 
 import numpy as np
 import pandas as pd
@@ -9,27 +8,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import seeded
 from torch import nn
 from torch.nn import functional
 
 from liprune_utils.batch_scores import (
+    Estimates,
+    Selection,
     batch_hessian_norms,
     best_estimates,
     select_batches,
-    split,
 )
 from liprune_utils.checks import InputError
 from liprune_utils.curvature import hessian_norm
 from liprune_utils.pruning import keep_highest
 
-NUM_EXAMPLES = 12
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+NUM_EXAMPLES = 12
 
 
 def problem(count: int = NUM_EXAMPLES) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
@@ -42,60 +37,32 @@ def problem(count: int = NUM_EXAMPLES) -> tuple[nn.Module, torch.Tensor, torch.T
     return model, images, labels
 
 
-def test_rows_are_the_norms_of_the_batches_in_order():
-    model, images, labels = problem()
-    batches = [np.array([7, 1, 4, 0]), np.array([2, 3, 5, 6]), np.array([9, 8])]  # ragged
-    table = batch_hessian_norms(
-        model, images, labels, batches, tolerance=1e-3, seed=3, warm_start=False
-    )
-    assert table.batch.tolist() == [0, 1, 2]
-    for row, batch in zip(table.itertuples(), batches, strict=True):
-        pair = images[batch], labels[batch]
-        alone = hessian_norm(model, functional.cross_entropy, *pair, tolerance=1e-3, seed=3)
-        assert (row.eigenvalue, row.norm) == (alone.eigenvalue, alone.norm)
-        assert (row.residual, row.error) == (alone.residual, alone.error)
-        assert row.num_products == alone.num_products
-        assert row.converged == alone.converged
-    assert table.norm.nunique() == 3
-
-
-def test_columns_have_their_types():
-    table = batch_hessian_norms(*problem(), [np.arange(4)])
-    assert table.dtypes.astype(str).to_dict() == {
-        "batch": "int64",
-        "eigenvalue": "float64",
-        "norm": "float64",
-        "residual": "float64",
-        "error": "float64",
-        "num_products": "int64",
-        "converged": "bool",
-    }
-
-
-def test_equal_batches_score_equal():
-    model, images, labels = problem()
-    batches = [[0, 1, 2], [3, 4, 5], [0, 1, 2]]
-    table = batch_hessian_norms(model, images, labels, batches, warm_start=False)
-    assert table.norm[0] == table.norm[2] != table.norm[1]
-
-
-def test_options_reach_the_norm():
-    arguments = (*problem(), [np.arange(6)])
-    first = batch_hessian_norms(*arguments, max_products=1)
-    assert first.num_products.tolist() == [1]
-    assert first.converged.tolist() == [False]
-    train, evaluation = (batch_hessian_norms(*arguments, batch_norm=m) for m in ("train", "eval"))
-    assert abs(train.norm[0] - evaluation.norm[0]) > 0.05 * train.norm[0]
-
-
 def overlapping_batches() -> list[np.ndarray]:
     return [np.delete(np.arange(NUM_EXAMPLES), number) for number in range(NUM_EXAMPLES)]
 
 
+@pytest.mark.parametrize("batch_norm", ["train", "eval"])
+def test_rows_are_the_norms_of_the_batches_in_order(batch_norm):
+    model, images, labels = problem()
+    batches = [np.array([7, 1, 4, 0]), [2, 3, 5, 6], np.array([9, 8]), [2, 3, 5, 6]]  # ragged
+    options = {"batch_norm": batch_norm, "tolerance": 1e-3, "seed": 3, "max_products": 4}
+    table = batch_hessian_norms(model, images, labels, batches, warm_start=False, **options)
+    kinds = table.dtypes.astype(str).to_dict()
+    numbers = dict.fromkeys(("eigenvalue", "norm", "residual", "error"), "float64")
+    assert kinds == {"batch": "int64", **numbers, "num_products": "int64", "converged": "bool"}
+    for number, (row, batch) in enumerate(zip(table.itertuples(), batches, strict=True)):
+        alone = hessian_norm(
+            model, functional.cross_entropy, images[batch], labels[batch], **options
+        )
+        for name in ("eigenvalue", "norm", "residual", "error", "num_products", "converged"):
+            assert getattr(row, name) == getattr(alone, name)
+        assert row.batch == number
+    assert table.norm.nunique() == 3
+
+
 def test_warm_starts_save_products_and_change_no_norm():
-    problem_ = problem()
     cold, warm = (
-        batch_hessian_norms(*problem_, overlapping_batches(), tolerance=1e-6, warm_start=warm)
+        batch_hessian_norms(*problem(), overlapping_batches(), tolerance=1e-6, warm_start=warm)
         for warm in (False, True)
     )
     np.testing.assert_allclose(warm.norm, cold.norm, rtol=1e-5)
@@ -111,22 +78,52 @@ def test_the_estimate_is_nearer_than_the_ritz_value():
     assert errors[0] < errors[1]
 
 
+@pytest.mark.parametrize("chunk_size", [5, 64])
 @pytest.mark.parametrize("keep_fraction", [0.1, 0.25, 0.5, 0.75, 1.0])
-def test_the_selection_is_that_of_exact_norms_and_costs_less(keep_fraction):
-    batches = overlapping_batches()
+def test_the_selection_is_that_of_exact_norms_and_costs_less(keep_fraction, chunk_size):
+    batches, cached = overlapping_batches(), []
+
+    def cache(numbers, tolerance, compute):
+        cached.append((tolerance, *numbers))
+        return compute()
+
     exact = batch_hessian_norms(*problem(), batches, tolerance=1e-9)
-    selection = select_batches(*problem(), batches, keep_fraction)
+    selection = select_batches(
+        *problem(), batches, keep_fraction, chunk_size=chunk_size, cache=cache
+    )
     assert selection.kept.tolist() == keep_highest(exact.norm, keep_fraction).tolist()
     assert not len(selection.undecided)
     assert selection.scores.batch.tolist() == list(range(len(batches)))
     assert selection.scores.num_products.sum() < exact.num_products.sum()
+    firsts = [number for tolerance, *numbers in cached if tolerance == 0.1 for number in numbers]
+    assert firsts == list(range(len(batches)))
+    assert max(map(len, cached)) <= chunk_size + 1
+
+
+def test_refinements_do_not_depend_on_the_chunks():
+    computed = []
+
+    def remember(numbers, tolerance, compute):
+        computed.append(compute())
+        return computed[-1]
+
+    def recall(numbers, tolerance, compute):
+        scores, starts = computed[0]
+        return compute() if tolerance < 0.1 else Estimates(scores.iloc[numbers], starts[numbers])
+
+    tied = [np.roll(np.arange(6), number) for number in range(3)]
+    batches = [tied[0], np.arange(6, 12), *tied[1:]]
+    joined = select_batches(*problem(), batches, 0.5, chunk_size=64, cache=remember)
+    single = select_batches(*problem(), batches, 0.5, chunk_size=1, cache=recall)
+    assert single.undecided.tolist() == [0, 2, 3]
+    pd.testing.assert_frame_equal(single.scores, joined.scores, check_exact=True)
 
 
 @pytest.mark.parametrize("keep_fraction", [0.2, 0.5])
 def test_of_forty_batches_those_are_kept_that_a_tight_reference_keeps(keep_fraction):
     inputs, batches = problem(40 * 16), np.split(np.arange(40 * 16), 40)
     exact = batch_hessian_norms(*inputs, batches, tolerance=1e-9, warm_start=False)
-    selection = select_batches(*inputs, batches, keep_fraction, finest=1e-2)
+    selection = select_batches(*inputs, batches, keep_fraction, tolerance=1e-2)
     assert selection.kept.tolist() == keep_highest(exact.norm, keep_fraction).tolist()
     everywhere = batch_hessian_norms(*inputs, batches, tolerance=1e-2)
     products = [table.num_products.sum() for table in (selection.scores, everywhere)]
@@ -137,11 +134,11 @@ def test_a_tie_at_the_threshold_is_named():
     batches = [np.arange(6), np.arange(6, 12), np.arange(6)[::-1]]
     norms = batch_hessian_norms(*problem(), batches, tolerance=1e-9).norm
     twins_first = norms[0] > norms[1]
-    selection = select_batches(*problem(), batches, 1 / 3 if twins_first else 2 / 3)
-    assert selection.undecided.tolist() == [0, 2]
-    more = select_batches(*problem(), batches, 2 / 3 if twins_first else 1 / 3)
-    assert not len(more.undecided)
-    assert selection.scores.num_products[0] > more.scores.num_products[0]  # all looks count
+    tied = select_batches(*problem(), batches, 1 / 3 if twins_first else 2 / 3)
+    assert tied.undecided.tolist() == [0, 2]
+    decided = select_batches(*problem(), batches, 2 / 3 if twins_first else 1 / 3)
+    assert not len(decided.undecided)
+    assert tied.scores.num_products[0] > decided.scores.num_products[0]  # all refinements count
 
 
 @given(
@@ -151,25 +148,19 @@ def test_a_tie_at_the_threshold_is_named():
 def test_a_decided_set_is_right_where_the_bounds_hold(batches, keep_fraction):
     norms, fractions, errors = np.array(batches).T
     scores = pd.DataFrame({"norm": norms - fractions * errors, "error": errors})
-    kept, undecided = split(scores, keep_fraction)
-    threshold = norms[kept].min()
+    selection = Selection.from_scores(scores, keep_fraction)
+    kept, undecided = selection.kept, selection.undecided
     surely_kept = np.setdiff1d(kept, undecided)
     surely_dropped = np.setdiff1d(np.arange(len(norms)), np.union1d(kept, undecided))
     ranks = (norms[:, None] > norms).sum(axis=0)  # how many norms are larger
     assert (ranks[surely_kept] < len(kept)).all()
-    assert (norms[surely_dropped] <= threshold).all()
+    assert (norms[surely_dropped] <= norms[kept].min()).all()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"keep_fraction": 0.0}, "keep_fraction is 0.0"),
-        ({"keep_fraction": 0.5, "finest": 0.0}, "finest is 0.0; expected a number in (0, 0.1]"),
-        ({"keep_fraction": 0.5, "finest": 0.5}, "finest is 0.5; expected a number in (0, 0.1]"),
-    ],
-)
-def test_a_selection_that_makes_no_sense_is_refused(options, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+@pytest.mark.parametrize("name", ["keep_fraction", "tolerance", "chunk_size"])
+def test_a_selection_that_makes_no_sense_is_refused(name):
+    options = {"keep_fraction": 0.5, name: 0}
+    with pytest.raises(InputError, match=f"^{name} is 0; expected a"):
         select_batches(*problem(), [[0, 1]], **options)
 
 
@@ -187,17 +178,6 @@ def test_memory_does_not_grow_with_the_number_of_batches():
     hook.remove()
     assert len(alive) == 8
     assert max(alive[2:]) <= alive[1]
-
-
-def test_model_is_left_as_it_was():
-    model, images, labels = problem()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    state = torch.get_rng_state()
-    batch_hessian_norms(model, images, labels, [np.arange(4)])
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.training
-    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(

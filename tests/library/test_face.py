@@ -38,5 +38,5 @@ def test_the_import_alone_is_light():
 
 def test_names_are_those_of_their_modules():
     assert lp.keep_highest is keep_highest
-    assert set(lp.FACE) == set(dir(lp))
+    assert set(lp.__all__) == set(dir(lp))
     assert not hasattr(lp, "prune")
