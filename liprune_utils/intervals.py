@@ -1,6 +1,6 @@
-"""Means, paired differences, ratios and effects of crossed factors, each with its interval."""
+"""Means, ratios, medians, shares and effects of crossed factors, each with its interval."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.stats import beta, binom
@@ -16,6 +16,43 @@ class Estimate(NamedTuple):
     low: float
     high: float
     num_runs: int
+
+    @classmethod
+    def of(cls, row: object, name: str) -> Self:
+        """Read an estimate from a row of a table, the inverse of `columns` and `named_columns`.
+
+        Args:
+            row: A pandas Series or a named tuple.
+            name: The column of the estimated quantity.
+
+        Returns:
+            The estimate.
+        """
+        ends = f"{name}_low", f"{name}_high"
+        columns = (name, *(ends if hasattr(row, ends[0]) else ("low", "high")))
+        return cls(*(float(getattr(row, column)) for column in columns), int(row.num_runs))
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Name the columns of a table with one estimate per row.
+
+        Args:
+            name: The column of the estimated quantity.
+
+        Returns:
+            The value under its name, ``low``, ``high`` and ``num_runs``.
+        """
+        return {name: self.value, "low": self.low, "high": self.high, "num_runs": self.num_runs}
+
+    def named_columns(self, name: str) -> dict[str, float]:
+        """Name the columns of one of several estimates per row, which share ``num_runs``.
+
+        Args:
+            name: The column of the estimated quantity.
+
+        Returns:
+            The value and its interval under ``name``, ``name_low`` and ``name_high``.
+        """
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
     def below(self, bound: float) -> bool | None:
         """Tell whether the quantity is below a bound.
@@ -72,9 +109,8 @@ def mean_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
         array([3.   , 0.852, 5.148, 4.   ])
     """
     samples = np.asarray(samples, dtype=float)
-    mean = samples.mean()
-    half = student.ppf(0.5 + level / 2, len(samples) - 1) * standard_error(samples)
-    return Estimate(float(mean), float(mean - half), float(mean + half), len(samples))
+    count = len(samples)
+    return _student(samples.mean(), standard_error(samples), count - 1, level, count)
 
 
 def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float = 0.99) -> Estimate:
@@ -104,7 +140,7 @@ def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float 
 def median_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
     """Estimate a median, with an interval between order statistics.
 
-    Exact for any continuous distribution, conservative for others; infinite samples are welcome.
+    Exact for any continuous distribution, conservative for others; samples may be infinite.
 
     Args:
         samples: Independent values, array of shape ``[n]``.
@@ -135,83 +171,81 @@ def share_interval(successes: int, num_runs: int, level: float = 0.99) -> Estima
         >>> np.round(share_interval(0, 100), 4)  # none of a hundred may still be one in twenty
         array([0.00e+00, 0.00e+00, 5.16e-02, 1.00e+02])
     """
+    # Quantiles of the beta distribution; scipy's `binomtest` searches for them, to 1e-12.
     tail, failures = (1 - level) / 2, num_runs - successes
     low = beta.ppf(tail, successes, failures + 1) if successes else 0.0
     high = beta.ppf(1 - tail, successes + 1, failures) if failures else 1.0
     return Estimate(successes / num_runs, float(low), float(high), num_runs)
 
 
-def mean_squares(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    r"""Compute the mean squares of a two-way table without repetition (analysis of variance).
-
-    For :math:`d_{cs} = \mu + a_c + b_s + e_{cs}` with C cells and S seeds their expectations are
-    :math:`\sigma_e^2 + S \sigma_a^2`, :math:`\sigma_e^2 + C \sigma_b^2` and :math:`\sigma_e^2`.
-
-    Args:
-        values: One value a cell and seed, shape ``[C, S]``, C >= 2, S >= 2.
-
-    Returns:
-        The mean squares of cells, seeds and the rest, and their degrees of freedom, each of shape
-        ``[3]``.
-    """
-    num_cells, num_seeds = values.shape
-    mean = values.mean()
-    cells, seeds = values.mean(axis=1) - mean, values.mean(axis=0) - mean
-    rest = values - mean - cells[:, None] - seeds
-    sums = [num_seeds * (cells**2).sum(), num_cells * (seeds**2).sum(), (rest**2).sum()]
-    freedom = np.array([num_cells - 1, num_seeds - 1, (num_cells - 1) * (num_seeds - 1)])
-    return np.array(sums) / freedom, freedom
-
-
 def components(values: np.ndarray) -> np.ndarray:
-    r"""Estimate the variances between cells, between seeds, and of the rest, none below zero.
+    r"""Estimate the variances between settings, between seeds, and of the rest, none below zero.
+
+    The analysis of variance of :math:`d_{cs} = \mu + a_c + b_s + e_{cs}`.
 
     Args:
-        values: As in `mean_squares`.
+        values: One value per setting and seed, shape ``[C, S]``, C >= 2, S >= 2.
 
     Returns:
         :math:`\sigma_a^2, \sigma_b^2, \sigma_e^2`, shape ``[3]``.
     """
-    cells, seeds, rest = mean_squares(values)[0]
-    num_cells, num_seeds = values.shape
-    return np.array([max(cells - rest, 0) / num_seeds, max(seeds - rest, 0) / num_cells, rest])
+    settings, seeds, rest = _mean_squares(values)[0]
+    num_settings, num_seeds = values.shape
+    between = max(settings - rest, 0) / num_seeds, max(seeds - rest, 0) / num_settings
+    return np.array([*between, rest])
 
 
 def crossed_mean(values: np.ndarray, level: float = 0.90) -> Estimate:
-    r"""Estimate the mean over cells and seeds, both drawn from populations of their kind.
+    r"""Estimate the mean over settings and seeds, both drawn from populations of their kind.
 
-    The seeds are shared: all cells of a seed have the same batches, initialisation and order. So
-    neither the cells nor the pairs are independent, and
+    The seeds are shared: all settings of a seed have the same batches, initialisation and order. So
+    neither the settings nor the pairs are independent, and
 
     .. math:: \mathrm{Var}\,\bar d
         = \frac{\sigma_a^2}{C} + \frac{\sigma_b^2}{S} + \frac{\sigma_e^2}{C S},
 
     from `components`, with Satterthwaite's degrees of freedom, at least those of the smaller
-    factor, in Student's interval. A single cell gives the interval over its seeds.
+    factor, in Student's interval. A single setting gives the interval over its seeds.
 
     Args:
-        values: One value a cell and seed, shape ``[C, S]``, C >= 1, S >= 2, all finite.
+        values: One value per setting and seed, shape ``[C, S]``, C >= 1, S >= 2, all finite.
         level: Confidence level, in (0, 1).
 
     Returns:
         The mean and its interval; its number of runs is C S.
 
     Example:
-        >>> differences = np.array([[-1.0, 0.5, 0.0], [0.5, -0.5, 1.0]])  # two cells, three seeds
+        >>> differences = np.array([[-1.0, 0.5, 0.0], [0.5, -0.5, 1.0]])  # two settings
         >>> np.round(crossed_mean(differences), 2)  # value, low, high, n
         array([ 0.08, -1.03,  1.2 ,  6.  ])
     """
     values = np.asarray(values, dtype=float)
     require(values.shape[1] >= 2, "The number of seeds", values.shape[1], "at least 2")
     missing = int((~np.isfinite(values)).sum())
-    require(missing == 0, "The number of missing values", missing, "one value a cell and seed")
+    require(missing == 0, "The number of missing values", missing, "one value per setting and seed")
     if len(values) == 1:
         return mean_interval(values[0], level)
-    squares, freedom = mean_squares(values)
+    squares, freedom = _mean_squares(values)
     # A component at zero leaves its square out; squares that are equal but for rounding are equal.
     counted = squares[:2] > squares[2] * (1 + 1e-9)
-    parts = np.append(counted, 1 - counted.sum()) * squares
-    variance, spread = parts.sum() / values.size, (parts**2 / freedom).sum()
-    effective = max(parts.sum() ** 2 / spread if spread else 0.0, freedom[:2].min())
-    mean, half = values.mean(), student.ppf(0.5 + level / 2, effective) * np.sqrt(variance)
-    return Estimate(float(mean), float(mean - half), float(mean + half), values.size)
+    terms = np.append(counted, 1 - counted.sum()) * squares
+    variance, spread = terms.sum() / values.size, (terms**2 / freedom).sum()
+    effective = max(terms.sum() ** 2 / spread if spread else 0.0, freedom[:2].min())
+    return _student(values.mean(), np.sqrt(variance), effective, level, values.size)
+
+
+def _student(mean: float, error: float, freedom: float, level: float, num_runs: int) -> Estimate:
+    half = student.interval(level, freedom)[1] * error  # of scale 1: scipy has NaN at scale 0
+    return Estimate(float(mean), float(mean - half), float(mean + half), num_runs)
+
+
+# Mean squares of settings, seeds and the rest, and their degrees of freedom, each [3].
+def _mean_squares(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Their expectations are s_e^2 + S s_a^2, s_e^2 + C s_b^2 and s_e^2.
+    num_settings, num_seeds = values.shape
+    mean = values.mean()
+    settings, seeds = values.mean(axis=1) - mean, values.mean(axis=0) - mean
+    rest = values - mean - settings[:, None] - seeds
+    sums = [num_seeds * (settings**2).sum(), num_settings * (seeds**2).sum(), (rest**2).sum()]
+    freedom = np.array([num_settings - 1, num_seeds - 1, (num_settings - 1) * (num_seeds - 1)])
+    return np.array(sums) / freedom, freedom

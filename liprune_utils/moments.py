@@ -49,14 +49,14 @@ class SecondMoments:
         return basis.reshape(dim**2, -1)
 
     @cached_property
-    def first_order(self) -> np.ndarray:
+    def _first_order(self) -> np.ndarray:
         r"""The matrix of :math:`M \mapsto H M + M H` in that basis."""
         eye, hessian = np.eye(self.problem.x.shape[1]), self.problem.hessian
         both = np.kron(hessian, eye) + np.kron(eye, hessian)
         return self.basis.T @ both @ self.basis
 
     @cached_property
-    def second_order(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _second_order(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r"""What :math:`\eta^2` multiplies: on M, on m, and the constant."""
         x, count = self.problem.x, len(self.problem.x)
         squares = (x[:, :, None] * x[:, None, :]).reshape(count, -1) @ self.basis  # x x^T
@@ -69,22 +69,22 @@ class SecondMoments:
     @cached_property
     def largest_step_size(self) -> float:
         """The step size from which the second moment no longer stays bounded."""
-        return 1 / eigh(self.second_order[0], self.first_order, eigvals_only=True)[-1]
+        return 1 / eigh(self._second_order[0], self._first_order, eigvals_only=True)[-1]
 
     def operators(self, step_sizes: np.ndarray) -> np.ndarray:
         """Write one step as a matrix on (M, m, 1), for each step size.
 
         Args:
-            step_sizes: Step sizes, array of shape ``[k]``.
+            step_sizes: Array of shape ``[k]``.
 
         Returns:
             Array of shape ``[k, size, size]`` with ``size = dim (dim + 1) / 2 + dim + 1``.
         """
-        quadratic, on_mean, constant = self.second_order
+        quadratic, on_mean, constant = self._second_order
         size, dim = len(quadratic), self.problem.x.shape[1]
         eta = np.asarray(step_sizes, dtype=float)[:, None, None]
         steps = np.zeros((len(eta), size + dim + 1, size + dim + 1))
-        steps[:, :size, :size] = np.eye(size) - eta * self.first_order + eta**2 * quadratic
+        steps[:, :size, :size] = np.eye(size) - eta * self._first_order + eta**2 * quadratic
         steps[:, :size, size:-1] = eta**2 * on_mean
         steps[:, :size, -1] = eta[:, 0] ** 2 * constant
         steps[:, size:-1, size:-1] = np.eye(dim) - eta * self.problem.hessian
@@ -159,25 +159,18 @@ class SecondMoments:
             Array of shape ``[k]``: at least 1, infinite where the target is not reached.
         """
         steps = np.full(len(step_sizes), np.inf)
-        settles = self.floors(step_sizes) <= target
+        settles = self._floors(step_sizes) <= target
         if settles.any():
             steps[settles] = self._first_below(target, np.asarray(step_sizes)[settles])
         return steps
 
-    def floors(self, step_sizes: np.ndarray) -> np.ndarray:
-        r"""Compute where :math:`E\|w_t - w^*\|^2` settles: the fixed point of the recursion.
-
-        Args:
-            step_sizes: Step sizes below `largest_step_size`, array of shape ``[k]``.
-
-        Returns:
-            Array of shape ``[k]``, >= 0.
-        """
+    # Where the mean square error settles: the fixed point of the recursion.
+    def _floors(self, step_sizes: np.ndarray) -> np.ndarray:
         step = self.operators(step_sizes)
         linear, constant = step[:, :-1, :-1], step[:, :-1, -1:]
         return self.errors(np.linalg.solve(np.eye(linear.shape[1]) - linear, constant)[..., 0])
 
-    # The steps where the errors settle below the target: the highest powers that stay above it.
+    # Count the steps where errors settle below the target: the highest powers above it.
     def _first_below(self, target: float, step_sizes: np.ndarray) -> np.ndarray:
         powers = self._doublings(target, step_sizes)
         states, steps = np.tile(self.start(), (len(powers[0]), 1)), np.zeros(len(powers[0]))
@@ -189,11 +182,12 @@ class SecondMoments:
         after = self.errors(np.einsum("kij,kj->ki", powers[0], states))
         reached = after <= target
         before, after = np.log(self.errors(states)), np.log(np.maximum(after, 1e-300))
-        gap, ones = before - after, np.ones_like(after)
-        part = np.divide(before - np.log(target), gap, where=reached, out=ones)
-        return np.where(reached, np.maximum(steps + part, 1.0), np.inf)
+        fraction = np.divide(
+            before - np.log(target), before - after, where=reached, out=np.ones_like(after)
+        )
+        return np.where(reached, np.maximum(steps + fraction, 1.0), np.inf)
 
-    # The operators of 1, 2, 4, ... steps, until all errors are at the target.
+    # Raise the operators to 1, 2, 4, ... steps, until all errors are at the target.
     def _doublings(self, target: float, step_sizes: np.ndarray) -> list[np.ndarray]:
         powers = [self.operators(step_sizes)]
         while len(powers) <= MAX_DOUBLINGS:

@@ -20,9 +20,6 @@ def num_kept(num_functions: int, keep_fraction: float) -> int:
     Returns:
         The number kept, from 1 to ``num_functions``.
 
-    Raises:
-        InputError: If an argument is out of range.
-
     Example:
         >>> num_kept(1000, keep_fraction=0.3)
         300
@@ -41,9 +38,6 @@ def rank(scores: np.ndarray) -> np.ndarray:
     Returns:
         Integer array of shape ``[..., n]``; its first k entries are what Algorithm 1 keeps for k.
 
-    Raises:
-        InputError: If a score is NaN.
-
     Example:
         >>> rank(np.array([3.0, 1.0, 2.0, 3.0]))
         array([0, 3, 2, 1])
@@ -61,14 +55,11 @@ def keep_highest(scores: np.ndarray, keep_fraction: float) -> np.ndarray:
     pruning.
 
     Args:
-        scores: Array of shape ``[..., n]``, one score a function.
+        scores: Array of shape ``[..., n]``, one score per function.
         keep_fraction: Fraction kept, in (0, 1].
 
     Returns:
         Sorted indices, integer array of shape ``[..., k]``, with k from `num_kept`.
-
-    Raises:
-        InputError: If a score is NaN or the fraction is out of range.
 
     Example:
         >>> keep_highest(np.array([3.0, 1.0, 2.0, 3.0]), keep_fraction=0.5)
@@ -77,3 +68,25 @@ def keep_highest(scores: np.ndarray, keep_fraction: float) -> np.ndarray:
     scores = np.asarray(scores)
     count = num_kept(scores.shape[-1], keep_fraction)
     return np.sort(rank(scores)[..., :count], axis=-1)
+
+
+def overlap(kept: np.ndarray, other: np.ndarray) -> np.ndarray | float:
+    """Compute the share of a kept set that another kept set has too.
+
+    Args:
+        kept: Indices without repetition, array of shape ``[..., k]``, k >= 1.
+        other: Indices of the other set, array of shape ``[..., m]``.
+
+    Returns:
+        The shares, array of shape ``[...]``, from 0 to 1; two random sets of fraction r share r on
+        average.
+
+    Example:
+        >>> overlap(np.array([0, 3]), np.array([1, 3]))
+        0.5
+    """
+    kept, other = np.asarray(kept), np.asarray(other)
+    marks = np.zeros((*other.shape[:-1], max(kept.max(), other.max()) + 1), dtype=bool)
+    np.put_along_axis(marks, other, True, axis=-1)
+    shares = np.take_along_axis(marks, kept, axis=-1).mean(axis=-1)
+    return shares if shares.ndim else float(shares)

@@ -1,13 +1,46 @@
 """Stochastic gradient descent for many runs at once, and its exact moments on linear models."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from liprune_utils.checks import require
 from liprune_utils.problems import Problem
+
+Key = TypeVar("Key")
+
+
+def run_in_blocks(
+    run_block: Callable[[int], Mapping[Key, Iterable[np.ndarray]]],
+    num_runs: int,
+    *,
+    name: str,
+    block: int = 500,
+) -> dict[Key, list[np.ndarray]]:
+    """Simulate independent runs a block at a time, and join what the blocks give.
+
+    Args:
+        run_block: Simulates so many runs and returns arrays whose last axis is the run, by key. Its
+            random streams go on from one block to the next.
+        num_runs: Runs, >= 1.
+        name: Title of the progress bar.
+        block: Runs simulated together, >= 1; bounds the memory, not what is drawn.
+
+    Returns:
+        For each key its arrays, with ``num_runs`` on the last axis.
+    """
+    sizes = [min(block, num_runs - start) for start in range(0, num_runs, block)]
+    blocks = [run_block(size) for size in tqdm(sizes, desc=name, unit="block")]
+    return {
+        key: [
+            np.concatenate(arrays, axis=-1)
+            for arrays in zip(*(b[key] for b in blocks), strict=True)
+        ]
+        for key in blocks[0]
+    }
 
 
 def distinct_batches(
@@ -19,12 +52,12 @@ def distinct_batches(
 ) -> Iterator[np.ndarray]:
     """Draw batches of distinct points, afresh at each step, for many runs at once.
 
-    A partial Fisher-Yates shuffle: exchanging position j with itself or a random later one, for
-    each j below the batch size, leaves a uniform sample in front, whatever the order was before.
+    A partial Fisher-Yates shuffle: exchanging each position below the batch size with itself or a
+    random later one leaves a uniform sample in front, whatever the order was before.
 
     Args:
         generator: Source of randomness; each run takes ``num_steps * batch_size`` uniforms in
-            turn, so that a run's batches do not depend on how many runs are drawn together.
+            turn, so that its batches do not depend on how many runs are drawn together.
         num_runs: Runs, >= 1.
         num_points: Points of each run, >= 1.
         batch_size: Distinct points in a batch, from 1 to ``num_points``.
@@ -148,7 +181,7 @@ class Moments:
             error: The errors :math:`e = w - w^*`, array of shape ``[..., num_runs]``.
 
         Returns:
-            Losses, array of the same shape, >= 0.
+            Array of the same shape, >= 0.
         """
         return self.excess_loss(error) + self.nn / 2
 
@@ -159,7 +192,7 @@ class Moments:
             error: The errors :math:`e = w - w^*`, array of shape ``[..., num_runs]``.
 
         Returns:
-            Differences of losses, array of the same shape; may be negative.
+            Array of the same shape; may be negative.
         """
         return error**2 * self.xx / 2 - error * self.xn
 
@@ -188,18 +221,21 @@ def exact_moments(
 ) -> ExactMoments:
     r"""Compute :math:`E(w_t - w^*)^2` for SGD from :math:`w_0 = 0` on K kept points, exactly.
 
-    Write :math:`w_t - w^* = -w^* P_t + \sum_i g_{t,i} \nu_i`. Both parts follow from the batch
-    S alone: :math:`P_{t+1} = (1 - \eta a_S) P_t` and :math:`g_{t+1,i} = (1 - \eta a_S) g_{t,i} +
-    \eta x_i 1[i \in S] / B`, where :math:`a_S` is the batch's mean of :math:`x^2`. The noise
-    has mean zero and is independent of the batches, so
-    :math:`E(w_t - w^*)^2 = w^{*2} E P_t^2 + \sigma^2 G_t` with :math:`G_t = \sum_i E g_{t,i}^2`.
-    A batch of B distinct points has :math:`E a_S = m`, and the finite-population variance of
-    :math:`a_S`; given that i is in S, :math:`E a_S` moves to
-    :math:`\alpha_i = (x_i^2 + (B-1)(K m - x_i^2)/(K-1)) / B`. With :math:`p = 1 - \eta m` and
-    :math:`q = p^2 + \eta^2 \mathrm{Var}\, a_S`: :math:`E P_t^2 = q^t`,
-    :math:`E g_{t,i} = x_i (1 - p^t) / (K m)`, and
-    :math:`G_{t+1} = q G_t + 2 \eta \frac{1 - p^t}{K^2 m} \sum_i x_i^2 (1 - \eta \alpha_i)
-    + \eta^2 m / B`.
+    With the noise of label i :math:`\nu_i`, and :math:`a_S` the mean of :math:`x^2` over the batch
+    S, :math:`w_t - w^* = -w^* P_t + \sum_i g_{t,i} \nu_i` with
+    :math:`P_{t+1} = (1 - \eta a_S) P_t` and
+    :math:`g_{t+1,i} = (1 - \eta a_S) g_{t,i} + \eta x_i 1[i \in S] / B`. The noise has mean zero
+    and is independent of the batches, so :math:`E(w_t - w^*)^2 = w^{*2} q^t + \sigma^2 G_t` with
+    :math:`G_t = \sum_i E g_{t,i}^2` and
+
+    .. math::
+
+       G_{t+1} = q\, G_t + 2 \eta \frac{1 - p^t}{K^2 m} \sum_i x_i^2 (1 - \eta \alpha_i)
+                 + \frac{\eta^2 m}{B},
+
+    where :math:`m = \overline{x^2}`, :math:`p = 1 - \eta m`,
+    :math:`q = p^2 + \eta^2 \mathrm{Var}\, a_S` with the finite-population variance, and
+    :math:`\alpha_i = E[a_S \mid i \in S] = (x_i^2 + (B-1)(K m - x_i^2)/(K-1)) / B`.
 
     Args:
         kept: Moments of the kept points.

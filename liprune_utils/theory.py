@@ -123,9 +123,6 @@ def contraction(constants: Constants, step_size: float) -> float:
 
     Returns:
         The factor, in [1/2, 1), since :math:`\mu \le L_{\sup}(p)`.
-
-    Raises:
-        InputError: If the step size is out of the theorem's range.
     """
     lipschitz, mu, _ = constants
     largest = 1 / lipschitz
@@ -150,8 +147,10 @@ def noise_floor(constants: Constants, step_size: float) -> float:
 def error_bound(
     constants: Constants, step_size: float, num_steps: np.ndarray | float, initial: float
 ) -> np.ndarray | float:
-    r"""Bound :math:`E\|w_t - w^*\|^2 \le \lambda^t \epsilon_0 + \text{floor}`.
+    r"""Bound the error of SGD by a decay and a floor.
 
+    :math:`E\|w_t - w^*\|^2 \le \lambda^t \epsilon_0 + \text{floor}`, with :math:`\lambda` of
+    `contraction` and the floor of `noise_floor`.
     Theorem 2.1 of Needell, Srebro and Ward (arXiv 1310.5715), on which the paper's Theorem 1 rests.
     Conditions: each :math:`f_i` convex with an :math:`L_i`-Lipschitz gradient, F
     :math:`\mu`-strongly convex, :math:`\eta < 1 / L_{\sup}(p)`.

@@ -165,7 +165,7 @@ shown = curve_table(simulate(PAPER_FIGURES, num_runs=100, seed=seed, slope=slope
 files.write_table(folder, "curves_100_runs", shown)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-1", "caption": "Test loss during SGD with batch size 10 and learning rate 0.01 (the paper's Figure 1), for four fractions kept. Bands: 95% intervals of the mean over 100 runs. No pruning lies on random pruning. The gain of LiPrune is largest when little is kept."}, "image": {"alt": "Four panels of test loss against SGD step on a logarithmic scale. In each, LiPrune falls fastest; random pruning and no pruning coincide. The gap narrows as more is kept."}}
-figure = style.race_figure(shown[shown.figure == 1])
+figure = style.loss_figure(shown[shown.figure == 1])
 
 # %% [markdown]
 # "The initial loss value is large with LiPrune since we fix the initial point of SGD to $w_0 = 0$", says the paper; its caption
@@ -184,22 +184,22 @@ figure = figures.losses_figure(shown[shown.figure == 1], keep_fraction=0.1)
 # the many runs can tell that it is *behind*: its larger curvature at the same rate means more gradient noise in the same units.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-5", "caption": "Test loss with learning rate 0.005, batch size 10 (the paper's Figure 5). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.005. LiPrune falls faster in all; no method reaches its floor within 30 steps but LiPrune at keep 0.1 comes near."}}
-figure = style.race_figure(shown[shown.figure == 5])
+figure = style.loss_figure(shown[shown.figure == 5])
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-6", "caption": "Test loss with learning rate 0.05, batch size 10 (the paper's Figure 6). Bands: 95% intervals of the mean over 100 runs. After ten steps all curves lie on the floor that the label noise sets."}, "image": {"alt": "Four panels of test loss against step at learning rate 0.05. All methods fall to one low level within ten steps, LiPrune within two or three, and stay there."}}
-figure = style.race_figure(shown[shown.figure == 6])
+figure = style.loss_figure(shown[shown.figure == 6])
 
 # %% [markdown]
 # ## Figures 7, 8 and 9: other batch sizes
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-7", "caption": "Test loss with batch size 1, learning rate 0.01 (the paper's Figure 7). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step with batch size 1. LiPrune falls faster; the bands of random pruning and no pruning are wider than with larger batches."}}
-figure = style.race_figure(shown[shown.figure == 7])
+figure = style.loss_figure(shown[shown.figure == 7])
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-8", "caption": "Test loss with batch size 20, learning rate 0.01 (the paper's Figure 8). Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Four panels of test loss against step with batch size 20. The curves are those of batch size 10 with narrower bands."}}
-figure = style.race_figure(shown[shown.figure == 8])
+figure = style.loss_figure(shown[shown.figure == 8])
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-9", "caption": "Test loss with batch size 100, learning rate 0.01 (the paper's Figure 9). Bands: 95% intervals of the mean over 100 runs. LiPrune's lead is the same as with batch size 10."}, "image": {"alt": "Four panels of test loss against step with batch size 100. LiPrune leads by as much as with smaller batches."}}
-figure = style.race_figure(shown[shown.figure == 9])
+figure = style.loss_figure(shown[shown.figure == 9])
 
 # %% [markdown]
 # {download}`All curves <../results/04_linear_model/curves.csv>`,
@@ -265,10 +265,10 @@ wide.add_prefix("step ").rename_axis("true slope").reset_index().style.hide().fo
 # {download}`the panel's curves <../results/04_linear_model/your_setting.csv>`.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-yours", "caption": "Test loss in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Test loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
-yours = Setting(0, batch_size, learning_rate, (keep_fraction,))
-your_curves = curve_table(simulate([yours], num_runs=100, seed=seed, slope=slope))
+yours = {0: Setting(batch_size, learning_rate, (keep_fraction,))}
+your_curves = curve_table(simulate(yours, num_runs=100, seed=seed, slope=slope))
 files.write_table(folder, "your_setting", your_curves)
-figure = style.race_figure(your_curves)
+figure = style.loss_figure(your_curves)
 
 # %% [markdown]
 # ## What differs from the paper

@@ -39,7 +39,7 @@ seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/05_what_accelerates"  # folder for tables; made if missing
 
 # %%
-from experiments.what_accelerates.closed_forms import AccelerationParameters
+from experiments.what_accelerates.runs import AccelerationParameters
 
 parameters = AccelerationParameters.from_notebook(globals())
 
@@ -51,8 +51,7 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from experiments.what_accelerates import claims, figures, kept_problem
-from experiments.what_accelerates import tables as results
+from experiments.what_accelerates import claims, figures, kept_problem, tables
 from experiments.what_accelerates.runs import run_experiment
 from liprune_utils import files
 from liprune_utils.book import formats, frames, register, style
@@ -63,13 +62,14 @@ began = time.perf_counter()
 
 # %%
 experiment = run_experiment(num_runs=num_runs, seed=seed, slope=slope)
-curves = results.curve_table(experiment)
-mechanism, best = results.mechanism_table(experiment), results.best_table(experiment)
-floors, limits = results.floor_table(experiment), results.limit_table(experiment)
-contraction = results.contraction_table(experiment)
-batches = claims.batch_table(experiment)
-for name in ("curves", "mechanism", "best", "floors", "limits", "contraction", "batches"):
-    files.write_table(folder, name, globals()[name])
+curves, mechanism = tables.curve_table(experiment), tables.mechanism_table(experiment)
+best, floors = tables.best_table(experiment), tables.floor_table(experiment)
+limits, contraction = tables.limit_table(experiment), tables.contraction_table(experiment)
+batches = tables.batch_table(experiment)
+results = {"curves": curves, "mechanism": mechanism, "best": best, "floors": floors}
+results |= {"limits": limits, "contraction": contraction, "batches": batches}
+for name, rows in results.items():
+    files.write_table(folder, name, rows)
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
@@ -122,7 +122,7 @@ glue(
 # step.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-race", "caption": "Excess test loss in the paper's setting (batch size 10, learning rate 0.01), means over all runs. Random pruning with LiPrune's mean step lies on LiPrune until the noise floor. Unbiased sampling with p proportional to L lies on random pruning; the stochastic pruning of Theorem 2, which makes a fraction r of the steps, is slower."}, "image": {"alt": "Four panels of excess test loss against SGD step on a logarithmic scale. In each, two curves fall fastest and coincide, LiPrune and random pruning with its step, parting only at the floor. Random pruning, no pruning and unbiased sampling coincide above them. The curve of Theorem 2 lies highest, far above when little is kept."}}
-figure = figures.race_figure(curves)
+figure = figures.excess_figure(curves)
 
 # %% [markdown]
 # (best-step)=
@@ -145,7 +145,7 @@ figure = figures.race_figure(curves)
 figure = figures.rates_figure(best, slope)
 
 # %%
-checks = results.check_table(experiment)
+checks = tables.check_table(experiment)
 files.write_table(folder, "checks", checks)
 assert checks.z.abs().max() < 5, "a simulated mean is far from its closed form"
 assert contraction.z.abs().max() < 5, "a measured contraction is far from its closed form"
@@ -223,9 +223,9 @@ figure = figures.batch_figure(batches)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-bound", "caption": "Theorem 1 applied to the kept points, a tenth kept, paper's setting. Solid colour: simulated mean square error from the true slope. Dotted: exact error from the kept points' own minimiser. Grey: the theorem's bound of the latter. Black dashed: the same with the distance of the minimisers added."}, "image": {"alt": "Two panels of mean square error against step on a logarithmic scale, LiPrune and random pruning. In each the bounds lie above the errors by a factor of a few; LiPrune's bound and error both fall much faster than random pruning's."}}
 bounds = kept_problem.bound_table(num_problems, seed, slope)
+pruned = experiment.pruned[tables.BASE]
 measured = {
-    method: (experiment.of(results.BASE, method, 0.1).error ** 2).mean(axis=1)
-    for method in ("liprune", "random")
+    method: (pruned[method, 0.1].error ** 2).mean(axis=1) for method in ("liprune", "random")
 }
 figure = figures.bound_figure(bounds, measured)
 
@@ -262,7 +262,7 @@ sliders = {
 words = "Expected excess test loss against step for LiPrune, random pruning, random pruning with LiPrune's step and unbiased sampling;"
 browsers = [
     frames.frame_browser(
-        lambda value, setting=setting: figures.frame(*setting(value), slope),
+        lambda value, setting=setting: figures.expected_figure(*setting(value), slope),
         values,
         describe=lambda value, name=name: f"{words} {name} {value}.",
         name=name,

@@ -57,8 +57,7 @@ from myst_nb import glue
 from scipy.special import ndtri
 
 from experiments.linear_model.runs import stream
-from experiments.sine_model import claims, figures, tables
-from experiments.sine_model import runs as races
+from experiments.sine_model import claims, figures, runs, tables
 from experiments.sine_model.landscapes import (
     WEIGHT,
     WEIGHTS,
@@ -86,16 +85,18 @@ began = time.perf_counter()
 draws = (num_draws, num_draws // 20, num_draws // 200, num_draws // 2000)
 sizes = dict(zip((1000, 10_000, 100_000, 1_000_000), draws, strict=True))
 measured = {
-    points: tables.measure(np.random.default_rng([seed, points]), points, runs, (1, 0.5, 0.1, 0.01))
-    for points, runs in sizes.items()
+    size: tables.measure(np.random.default_rng([seed, size]), size, count, (1, 0.5, 0.1, 0.01))
+    for size, count in sizes.items()
 }
 samples = tables.landscape_table(measured)
 population = tables.population_table((1, 0.7, 0.5, 0.3, 0.1, 0.05, 0.02, 0.01))
-plan = races.Plan(learning_rates=(races.LEARNING_RATE, 2 * races.LEARNING_RATE), losses=("full",))
-paper = races.simulate(plan, num_runs=num_runs, seed=seed)
-ends, pairs = races.race_table(paper), races.pair_table(paper)
-found = {"samples": samples, "population": population, "ends": ends, "pairs": pairs}
-for name, rows in found.items():
+rates = (runs.LEARNING_RATE, 2 * runs.LEARNING_RATE)
+paper = runs.simulate(
+    runs.Setting(learning_rates=rates, losses=("full",)), num_runs=num_runs, seed=seed
+)
+ends, pairs = runs.end_table(paper), runs.pair_table(paper)
+results = {"samples": samples, "population": population, "ends": ends, "pairs": pairs}
+for name, rows in results.items():
     files.write_table(folder, name, rows)
 
 # %% tags=["hide-input"]
@@ -136,9 +137,9 @@ HTML(formats.claims_html(table))
 # %%
 direct = pruned_population(1.0).landscape  # quadrature over x, labels integrated out
 assert np.abs(direct - population_loss(WEIGHTS)).max() < 1e-10
-cell = tables.Cell("none", 1.0)
-z = (measured[1000][cell].mean - population_loss(WEIGHTS)) / measured[1000][cell].se
-spread = measured[1000][cell].se * np.sqrt(1000 * num_draws) / loss_sd(WEIGHTS)
+sampled = measured[1000]["none", 1.0]
+z = (sampled.mean - population_loss(WEIGHTS)) / sampled.se
+spread = sampled.se * np.sqrt(1000 * num_draws) / loss_sd(WEIGHTS)
 assert np.abs(z).max() < 5, "the mean of data sets is not the expected loss"
 assert np.abs(spread - 1).max() < 5 / np.sqrt(2 * num_draws), "nor is the error"
 assert WEIGHTS[population_loss(WEIGHTS).argmax()] == -WEIGHT
@@ -265,16 +266,16 @@ names |= {"margin": "rival's margin", "num_runs": "n", "num_wells": "n, wells"}
 shown[list(names)].rename(columns=names).style.hide().format("{:g}", subset=["keep"])
 
 # %% tags=["hide-input"]
-size, largest_z = 100_000, {}
-for cell, kept in measured[size].items():
-    expected = pruned_population(cell.keep_fraction if cell.method == "liprune" else 1.0)
+largest_z = {}
+for pruning, kept in measured[100_000].items():
+    expected = pruned_population(pruning.keep_fraction if pruning.method == "liprune" else 1.0)
     difference = kept.mean - expected.landscape
     assert np.abs(difference).max() < 0.02
-    largest_z[cell] = np.abs(difference / kept.se).max()
+    largest_z[pruning] = np.abs(difference / kept.se).max()
 assert max(largest_z.values()) < 6, largest_z  # standard errors from few data sets
 for small, big, fraction in ((1000, 10_000, 0.1), (1000, 100_000, 0.01), (10_000, 100_000, 0.1)):
-    same = measured[small][tables.Cell("none", 1.0)].wells.wells
-    pruned = measured[big][tables.Cell("random", fraction)].wells.wells
+    same = measured[small]["none", 1.0].wells.wells
+    pruned = measured[big]["random", fraction].wells.wells
     error = np.sqrt(same.var() / len(same) + pruned.var() / len(pruned))
     assert abs(same.mean() - pruned.mean()) <= 5 * error, (small, big)
 print(f"the farthest mean is {max(largest_z.values()):.1f} standard errors from the quadrature")
@@ -295,25 +296,23 @@ frames.frame_browser(
 # keeps, LiPrune has another function than random pruning. All losses are with the half.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-12", "caption": "Loss on all 1000 training points during SGD from the weight 8, rate 0.2, batches of 10 (the paper's Figure 12). Bands: 95% intervals of the mean over 100 runs. All curves stay at the height of the plain. Thin line: the loss at w*."}, "image": {"alt": "Four panels of loss against step for four fractions kept. In all of them the curves of LiPrune, random pruning and no pruning run flat near one half and overlap, far above a thin line near zero."}}
-shown_runs = races.simulate(
-    races.Plan(steps=tuple(range(101)), losses=("kept", "full")), num_runs=100, seed=seed
-)
-curves = races.race_table(shown_runs)
+every_step = runs.Setting(steps=tuple(range(101)), losses=("kept", "full"))
+curves = runs.end_table(runs.simulate(every_step, num_runs=100, seed=seed))
 files.write_table(folder, "curves", curves)
-figure = figures.race_figure(curves, "full")
+figure = figures.level_figure(curves, "full")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-12-kept", "caption": "The same 100 runs, loss on the points that are kept. LiPrune's starts elsewhere and falls into the well of its own landscape that is next to 8; this says nothing about w*."}, "image": {"alt": "Four panels of loss against step. Random pruning and no pruning are flat near one half. LiPrune starts at a height of its own and, where little is kept, falls within the first steps and then stays."}}
-figure = figures.race_figure(curves, "kept")
+figure = figures.level_figure(curves, "kept")
 
 # %% tags=["hide-input"]
 rows = []
-for r, method in [(r, "LiPrune") for r in races.KEEP_FRACTIONS] + [(1.0, "random, none")]:
+for r, method in [(r, "LiPrune") for r in runs.KEEP_FRACTIONS] + [(1.0, "random, none")]:
     kept = pruned_population(r)
-    slope, noise = kept.slope(races.START), kept.gradient_sd(races.START)
+    slope, noise = kept.slope(runs.START), kept.gradient_sd(runs.START)
     row = {"method": method, "keep": f"{r:g}" if r < 1 else "any", "slope at 8": slope}
-    row |= {"noise of a batch": noise / np.sqrt(races.BATCH_SIZE)}
-    row |= {"drift in 100 steps": -races.LEARNING_RATE * races.NUM_STEPS * slope}
-    spread = races.LEARNING_RATE * noise * np.sqrt(races.NUM_STEPS / races.BATCH_SIZE)
+    row |= {"noise of a batch": noise / np.sqrt(runs.BATCH_SIZE)}
+    row |= {"drift in 100 steps": -runs.LEARNING_RATE * runs.NUM_STEPS * slope}
+    spread = runs.LEARNING_RATE * noise * np.sqrt(runs.NUM_STEPS / runs.BATCH_SIZE)
     rows.append(row | {"spread in 100 steps": spread})
 starting = pd.DataFrame(rows)
 files.write_table(folder, "starting", starting)
@@ -330,13 +329,13 @@ starting.style.hide().format("{:.2g}", subset=starting.columns[2:])
 # replacement.
 
 # %%
-once = races.simulate(races.Plan(steps=(1,)), num_runs=1000, seed=seed)
+once = runs.simulate(runs.Setting(steps=(1,)), num_runs=1000, seed=seed)
 fresh, worst = draw_sine(stream(seed, "data"), 1000, 1000), 0.0
-for cell, run in once.items():
-    kept = (fresh.by_constant() if cell.method == "liprune" else fresh).first(cell.keep_fraction)
-    gradients, count = sine_gradient(races.START, kept.x, kept.y), kept.x.shape[1]
-    variance = gradients.var(axis=1, ddof=1) * (1 / races.BATCH_SIZE - 1 / count)
-    step = (races.START - run.weight[0, 0, 0]) / races.LEARNING_RATE
+for (method, fraction), paths in once.items():
+    kept = (fresh.by_constant() if method == "liprune" else fresh).first(fraction)
+    gradients, count = sine_gradient(runs.START, kept.x, kept.y), kept.x.shape[1]
+    variance = gradients.var(axis=1, ddof=1) * (1 / runs.BATCH_SIZE - 1 / count)
+    step = (runs.START - paths.weight[0, 0, 0]) / runs.LEARNING_RATE
     z = (step - gradients.mean(axis=1)) / np.sqrt(variance)
     errors = (z.mean() * np.sqrt(1000), (np.mean(z**2) - 1) / np.std(z**2) * np.sqrt(1000))
     worst = max(worst, *map(abs, errors))
@@ -344,13 +343,13 @@ assert worst < 5, f"a first step is {worst:.1f} standard errors from theory"
 print(f"the farthest mean or variance is {worst:.1f} standard errors from theory")
 near = ends[(ends.method != "none")].groupby("learning_rate")
 top = {rate: rows.loc[rows.near.idxmax()] for rate, rows in near}
-half, whole = (top[rate] for rate in plan.learning_rates)
-wide = pairs[pairs.learning_rate == plan.learning_rates[1]].set_index("keep_fraction").loc[0.1]
+half, doubled = (top[rate] for rate in rates)
+wide = pairs[pairs.learning_rate == rates[1]].set_index("keep_fraction").loc[0.1]
 glue(
     "ends",
     f"For no method and fraction does a larger share than {half.near:.4f} [{half.near_low:.4f}, {half.near_high:.4f}] end within 0.1 of w* (n = {half.num_runs:,.0f} each). "
-    f"Without the half, the same number of steps takes random pruning there in {whole.near:.3f} [{whole.near_low:.3f}, {whole.near_high:.3f}] of the runs (keep "
-    f"{whole.keep_fraction:g}); LiPrune's loss on all points is then {wide.ratio:.2f} [{wide.ratio_low:.2f}, {wide.ratio_high:.2f}] times as large (keep 0.1).",
+    f"Without the half, the same number of steps takes random pruning there in {doubled.near:.3f} [{doubled.near_low:.3f}, {doubled.near_high:.3f}] of the runs (keep "
+    f"{doubled.keep_fraction:g}); LiPrune's loss on all points is then {wide.ratio:.2f} [{wide.ratio_low:.2f}, {wide.ratio_high:.2f}] times as large (keep 0.1).",
     display=False,
 )
 
@@ -367,27 +366,26 @@ figure = figures.end_figure(paper, 0.1)
 # Only one from which SGD arrives. The next figure asks which do.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-starts", "caption": "Share of runs within 0.1 of w* after 100 steps against the first weight, for two fractions kept, and for the loss with the half (rate 0.2) and without it (equal to 0.4). Shaded: LiPrune's well at w* in the expected loss. Bars: 99% intervals. LiPrune arrives from inside its well alone, random pruning from farther away."}, "image": {"alt": "Four panels of share against start. Both methods are at zero for small starts and at one around w*. LiPrune's share drops to zero at the edges of the shaded well; that of random pruning does so clearly farther out, on both sides."}}
-wide_plan = races.Plan(
-    tuple(np.arange(0, 17, 0.5).tolist()), plan.learning_rates, (0.1, 0.5), (100,)
-)
-starts = races.race_table(races.simulate(wide_plan, num_runs=200, seed=seed))
+many_starts = runs.Setting(tuple(np.arange(0, 17, 0.5).tolist()), rates, (0.1, 0.5))
+starts = runs.end_table(runs.simulate(many_starts, num_runs=200, seed=seed))
 files.write_table(folder, "starts", starts)
 figure = figures.starts_figure(starts, population)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-rates", "caption": "Expected loss on fresh points less its least value, after 30 steps, against the learning rate (loss with the half; a tenth kept), from a start outside LiPrune's well (10) and two inside both wells. Bars: 99% intervals."}, "image": {"alt": "Three panels of excess loss against learning rate on logarithmic axes. From 10, LiPrune stays high at all rates while random pruning falls. From 11 and 11.5, LiPrune falls at smaller rates, far below random pruning, and rises with it at the largest."}}
-inside = races.Plan(
+many_rates = runs.Setting(
     (10.0, 11.0, 11.5), (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), (0.1, 0.5), (10, 30, 100)
 )
-inside_runs = races.simulate(inside, num_runs=1000, seed=seed)
-rates, gains = races.race_table(inside_runs), races.pair_table(inside_runs)
-files.write_table(folder, "rates", rates)
+inside = runs.simulate(many_rates, num_runs=1000, seed=seed)
+by_rate, gains = runs.end_table(inside), runs.pair_table(inside)
+files.write_table(folder, "rates", by_rate)
 files.write_table(folder, "gains", gains)
-figure = figures.rates_figure(rates[(rates.step == 30) & (rates.keep_fraction != 0.5)], races.FLOOR)
+shown = by_rate[(by_rate.step == 30) & (by_rate.keep_fraction != 0.5)]
+figure = figures.rates_figure(shown, runs.FLOOR)
 
 # %% tags=["hide-input"]
-tenth = rates[(rates.keep_fraction == 0.1) & (rates.start == 11)]
+tenth = by_rate[(by_rate.keep_fraction == 0.1) & (by_rate.start == 11)]
 best = tenth.loc[tenth.groupby(["step", "method"]).loss_mean.idxmin()].copy()
-best["excess"] = best.loss_mean - races.FLOOR
+best["excess"] = best.loss_mean - runs.FLOOR
 best["half"] = figures.NORMAL_99 * best.loss_se
 best["method"] = best.method.map({key: look["label"] for key, look in style.METHODS.items()})
 files.write_table(folder, "best_rates", best)
@@ -403,10 +401,10 @@ glue(
 shown = gains[
     (gains.keep_fraction == 0.1) & gains.learning_rate.isin([0.01, 0.05, 0.2, 0.4])
 ].copy()
-shown["cell"] = [
+shown["interval"] = [
     f"{g.ratio:.3g} [{g.ratio_low:.2g}, {g.ratio_high:.2g}]" for g in shown.itertuples()
 ]
-shown.pivot(index=["start", "step"], columns="learning_rate", values="cell").add_prefix(
+shown.pivot(index=["start", "step"], columns="learning_rate", values="interval").add_prefix(
     "rate "
 ).rename_axis(columns=None).reset_index().style.hide().format("{:g}", subset=["start"])
 
@@ -427,10 +425,10 @@ shown.pivot(index=["start", "step"], columns="learning_rate", values="cell").add
 # ({download}`its curves <../results/07_sine_model/your_setting.csv>`). [How to rerun this page](../book/rerun.md).
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine-yours", "caption": "Loss on all training points in the setting of this page's parameters cell. Bands: 95% intervals of the mean over 100 runs."}, "image": {"alt": "Loss against step for LiPrune, random pruning and no pruning in the setting of the parameters cell."}}
-yours = races.Plan((start,), (learning_rate,), (keep_fraction,), tuple(range(101)), ("full",))
-your_curves = races.race_table(races.simulate(yours, num_runs=100, seed=seed))
+yours = runs.Setting((start,), (learning_rate,), (keep_fraction,), tuple(range(101)), ("full",))
+your_curves = runs.end_table(runs.simulate(yours, num_runs=100, seed=seed))
 files.write_table(folder, "your_setting", your_curves)
-figure = style.race_figure(your_curves, "full")
+figure = style.loss_figure(your_curves, "full")
 
 # %% tags=["hide-input"]
 two = population.set_index("keep_fraction")

@@ -3,46 +3,30 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from liprune_utils.book.style import METHODS, NORMAL_95, plot_band, shared_legend
+from liprune_utils.book.style import METHODS, NORMAL_95, facets, plot_band
 from liprune_utils.problems import LinearData
 from liprune_utils.pruning import keep_highest
 
 
 def losses_figure(curves: pd.DataFrame, keep_fraction: float) -> Figure:
-    """Draw the test, kept and full training loss of LiPrune and random pruning side by side.
+    """Draw the test, kept and full training loss of LiPrune and random pruning side by side."""
+    methods = curves[curves.keep_fraction == keep_fraction].groupby("method", sort=False)
 
-    Args:
-        curves: Rows of one figure of the table of curves.
-        keep_fraction: The fraction kept.
-
-    Returns:
-        The figure; bands are 95% intervals of the mean.
-    """
-    figure, panels = plt.subplots(1, 3, figsize=(6.4, 3.2), sharex=True, sharey=True)
-    here = curves[curves.keep_fraction == keep_fraction]
-    titles = {"test": "test", "kept": "kept training", "full": "all training"}
-    for axes, (loss, title) in zip(panels, titles.items(), strict=True):
-        for method, rows in here.groupby("method", sort=False):
+    def draw(axes: Axes, loss: str) -> None:
+        for method, rows in methods:
             half = NORMAL_95 * rows[f"{loss}_loss_se"]
             plot_band(axes, rows.step, rows[f"{loss}_loss_mean"], half, method)
-        axes.set(title=title, yscale="log", xlabel="SGD step")
-    panels[0].set_ylabel("loss")
-    shared_legend(figure)
-    return figure
+
+    panels = {"test": "test", "kept training": "kept", "all training": "full"}
+    labels = {"xlabel": "SGD step", "ylabel": "loss"}
+    return facets(panels, draw, **labels, columns=3, height=3.2, yscale="log")
 
 
 def data_figure(data: LinearData, keep_fraction: float) -> Figure:
-    """Draw a data set of the linear model and what LiPrune keeps of it.
-
-    Args:
-        data: Data sets; the first is drawn.
-        keep_fraction: The fraction kept.
-
-    Returns:
-        The figure.
-    """
+    """Draw a data set of the linear model and what LiPrune keeps of it."""
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
     kept = keep_highest(data.lipschitz[0], keep_fraction)
     x, y = data.x[0], data.y[0]
@@ -55,14 +39,7 @@ def data_figure(data: LinearData, keep_fraction: float) -> Figure:
 
 
 def excess_figure(excess: dict[str, np.ndarray]) -> Figure:
-    """Draw expected excess losses on a fixed scale.
-
-    Args:
-        excess: For each method its curve.
-
-    Returns:
-        The figure.
-    """
+    """Draw expected excess losses on a fixed scale."""
     figure, axes = plt.subplots(figsize=(5.6, 3.4))
     for method, curve in excess.items():
         axes.plot(curve, **METHODS[method])

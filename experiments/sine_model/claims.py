@@ -1,35 +1,24 @@
 """The claims on the sine model, decided by the register's rules."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from experiments.linear_model.runs import Pruning
 from experiments.sine_model.landscapes import WEIGHT
-from experiments.sine_model.runs import (
-    COMES_NEAR,
-    LOSS_MARGIN,
-    NEAR,
-    Cell,
-    Races,
-    pair_table,
-    race_table,
-)
+from experiments.sine_model.runs import NEAR, Paths, end_table, pair_table
 from experiments.sine_model.tables import MANY_WELLS, PRUNED
-from liprune_utils import intervals
-from liprune_utils.book.register import Claim, claim, decide
+from liprune_utils.book.formats import words
+from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate
 
+COMES_NEAR = 0.01  # our reading of "comes near w*": at least this share of the runs
 
+
+@decides("sine-landscape")
 def landscape_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide whether the population has at least three wells that count.
-
-    Args:
-        population: From `experiments.sine_model.tables.population_table`, with fraction 1.
-        samples: From `landscape_table`, without pruning.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the number of wells, which has no error.
-    """
+    """Decide whether the population has at least three wells that count."""
     count = int(population.wells[population.keep_fraction == 1].iloc[0])
     row = samples[samples.method == "none"].iloc[0]
     note = (
@@ -38,24 +27,16 @@ def landscape_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: fl
         f"{row.wells_low:.2f} to {row.wells_high:.2f}); what exceeds {count} is sampling noise."
     )
     verdict = decide([count >= MANY_WELLS], in_part=False)
-    found = Estimate(count, count, count, int(row.num_wells))
-    return claim("sine-landscape", found, verdict, cost=cost, note=note)
+    wells = Estimate(count, count, count, int(row.num_wells))
+    return claim("sine-landscape", wells, verdict, cost=cost, note=note)
 
 
+@decides("sine-pruned-landscape")
 def pruned_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: float) -> Claim:
     """Decide whether pruning with LiPrune makes the minimiser harder to identify.
 
     The paper's figure is on the asymptotic landscape, so that the population decides. If wells and
     rivals grow there, it remains whether the minimiser moves: if it stays, the claim holds in part.
-
-    Args:
-        population: From `experiments.sine_model.tables.population_table`, with the register's
-            fractions.
-        samples: From `landscape_table`, at the paper's number of points.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports how often a data set keeps its minimiser at the smallest fraction.
     """
     rows = population.set_index("keep_fraction").loc[list(PRUNED)]
     grows = [bool((np.diff(rows[name]) > 0).all()) for name in ("wells", "rival_depth")]
@@ -72,55 +53,43 @@ def pruned_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: float
         f"minimiser {'stays' if stays else 'moves'}. Reported: how often {ours.num_points:,.0f} "
         f"points keep it, r = {min(PRUNED):g}; random pruning: {theirs.near:.3f}."
     )
-    found = Estimate(ours.near, ours.near_low, ours.near_high, int(ours.num_runs))
-    return claim("sine-pruned-landscape", found, verdict, cost=cost, note=note)
+    near = Estimate.of(ours, "near")
+    return claim("sine-pruned-landscape", near, verdict, cost=cost, note=note)
 
 
-def advantage_claim(races: dict[Cell, Races], *, cost: float) -> Claim:
-    """Decide whether LiPrune has no clear advantage in Figure 12.
-
-    Args:
-        races: From `experiments.sine_model.runs.simulate` with full losses, in the paper's
-            setting; the plan's last rate is that of the loss without the half.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the ratio of the losses farthest from 1.
-    """
-    plan = next(iter(races.values())).plan
-    judged = [judge(races, rate) for rate in (plan.learning_rates[0], plan.learning_rates[-1])]
-    (verdict, worst, near), (other, worst_other, near_other) = judged
-    note = (
-        f"After {plan.steps[-1]} steps fewer than {near.near_high:.2%} of the runs of any method "
-        f"are within {NEAR:g} of w* (upper end); reported is the losses' ratio farthest from 1 "
-        f"(keep {worst.keep_fraction:g}). Without the half in the loss, {near_other.near:.1%} are "
-        f"near ({near_other.method}, keep {near_other.keep_fraction:g}), the ratio is "
-        f"{worst_other.ratio:.2f} [{worst_other.ratio_low:.2f}, {worst_other.ratio_high:.2f}]: "
-        f"{other.replace('-', ' ')}."
+@decides("sine-no-advantage")
+def advantage_claim(pruned: Mapping[Pruning, Paths], *, cost: float) -> Claim:
+    """Decide whether LiPrune has no clear advantage in Figure 12."""
+    setting = next(iter(pruned.values())).setting
+    rates = setting.learning_rates[0], setting.learning_rates[-1]
+    (verdict, worst, near), (other, worst_other, near_other) = (
+        _advantage_at(pruned, rate) for rate in rates
     )
-    found = intervals.Estimate(worst.ratio, worst.ratio_low, worst.ratio_high, int(worst.num_runs))
-    return claim("sine-no-advantage", found, verdict, cost=cost, note=note)
+    note = (
+        f"After {setting.steps[-1]} steps fewer than {near.near_high:.2%} of the runs of any "
+        f"method are within {NEAR:g} of w* (upper end); reported is the losses' ratio farthest "
+        f"from 1 (keep {worst.keep_fraction:g}). Without the half in the loss, "
+        f"{near_other.near:.1%} are near ({near_other.method}, keep "
+        f"{near_other.keep_fraction:g}), the ratio is {worst_other.ratio:.2f} "
+        f"[{worst_other.ratio_low:.2f}, {worst_other.ratio_high:.2f}]: {words(other)}."
+    )
+    ratio = Estimate.of(worst, "ratio")
+    return claim("sine-no-advantage", ratio, verdict, cost=cost, note=note)
 
 
-def judge(races: dict[Cell, Races], learning_rate: float) -> tuple[str, pd.Series, pd.Series]:
-    """Apply the register's rule at one rate, at the last step.
-
-    Args:
-        races: From `experiments.sine_model.runs.simulate` with full losses.
-        learning_rate: The rate.
-
-    Returns:
-        The verdict, the pair with the ratio farthest from 1, the cell with the most runs near w*.
-    """
+def _advantage_at(
+    pruned: Mapping[Pruning, Paths], learning_rate: float
+) -> tuple[str, pd.Series, pd.Series]:
+    """The register's verdict at one rate, at the last step; the worst ratio and largest share."""
     shares, pairs = (
         table[(table.learning_rate == learning_rate) & (table.step == table.step.max())]
-        for table in (race_table(races), pair_table(races))
+        for table in (end_table(pruned), pair_table(pruned))
     )
-    ratios = pairs[["ratio", "ratio_low", "ratio_high", "num_runs"]].itertuples(index=False)
-    inside = [
-        intervals.Estimate(*ratio).within(1 - LOSS_MARGIN, 1 + LOSS_MARGIN) for ratio in ratios
+    largest = margin("sine-no-advantage", "loss")
+    answers = [
+        Estimate.of(row, "ratio").within(1 - largest, 1 + largest) for row in pairs.itertuples()
     ]
-    nobody = shares.near_high.max() < COMES_NEAR
-    verdict = "inconclusive" if nobody else decide(inside, in_part=False)
+    unseen = shares.near_high.max() < COMES_NEAR
+    verdict = "inconclusive" if unseen else decide(answers, in_part=False)
     worst = pairs.loc[(pairs.ratio - 1).abs().idxmax()]
     return verdict, worst, shares.loc[shares.near.idxmax()]

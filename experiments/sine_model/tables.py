@@ -1,4 +1,4 @@
-"""What page 07 says of landscapes: wells, data sets against the population."""
+"""Wells of the sine model's landscapes, for data sets and the population."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
 
+from experiments.linear_model.runs import Pruning
 from experiments.sine_model.landscapes import (
     WEIGHT,
     WEIGHTS,
@@ -15,11 +16,12 @@ from experiments.sine_model.landscapes import (
     pruned_population,
     sampled_losses,
 )
-from experiments.sine_model.runs import NEAR, Cell, interval
+from experiments.sine_model.runs import NEAR
+from liprune_utils.book.register import margin
 from liprune_utils.intervals import mean_interval, share_interval
 
-DEEP = 0.1  # register: wells deeper than this share of the deepest count
-MANY_WELLS = 3  # register: sine-landscape
+DEEP = margin("sine-landscape", "relative_depth")  # of wells that count, over the deepest
+MANY_WELLS = margin("sine-landscape", "wells")
 PRUNED = (1.0, 0.5, 0.01)  # register: sine-pruned-landscape
 BLOCK_POINTS = 10**6  # points whose landscapes are computed together
 
@@ -33,7 +35,7 @@ class Wells(NamedTuple):
 
     @property
     def deep(self) -> np.ndarray:
-        """Tells which wells count, those deeper than a tenth of the deepest (register)."""
+        """Which wells count: those deeper than a tenth of the deepest (register)."""
         return self.depth > DEEP * self.depth.max()
 
     @property
@@ -53,26 +55,13 @@ def find_wells(loss: np.ndarray) -> Wells:
 
     The depth is the topological prominence: how far one must climb, on the easier side, before the
     path leads to a lower place or to the edge of the range.
-
-    Args:
-        loss: Losses at ``WEIGHTS``, array of shape ``[num_weights]``.
-
-    Returns:
-        The wells, from left to right.
     """
     places, facts = find_peaks(-loss, prominence=0)
     return Wells(WEIGHTS[places], loss[places], facts["prominences"])
 
 
 def minimisers(losses: np.ndarray) -> np.ndarray:
-    """Find the weight with the smallest loss, by a parabola through the lowest three.
-
-    Args:
-        losses: Losses at ``WEIGHTS``, array of shape ``[num_runs, num_weights]``.
-
-    Returns:
-        Array of shape ``[num_runs]``; a minimum at the edge of the range stays there.
-    """
+    """Find the weight with the smallest loss, by a parabola through the lowest three."""
     lowest = losses.argmin(axis=1)
     middle = np.clip(lowest, 1, len(WEIGHTS) - 2)
     left, here, right = (
@@ -84,16 +73,7 @@ def minimisers(losses: np.ndarray) -> np.ndarray:
 
 
 def basin(loss: np.ndarray, wells: Wells) -> tuple[float, float]:
-    """Find the ends of the well at the true weight.
-
-    Args:
-        loss: Losses at ``WEIGHTS``.
-        wells: Its wells.
-
-    Returns:
-        Where the loss comes within a hundredth of the well's depth of the next top, left and right;
-        tops lower than that do not count, and the edges of the range are tops.
-    """
+    """Find the ends of the well at the true weight."""
     home, small = WEIGHTS.searchsorted(wells.weight[wells.home]), wells.depth[wells.home] / 100
     tops = np.array([0, *find_peaks(loss, prominence=small)[0], len(loss) - 1])
     left, right = tops[tops < home].max(), tops[tops > home].min()
@@ -106,15 +86,6 @@ def population_table(keep_fractions: Iterable[float]) -> pd.DataFrame:
     r"""Describe the landscape that LiPrune makes of infinitely many points.
 
     Random pruning leaves the population as it is, the row of fraction 1.
-
-    Args:
-        keep_fractions: Fractions kept.
-
-    Returns:
-        One row a fraction: ``minimiser``; ``wells`` that count; place, depth and ``margin`` of the
-        best rival, which is its loss less that of the well at the true weight; that well's depth,
-        ends and ``curvature``; its distance ``spacing`` to the next well on the right and
-        ``expected_spacing`` :math:`2 \pi / E |x|`, after which the kept inputs' sines come again.
     """
     rows = []
     for fraction in keep_fractions:
@@ -150,19 +121,8 @@ def measure(
     keep_fractions: Iterable[float],
     *,
     num_wells: int = 1000,
-) -> dict[Cell, Landscapes]:
-    """Draw data sets, prune them both ways and measure their landscapes.
-
-    Args:
-        generator: Source of randomness; both ways of pruning see the same data.
-        num_points: Points of a data set before pruning.
-        num_runs: Number of data sets, >= 2.
-        keep_fractions: Fractions kept; 1 is no pruning.
-        num_wells: Data sets, at most, whose wells are counted one by one.
-
-    Returns:
-        For each cell what was measured.
-    """
+) -> dict[Pruning, Landscapes]:
+    """Draw data sets, prune them both ways and measure their landscapes."""
     places, wells, sums = defaultdict(list), defaultdict(list), defaultdict(list)
     size = max(1, BLOCK_POINTS // num_points)
     for first in range(0, num_runs, size):
@@ -171,29 +131,21 @@ def measure(
         for fraction in keep_fractions:
             pairs = {"liprune": ordered, "random": data} if fraction < 1 else {"none": data}
             for method, points in pairs.items():
-                cell, losses = Cell(method, fraction), sampled_losses(points.first(fraction))
-                places[cell].append(minimisers(losses))
-                wells[cell] += [well_row(loss) for loss in losses[: num_wells - len(wells[cell])]]
-                sums[cell].append([losses.sum(axis=0), (losses**2).sum(axis=0)])
-    found = {}
-    for cell in places:
-        mean, square = np.sum(sums[cell], axis=0) / num_runs
+                key, losses = Pruning(method, fraction), sampled_losses(points.first(fraction))
+                places[key].append(minimisers(losses))
+                wells[key] += [well_row(loss) for loss in losses[: num_wells - len(wells[key])]]
+                sums[key].append([losses.sum(axis=0), (losses**2).sum(axis=0)])
+    landscapes = {}
+    for key in places:
+        mean, square = np.sum(sums[key], axis=0) / num_runs
         se = np.sqrt((square - mean**2) / (num_runs - 1))
-        table = pd.DataFrame(wells[cell])
-        found[cell] = Landscapes(np.concatenate(places[cell]), table, mean, se)
-    return found
+        minimiser = np.concatenate(places[key])
+        landscapes[key] = Landscapes(minimiser, pd.DataFrame(wells[key]), mean, se)
+    return landscapes
 
 
 def well_row(loss: np.ndarray) -> dict[str, float]:
-    """Count the wells of a landscape and describe the best rival.
-
-    Args:
-        loss: Losses at ``WEIGHTS``, array of shape ``[num_weights]``.
-
-    Returns:
-        ``minima`` of any depth, those deeper than a hundredth (``wells_1``) and than a tenth of
-        the deepest (``wells``), the rival's depth and ``margin``; without a rival 0 and NaN.
-    """
+    """Count the wells of a landscape and describe the best rival."""
     wells = find_wells(loss)
     rival = wells.rival
     row = {"minima": len(wells.depth), "wells_1": (wells.depth > wells.depth.max() / 100).sum()}
@@ -204,27 +156,18 @@ def well_row(loss: np.ndarray) -> dict[str, float]:
     return row | {"rival_depth": wells.depth[rival], "margin": margin}
 
 
-def landscape_table(measured: Mapping[int, Mapping[Cell, Landscapes]]) -> pd.DataFrame:
-    """Summarise the landscapes of data sets.
-
-    Args:
-        measured: For each number of points the result of `measure`.
-
-    Returns:
-        One row a number of points, method and fraction: share of data sets whose minimiser is
-        ``near`` the true weight, and in its ``basin`` (within 1), and the means of `well_row`'s
-        columns, each with its 99% interval; ``many`` is the share with at least three wells.
-    """
+def landscape_table(measured: Mapping[int, Mapping[Pruning, Landscapes]]) -> pd.DataFrame:
+    """Summarise the landscapes of data sets, one row per size and pruning."""
     rows = []
-    for num_points, cells in measured.items():
-        for cell, found in cells.items():
-            row = {"num_points": num_points, **cell._asdict(), "num_runs": len(found.minimiser)}
-            distance = np.abs(found.minimiser - WEIGHT)
+    for num_points, pruned in measured.items():
+        for pruning, landscapes in pruned.items():
+            distance = np.abs(landscapes.minimiser - WEIGHT)
+            row = {"num_points": num_points, **pruning._asdict(), "num_runs": len(distance)}
             shares = {"near": distance <= NEAR, "basin": distance <= 1}
-            shares["many"] = found.wells.wells >= MANY_WELLS
+            shares["many"] = landscapes.wells.wells >= MANY_WELLS
             for name, hits in shares.items():
-                row |= interval(name, share_interval(int(hits.sum()), len(hits)))
-            for name, values in found.wells.items():
-                row |= interval(name, mean_interval(values.dropna()))
-            rows.append(row | {"num_wells": len(found.wells)})
+                row |= share_interval(int(hits.sum()), len(hits)).named_columns(name)
+            for name, values in landscapes.wells.items():
+                row |= mean_interval(values.dropna()).named_columns(name)
+            rows.append(row | {"num_wells": len(landscapes.wells)})
     return pd.DataFrame(rows)

@@ -11,13 +11,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from experiments.linear_model.runs import NUM_POINTS, NUM_STEPS
-from experiments.what_accelerates.closed_forms import BATCH_SIZE, KEEP_FRACTIONS, LEARNING_RATE
-from liprune_utils.problems import NOISE_SD, draw_linear
+from experiments.linear_model.runs import KEEP_FRACTIONS, NUM_POINTS, NUM_STEPS
+from experiments.what_accelerates.closed_forms import BATCH_SIZE, LEARNING_RATE
+from liprune_utils.problems import draw_linear
 from liprune_utils.pruning import keep_highest
 from liprune_utils.theory import Constants, contraction, error_bound, theorem_num_steps
 
-STREAM = 10  # apart from the streams of the linear model and of the counterexamples
+STREAM = 10  # beside those of other runs on the linear model
 TARGET = 0.01  # of the first error, for Theorem 1's number of steps
 
 
@@ -25,8 +25,8 @@ TARGET = 0.01  # of the first error, for Theorem 1's number of steps
 class KeptProblem:
     r"""The problem that SGD solves after pruning: :math:`F_K`, the mean over the kept points.
 
-    ``x`` and ``noise`` are float64 arrays of shape ``[num_kept]``. A step's function is the mean
-    over a batch of B distinct points: the theorems apply to these, all of them equally likely.
+    A step's function is the mean over a batch of B distinct points, and the theorems apply to these
+    functions, all of them equally likely. ``x`` and ``noise`` have the shape ``[num_kept]``.
     """
 
     x: np.ndarray
@@ -38,9 +38,9 @@ class KeptProblem:
         r"""The error of its minimiser, :math:`w_K - w^* = \sum x \nu / \sum x^2`."""
         return float(self.x @ self.noise / (self.x @ self.x))
 
-    # Variance of a batch mean per unit of variance of a point: 1/B, less as B nears K.
     @property
     def _correction(self) -> float:
+        """Variance of a batch mean per unit of variance of a point: 1/B, less as B nears K."""
         count = len(self.x)
         return (count - self.batch_size) / max(count - 1, 1) / self.batch_size
 
@@ -63,14 +63,6 @@ class KeptProblem:
 
         :math:`d^+ = (1 - \eta a_S) d + \eta \beta_S`, where :math:`\beta_S` is the batch's mean
         of :math:`x \rho`, with mean 0.
-
-        Args:
-            learning_rate: Step size.
-            num_steps: Steps.
-            slope: True slope.
-
-        Returns:
-            Array of shape ``[num_steps + 1]``.
         """
         rate, xx = learning_rate, self.x**2
         gradients = self.x * (self.noise - self.bias * self.x)
@@ -85,21 +77,10 @@ class KeptProblem:
 
 
 def kept_problems(num_problems: int, seed: int, slope: float) -> Iterator[tuple]:
-    """Draw data sets of the linear model and prune them.
-
-    Args:
-        num_problems: Data sets.
-        seed: Root of all random streams.
-        slope: True slope.
-
-    Yields:
-        For each data set, keep fraction and method, the number of the data set, the fraction, the
-        method and its `KeptProblem`.
-    """
+    """Draw data sets of the linear model and prune them."""
     generator = np.random.default_rng([seed, STREAM])
-    options = {"slope": slope, "noise_sd": NOISE_SD}
     for number in range(num_problems):
-        data = draw_linear(generator, 1, NUM_POINTS, **options)
+        data = draw_linear(generator, 1, NUM_POINTS, slope=slope)
         scores = {"liprune": data.lipschitz[0], "random": generator.random(NUM_POINTS)}
         for fraction in KEEP_FRACTIONS:
             for method, score in scores.items():
@@ -110,17 +91,7 @@ def kept_problems(num_problems: int, seed: int, slope: float) -> Iterator[tuple]
 
 
 def bound_table(num_problems: int, seed: int, slope: float) -> pd.DataFrame:
-    """Hold Theorem 1, applied to what was kept, against the exact error, in the paper's setting.
-
-    Args:
-        num_problems: Data sets.
-        seed: Root of all random streams.
-        slope: True slope.
-
-    Returns:
-        One row a data set, keep fraction, method and step: ``error`` and ``bound`` of
-        E|w_t - w_K|^2, and ``total_bound``, that of E|w_t - w*|^2 by the triangle inequality.
-    """
+    """Compare Theorem 1, applied to what was kept, with the exact error, in the paper's setting."""
     keys, paths = [], []
     for number, fraction, method, problem in kept_problems(num_problems, seed, slope):
         error = problem.square_path(LEARNING_RATE, NUM_STEPS, slope)
@@ -136,18 +107,7 @@ def bound_table(num_problems: int, seed: int, slope: float) -> pd.DataFrame:
 
 
 def constants_table(num_problems: int, seed: int, slope: float) -> pd.DataFrame:
-    """Tabulate what Theorem 1 says of the kept problems.
-
-    Args:
-        num_problems: Data sets.
-        seed: Root of all random streams.
-        slope: True slope.
-
-    Returns:
-        One row a keep fraction and method, means over data sets: the constants, the ``rate``
-        lambda at the paper's step size, the number of ``steps`` to a hundredth of the first error
-        at the theorem's own step size, and ``bias``, the root mean square of w_K - w*.
-    """
+    """Tabulate what Theorem 1 says of the kept problems."""
     rows = []
     for _, fraction, method, problem in kept_problems(num_problems, seed, slope):
         constants, initial = problem.constants, (slope + problem.bias) ** 2

@@ -14,14 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.linear_model.runs import NUM_POINTS, stream
-from experiments.what_accelerates.closed_forms import (
-    BATCH_SIZE,
-    KEEP_FRACTIONS,
-    LEARNING_RATE,
-    typical_moments,
-)
-from liprune_utils.intervals import Estimate, ratio_interval
+from experiments.linear_model.runs import KEEP_FRACTIONS, NUM_POINTS, stream
+from experiments.linear_model.tables import typical_moments
+from experiments.what_accelerates.closed_forms import BATCH_SIZE, LEARNING_RATE
+from liprune_utils.intervals import ratio_interval
 from liprune_utils.problems import NOISE_SD, LinearData, draw_linear
 from liprune_utils.pruning import num_kept, rank
 
@@ -35,14 +31,7 @@ class Step(NamedTuple):
     noise: np.ndarray  # [num_runs], >= 0
 
     def left(self, error: float) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the two parts of the mean squared error after the step.
-
-        Args:
-            error: The error before it.
-
-        Returns:
-            Those of the mean step and of the noise, arrays of shape ``[num_runs]``.
-        """
+        """Compute the two parts of the mean squared error after the step."""
         return (error - LEARNING_RATE * self.mean) ** 2, LEARNING_RATE**2 * self.noise
 
 
@@ -51,14 +40,6 @@ def kept_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
 
     A point's gradient is :math:`x_i (e x_i - \nu_i)`; the variance of a mean over B of K distinct
     points is their unbiased variance times :math:`\frac1B (1 - \frac BK)`.
-
-    Args:
-        x: Kept inputs, array of shape ``[num_runs, K]``.
-        noise: Their label noise, same shape.
-        error: The error e.
-
-    Returns:
-        The step.
     """
     gradients = x * (error * x - noise)
     shrink = (1 - BATCH_SIZE / x.shape[1]) / BATCH_SIZE
@@ -69,15 +50,7 @@ def weighted_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
     r"""Describe a step with ten draws of :math:`p_i \propto x_i^2`, each weighted by its inverse.
 
     The weighted gradient is :math:`m (e - \nu_i / x_i)` with :math:`m = \overline{x^2}` (paper,
-    Section 2): unbiased, and free of curvature's part of the variance.
-
-    Args:
-        x: All inputs, array of shape ``[num_runs, n]``.
-        noise: Their label noise, same shape.
-        error: The error e.
-
-    Returns:
-        The step.
+    Section 2).
     """
     square = x**2
     mean_square = square.mean(axis=1, keepdims=True)
@@ -89,49 +62,33 @@ def weighted_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
 
 
 def noise_table(num_runs: int, seed: int, slope: float) -> pd.DataFrame:
-    """Compare LiPrune's and importance sampling's steps with random pruning's at the same weights.
-
-    Args:
-        num_runs: Data sets.
-        seed: Root of all random streams.
-        slope: True slope.
-
-    Returns:
-        One row a keep fraction, method ("liprune", "unbiased") and error (in units of the slope):
-        ``noise`` (the variance over random pruning's) and ``left`` (the mean squared error after
-        the step over random pruning's), each with its 99% interval, and ``share`` of the lead
-        that is due to the noise: negative where more noise costs some of it, NaN where there is
-        no lead.
-    """
-    data = draw_linear(stream(seed, "data"), num_runs, NUM_POINTS, slope=slope, noise_sd=NOISE_SD)
-    order = rank(stream(seed, "choice").random(data.x.shape)), rank(data.lipschitz)
+    """Compare LiPrune's and weighted steps with random pruning's, at the same weights."""
+    data = draw_linear(stream(seed, "data"), num_runs, NUM_POINTS, slope=slope)
+    orders = rank(stream(seed, "choice").random(data.x.shape)), rank(data.lipschitz)
     rows = []
     for fraction, relative in product(KEEP_FRACTIONS, ERRORS):
         error, count = relative * slope, num_kept(NUM_POINTS, fraction)
-        random, liprune = (kept_step(*_taken(data, part[:, :count]), error) for part in order)
+        random, liprune = (kept_step(*_take(data, order[:, :count]), error) for order in orders)
         steps = {"liprune": liprune, "unbiased": weighted_step(data.x, data.noise, error)}
         for method, step in steps.items():
             row = {"keep_fraction": fraction, "method": method, "error": relative}
-            rows.append(row | _compared(step, random, error))
+            rows.append(row | _compare(step, random, error))
     return pd.DataFrame(rows)
 
 
-def _taken(data: LinearData, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.take_along_axis(values, chosen, axis=1) for values in (data.x, data.noise))
+def _take(data: LinearData, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.take_along_axis(values, kept, axis=1) for values in (data.x, data.noise))
 
 
-def _compared(step: Step, random: Step, error: float) -> dict[str, float]:
+def _compare(step: Step, random: Step, error: float) -> dict[str, float]:
     (drift, spread), (drift_random, spread_random) = step.left(error), random.left(error)
     left = ratio_interval(drift + spread, drift_random + spread_random)
     by_noise = (spread_random - spread).mean()
     lead = by_noise + (drift_random - drift).mean()
     share = by_noise / lead if left.below(1) else np.nan
     noise = ratio_interval(step.noise, random.noise)
-    return _columns("noise", noise) | _columns("left", left) | {"share": share}
-
-
-def _columns(name: str, found: Estimate) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high", "num_runs"), found, strict=True))
+    columns = noise.named_columns("noise") | {"num_runs": noise.num_runs}
+    return columns | left.named_columns("left") | {"share": share}
 
 
 def typical_noise(error: float, keep_fraction: float, method: str, slope: float) -> float:
@@ -139,15 +96,6 @@ def typical_noise(error: float, keep_fraction: float, method: str, slope: float)
 
     :math:`e^2 (\overline{x^4} - \overline{x^2}^2) + \sigma^2 \overline{x^2}` over the kept
     quantiles of U(-5, 5).
-
-    Args:
-        error: The error e, in units of the slope.
-        keep_fraction: Fraction kept, in (0, 1].
-        method: "liprune" or "random".
-        slope: True slope.
-
-    Returns:
-        The variance.
     """
     kept = typical_moments(keep_fraction, method)
     curvature = kept.x4[0] - kept.xx[0] ** 2

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from hypothesis import given
@@ -15,7 +16,6 @@ from liprune_utils.intervals import (
     components,
     crossed_mean,
     mean_interval,
-    mean_squares,
     median_interval,
     ratio_interval,
     share_interval,
@@ -27,6 +27,15 @@ NAN = math.nan
 
 def seeded(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def test_estimates_are_read_back_from_their_columns():
+    share, other = Estimate(0.5, 0.25, 0.75, 9), Estimate(2.0, 1.0, 3.0, 9)
+    row = pd.Series(share.columns("share") | other.named_columns("ratio"))
+    assert Estimate.of(row, "share") == share
+    assert Estimate.of(row, "ratio") == other
+    named = next(pd.DataFrame([row]).itertuples())
+    assert Estimate.of(named, "ratio") == other
 
 
 def test_standard_error_is_scipys():
@@ -44,20 +53,8 @@ def test_mean_interval_is_students(level):
     assert found.num_runs == 7
 
 
-def test_mean_interval_of_two_in_closed_form():
-    found = mean_interval([1, 3], level=0.5)  # Student's t with one degree of freedom: tan(pi / 4)
-    assert found == pytest.approx((2, 1, 3, 2))
-
-
 def test_equal_samples_have_no_spread():
     assert mean_interval(np.full(5, 0.3)) == pytest.approx((0.3, 0.3, 0.3, 5))
-
-
-def test_mean_interval_covers_as_often_as_it_says():
-    samples = seeded(2).exponential(size=(4000, 50))  # mean 1
-    found = [mean_interval(row, 0.9) for row in samples]
-    covered = np.mean([estimate.low <= 1 <= estimate.high for estimate in found])
-    assert 0.86 < covered < 0.92  # skew costs a little
 
 
 def test_ratio_interval_covers_as_often_as_it_says():
@@ -80,11 +77,6 @@ def test_ratio_to_a_constant_is_a_scaled_mean():
     samples = seeded(4).normal(3, 1, size=20)
     expected = np.array(mean_interval(samples)[:3]) / 4
     np.testing.assert_allclose(ratio_interval(samples, np.full(20, 4.0))[:3], expected)
-
-
-def test_ratio_of_proportional_samples_is_certain():
-    samples = seeded(5).normal(3, 1, size=20)
-    assert ratio_interval(2 * samples, samples) == pytest.approx((2, 2, 2, 20))
 
 
 @pytest.mark.parametrize(
@@ -135,13 +127,6 @@ def test_decision_mirrors(numbers, bound):
     assert answers in decided or (answers == (False, False) and low == high == bound)
 
 
-def test_median_interval_covers_as_often_as_it_says():
-    draws = seeded(5).standard_cauchy((2000, 60)) + 3
-    found = [median_interval(row, level=0.9) for row in draws]
-    covered = np.mean([each.low <= 3 <= each.high for each in found])
-    assert 0.9 - 3 * math.sqrt(0.09 / 2000) <= covered <= 0.97  # conservative by one rank at most
-
-
 def test_median_interval_is_scipys_quantile_test():
     samples = seeded(6).exponential(size=41)
     expected = scipy.stats.quantile_test(samples, p=0.5).confidence_interval(0.99)
@@ -163,7 +148,7 @@ def test_share_interval_is_scipys(successes, num_runs):
     assert found.value == successes / num_runs
 
 
-CELLS, SEEDS = np.array([-1.0, 0.0, 2.0, 3.0]), np.array([-2.0, 0.5, 1.5])
+SETTINGS, SEEDS = np.array([-1.0, 0.0, 2.0, 3.0]), np.array([-2.0, 0.5, 1.5])
 TABLES = arrays(float, (4, 3), elements=st.integers(-100, 100))
 
 
@@ -175,28 +160,14 @@ def residuals(values: np.ndarray, *factors: np.ndarray) -> float:
 
 
 @given(TABLES)
-def test_mean_squares_are_those_of_nested_regressions(values):
-    cells, seeds = np.repeat(np.eye(4), 3, axis=0), np.tile(np.eye(3), (4, 1))
-    both = residuals(values, cells, seeds)
-    sums = [residuals(values, seeds) - both, residuals(values, cells) - both, both]
-    found, freedom = mean_squares(values)
-    np.testing.assert_allclose(found * freedom, sums, atol=1e-6)
-    assert freedom.tolist() == [3, 2, 6]
-
-
-def test_components_are_without_bias():
-    draw = np.random.default_rng(0)
-    cells, seeds = 2 * draw.normal(size=(4000, 4, 1)), 3 * draw.normal(size=(4000, 1, 3))
-    tables = cells + seeds + draw.normal(size=(4000, 4, 3))
-    squares = np.array([mean_squares(table)[0] for table in tables]).mean(axis=0)
-    expected = [1 + 3 * 4, 1 + 4 * 9, 1]
-    np.testing.assert_allclose(squares, expected, rtol=0.06)
-
-
-def test_components_of_an_additive_table_are_its_variances():
-    found = components(CELLS[:, None] + SEEDS)
-    expected = [CELLS.var(ddof=1), SEEDS.var(ddof=1), 0]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+def test_components_are_those_of_nested_regressions(values):
+    settings, seeds = np.repeat(np.eye(4), 3, axis=0), np.tile(np.eye(3), (4, 1))
+    both = residuals(values, settings, seeds)
+    rest = both / 6  # mean squares expect s_e^2 + 3 s_a^2, s_e^2 + 4 s_b^2 and s_e^2
+    between_settings = (residuals(values, seeds) - both) / 3
+    between_seeds = (residuals(values, settings) - both) / 2
+    expected = [max(between_settings - rest, 0) / 3, max(between_seeds - rest, 0) / 4, rest]
+    np.testing.assert_allclose(components(values), expected, atol=1e-6)
 
 
 def test_components_are_not_negative():
@@ -205,20 +176,20 @@ def test_components_are_not_negative():
 
 
 @pytest.mark.parametrize("level", [0.9, 0.99])
-def test_single_cell_has_the_paired_interval(level):
+def test_single_setting_has_the_paired_interval(level):
     low, high = scipy.stats.ttest_1samp(SEEDS, 0).confidence_interval(level)
     assert crossed_mean(SEEDS[None], level) == pytest.approx((0, low, high, 3))
 
 
-def test_without_variance_between_cells_the_seeds_means_decide():
+def test_without_variance_between_settings_the_seeds_means_decide():
     values = 1 + SEEDS + 1e-6 * np.eye(4, 3)
     low, high = scipy.stats.ttest_1samp(values.mean(axis=0), 0).confidence_interval(0.9)
     assert crossed_mean(values) == pytest.approx((values.mean(), low, high, 12))
 
 
-def test_without_variance_between_seeds_the_cells_means_decide():
-    values = CELLS[:, None] + np.zeros(3)
-    low, high = scipy.stats.ttest_1samp(CELLS, 0).confidence_interval(0.9)
+def test_without_variance_between_seeds_the_settings_means_decide():
+    values = SETTINGS[:, None] + np.zeros(3)
+    low, high = scipy.stats.ttest_1samp(SETTINGS, 0).confidence_interval(0.9)
     assert crossed_mean(values) == pytest.approx((1, low, high, 12))
 
 
@@ -229,19 +200,10 @@ def test_without_either_all_pairs_count_alike():
 
 
 def test_with_both_the_variance_is_the_sum_of_the_components():
-    values = CELLS[:, None] + SEEDS
-    a, b = CELLS.var(ddof=1) / 4, SEEDS.var(ddof=1) / 3
+    values = SETTINGS[:, None] + SEEDS
+    a, b = SETTINGS.var(ddof=1) / 4, SEEDS.var(ddof=1) / 3
     half = scipy.stats.t.ppf(0.95, (a + b) ** 2 / (a**2 / 3 + b**2 / 2)) * np.sqrt(a + b)
     assert crossed_mean(values) == pytest.approx((1, 1 - half, 1 + half, 12))
-
-
-def test_degrees_of_freedom_are_at_least_those_of_the_smaller_factor():
-    sign = np.array([1.0, -1.0])
-    values = 1.1 * sign[:, None] + 1.1 * sign + np.outer(sign, sign)  # squares nearly alike
-    parts = np.array([1, 1, -1]) * mean_squares(values)[0]
-    assert parts.sum() ** 2 / (parts**2).sum() < 1
-    half = scipy.stats.t.ppf(0.95, 1) * np.sqrt(parts.sum() / 4)
-    assert crossed_mean(values).high - values.mean() == pytest.approx(half)
 
 
 def test_no_spread_leaves_a_point():

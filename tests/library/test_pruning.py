@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from liprune_utils.checks import InputError
-from liprune_utils.pruning import keep_highest, num_kept, rank
+from liprune_utils.pruning import keep_highest, num_kept, overlap, rank
 
 fractions = st.floats(0, 1, exclude_min=True)
 numbers = st.floats(-1e6, 1e6)
@@ -86,6 +86,16 @@ def test_rows_are_pruned_one_by_one(values, fraction):
 def test_smaller_sets_lie_in_larger_ones(fraction, num_functions):
     values = np.random.default_rng(num_functions).random(num_functions)
     assert set(keep_highest(values, fraction / 2)) <= set(keep_highest(values, fraction))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3)])
+def test_overlap_counts_common_members_row_by_row(shape):
+    draw = np.random.default_rng(len(shape))
+    kept, other = (rank(draw.random((*shape, 9)))[..., :count] for count in (4, 6))
+    shares = np.asarray(overlap(kept, other))
+    assert shares.shape == shape
+    for index in np.ndindex(shape):
+        assert shares[index] == len({*kept[index]} & {*other[index]}) / 4
 
 
 def test_infinite_scores_are_kept_first():

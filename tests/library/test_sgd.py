@@ -12,7 +12,14 @@ from scipy.stats import chisquare
 
 from liprune_utils.checks import InputError
 from liprune_utils.problems import LeastSquares, Problem, draw_least_squares, draw_logistic
-from liprune_utils.sgd import Moments, descend, distinct_batches, exact_moments, importance_sgd
+from liprune_utils.sgd import (
+    Moments,
+    descend,
+    distinct_batches,
+    exact_moments,
+    importance_sgd,
+    run_in_blocks,
+)
 from liprune_utils.theory import SAMPLINGS, mixture, uniform
 
 SLOPE, NOISE_SD = 1.3, 0.4
@@ -28,6 +35,22 @@ def draw(seed: int, num_runs: int, num_points: int, batch_size: int, num_steps: 
     flat = np.array([batch.copy() for batch in batches])
     assert (flat % num_runs == np.arange(num_runs)).all()  # each run stays in its own column
     return flat // num_runs
+
+
+@pytest.mark.parametrize("block", [1, 4, 7, 100])
+def test_blocks_are_joined_along_the_runs(block):
+    generator, sizes = seeded(3), []
+
+    def run_block(size: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        sizes.append(size)
+        draws = generator.random((size, 2))
+        return {"draws": (draws.T, draws.sum(axis=1))}
+
+    joined = run_in_blocks(run_block, 10, name="draws", block=block)
+    expected = seeded(3).random((10, 2))
+    np.testing.assert_array_equal(joined["draws"][0], expected.T)
+    np.testing.assert_array_equal(joined["draws"][1], expected.sum(axis=1))
+    assert max(sizes) <= block
 
 
 @given(st.integers(0, 99), st.integers(1, 4), st.integers(1, 9), st.integers(1, 4), st.data())
@@ -61,11 +84,6 @@ def test_runs_do_not_depend_on_how_many_are_drawn_together(sizes):
         for size in sizes
     ]
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), together)
-
-
-def test_batch_of_everything_is_everything():
-    points = draw(2, 3, 6, 6, 4)
-    assert (np.sort(points, axis=1) == np.arange(6)[:, None]).all()
 
 
 def test_descend_is_gradient_descent_on_the_batch_loss():
@@ -128,15 +146,6 @@ def test_exact_moments_by_enumeration(num_points, batch_size, num_steps):
     np.testing.assert_allclose(slopes.mean(axis=1), seen, atol=1e-13)
 
 
-@pytest.mark.parametrize("num_points", [1, 2, 50])
-def test_full_batches_are_gradient_descent(num_points):
-    x = seeded(8).normal(size=num_points)
-    m, steps = (x**2).mean(), np.arange(31)
-    power = (1 - 0.2 * m) ** steps
-    square = SLOPE**2 * power**2 + NOISE_SD**2 * (1 - power) ** 2 / (num_points * m)
-    np.testing.assert_allclose(exact(x, num_points, 0.2, 30).square[:, 0], square, rtol=1e-10)
-
-
 PROBLEM = draw_least_squares(seeded(1), 3, 2, noise_sd=0.5, spread=0.5)
 LOGISTIC = draw_logistic(seeded(1), 4, 2, ridge=0.2)
 
@@ -189,32 +198,6 @@ def test_one_step_is_unbiased(problem, name, keep):
     expected = -problem.gradients(np.zeros_like(problem.x), points).mean(axis=0)
     error = steps.std(axis=0) / np.sqrt(len(steps))
     assert (np.abs(steps.mean(axis=0) - expected) < 5 * error).all()
-
-
-@pytest.mark.parametrize("keep", [1.0, 0.3])
-def test_mean_iterate_is_gradient_descent(keep):
-    found = iterate(num_steps=12, keep_probability=keep)
-    w, x = np.zeros(2), PROBLEM.x
-    for weights in found[1:]:
-        w = w - 0.1 * x.T @ (x @ w - PROBLEM.y) / len(x)
-        error = weights.std(axis=0) / np.sqrt(len(weights))
-        assert (np.abs(weights.mean(axis=0) - w) < 5 * error).all()
-
-
-@pytest.mark.parametrize("keep", [1.0, 0.7, 0.1])
-def test_steps_are_made_with_the_keep_probability(keep):
-    found = iterate(num_steps=5, keep_probability=keep)
-    made = (np.diff(found, axis=0) != 0).any(axis=-1)  # [num_steps, num_runs]
-    assert abs(made.mean() - keep) <= 5 * np.sqrt(keep * (1 - keep) / made.size)
-    assert made.sum(axis=0).var() == pytest.approx(5 * keep * (1 - keep), rel=0.05)
-
-
-def test_uniform_sampling_is_plain_sgd():
-    found = iterate(LOGISTIC, uniform, num_steps=1)
-    steps = -0.1 * LOGISTIC.gradients(np.zeros_like(LOGISTIC.x), np.arange(4))
-    distances = np.abs(found[1][:, None] - steps).max(axis=-1)
-    assert distances.min(axis=1).max() < 1e-14
-    assert chisquare(np.bincount(distances.argmin(axis=1), minlength=4)).pvalue > 1e-4
 
 
 def test_runs_follow_from_the_generator_alone():

@@ -1,4 +1,4 @@
-"""What the linear-model runs say: their table, the closed form, the register's rules."""
+"""The tables of the linear-model runs, the closed form, the register's rules."""
 
 from dataclasses import replace
 from itertools import product
@@ -12,7 +12,7 @@ from experiments.linear_model.claims import (
     initial_loss_claim,
     no_pruning_claim,
 )
-from experiments.linear_model.runs import PAPER_FIGURES, Cell, Runs, Setting, simulate
+from experiments.linear_model.runs import PAPER_FIGURES, Paths, Pruning, Setting, simulate
 from experiments.linear_model.tables import closed_form_table, curve_table, gaps, population_excess
 from liprune_utils.book.register import load_register
 from liprune_utils.checks import InputError
@@ -38,19 +38,20 @@ def test_table_has_a_row_for_each_curve_and_step(runs):
     assert list(table.columns) == COLUMNS
     assert set(table.num_runs) == {400}
     settings = table[["figure", "batch_size", "learning_rate"]].drop_duplicates()
-    assert list(map(tuple, settings.to_numpy())) == [setting[:3] for setting in PAPER_FIGURES]
+    expected = [(figure, *setting[:2]) for figure, setting in PAPER_FIGURES.items()]
+    assert list(map(tuple, settings.to_numpy())) == expected
     curves = table.groupby(["figure", "method", "keep_fraction"]).step.agg(list)
     assert all(steps == list(range(31)) for steps in curves)
     pruned = product(("liprune", "random"), (0.1, 0.3, 0.5, 0.7))
     panel = sorted([*pruned, ("none", 1.0)])
-    assert list(curves.index) == [(s.figure, *curve) for s in PAPER_FIGURES for curve in panel]
+    assert list(curves.index) == [(figure, *curve) for figure in PAPER_FIGURES for curve in panel]
 
 
 def test_table_holds_means_and_standard_errors(runs):
-    cell = Cell(8, "random", 0.3)
-    rows = curve_table({cell: runs[cell]})
+    paths = runs[8]["random", 0.3]
+    rows = curve_table({8: {Pruning("random", 0.3): paths}})
     for name in ("test", "kept", "full"):
-        loss = runs[cell].loss(name)
+        loss = paths.loss(name)
         np.testing.assert_allclose(rows[f"{name}_loss_mean"], loss.mean(axis=1))
         np.testing.assert_allclose(rows[f"{name}_loss_se"], loss.std(axis=1, ddof=1) / 20)
 
@@ -63,20 +64,21 @@ def test_simulation_agrees_with_the_closed_form(runs):
 
 
 def test_closed_form_notices_a_wrong_simulation(runs):
-    cell = Cell(1, "liprune", 0.1)
-    wrong = replace(runs[cell], error=runs[cell].error * 1.05)
-    assert closed_form_table({cell: wrong}).z.abs().max() > 5
+    paths = runs[1]["liprune", 0.1]
+    wrong = replace(paths, error=paths.error * 1.05)
+    assert closed_form_table({1: {Pruning("liprune", 0.1): wrong}}).z.abs().max() > 5
 
 
 def test_gaps_are_paired_differences(runs):
-    found = gaps(runs, 5, (10,))
-    assert len(found) == 4
-    pair = (runs[Cell(5, method, 0.3)].loss("test")[10] for method in ("liprune", "random"))
-    assert found["Figure 5, keep 0.3, step 10"].value == pytest.approx(np.subtract(*pair).mean())
+    differences = gaps(runs, 5, (10,))
+    assert len(differences) == 4
+    pair = (runs[5][method, 0.3].loss("test")[10] for method in ("liprune", "random"))
+    expected = np.subtract(*pair).mean()
+    assert differences["Figure 5, keep 0.3, step 10"].value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("found", "in_part", "verdict"),
+    ("estimates", "in_part", "verdict"),
     [
         ([AHEAD, AHEAD], False, "holds"),
         ([AHEAD, OPEN], False, "inconclusive"),
@@ -86,24 +88,27 @@ def test_gaps_are_paired_differences(runs):
         ([OPEN, OPEN], True, "inconclusive"),
     ],
 )
-def test_acceleration_needs_every_comparison(found, in_part, verdict):
-    named = {f"case {i}": gap for i, gap in enumerate(found)}
+def test_acceleration_needs_every_comparison(estimates, in_part, verdict):
+    named = {f"case {i}": gap for i, gap in enumerate(estimates)}
     claim = acceleration_claim("learning-rates", named, in_part=in_part, cost=1.26)
     assert claim.verdict == verdict
-    assert (claim.estimate, claim.low, claim.high, claim.num_runs) == max(found)
+    assert (claim.estimate, claim.low, claim.high, claim.num_runs) == max(estimates)
     assert claim.cost == 1.3
-    assert f"ahead in {found.count(AHEAD)} and behind in {found.count(BEHIND)} of 2" in claim.note
+    assert (
+        f"ahead in {estimates.count(AHEAD)} and behind in {estimates.count(BEHIND)} of 2"
+        in claim.note
+    )
 
 
 def synthetic(factors):
     """Runs of Figure 1 in which random pruning has so many times the excess of no pruning."""
     one = np.ones(50)
     test, half = Moments(400, xx=2 * one, x4=one, xn=0 * one, nn=one), np.linspace(0.9, 1.1, 50)
-    cells = {Cell(1, "none", 1.0): 1.0}
-    cells |= {Cell(1, "random", f): factor for f, factor in factors.items()}
-    error = {cell: np.tile(np.sqrt(factor * half), (31, 1)) for cell, factor in cells.items()}
-    error[Cell(1, "none", 1.0)][np.delete(np.arange(31), [10, 30])] *= 9  # other steps do not count
-    return {c: Runs(Setting(1, 10, 0.01), 1.0, e, {"test": test}) for c, e in error.items()}
+    cases = {Pruning("none", 1.0): 1.0}
+    cases |= {Pruning("random", f): factor for f, factor in factors.items()}
+    error = {case: np.tile(np.sqrt(factor * half), (31, 1)) for case, factor in cases.items()}
+    error["none", 1.0][np.delete(np.arange(31), [10, 30])] *= 9  # other steps do not count
+    return {1: {c: Paths(Setting(10, 0.01), 1.0, e, {"test": test}) for c, e in error.items()}}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +127,7 @@ def test_no_pruning_is_compared_within_the_margin(factors, verdict, worst):
 def test_initial_test_loss_is_the_same_and_kept_loss_is_not(runs):
     claim = initial_loss_claim(runs, cost=0)
     assert (claim.verdict, claim.estimate) == ("does-not-hold", 1.0)
-    kept = [runs[Cell(1, m, 0.1)].loss("kept")[0].mean() for m in ("liprune", "random")]
+    kept = [runs[1][m, 0.1].loss("kept")[0].mean() for m in ("liprune", "random")]
     assert f"ratio {kept[0] / kept[1]:.2f} [" in claim.note
 
 

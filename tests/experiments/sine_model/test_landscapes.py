@@ -11,23 +11,16 @@ from experiments.sine_model.landscapes import (
     WEIGHT,
     WEIGHTS,
     SineData,
+    _kept_moments,
     draw_sine,
-    kept_moments,
     loss_sd,
     population_loss,
     pruned_population,
     sampled_losses,
-    spread,
 )
-from experiments.sine_model.runs import SineParameters
 from liprune_utils.checks import InputError
 from liprune_utils.lipschitz import sine_constant, sine_curvature, sine_gradient, sine_loss
 from liprune_utils.pruning import keep_highest
-
-DEFAULTS = {
-    "keep_fraction": 0.2, "learning_rate": 0.1, "start": 11.0, "num_draws": 5000,
-    "num_runs": 100, "seed": 0, "results_dir": "reruns/x",
-}  # fmt: skip
 
 checked = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -46,27 +39,6 @@ def test_weights_hold_the_places_that_matter():
     for place in (-20, -WEIGHT, 0, WEIGHT, 20):
         assert place in WEIGHTS
     np.testing.assert_array_equal(WEIGHTS, -WEIGHTS[::-1])
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("keep_fraction", 0.005, "keep_fraction is 0.005; expected a fraction from 0.01"),
-        ("keep_fraction", 1.5, "keep_fraction is 1.5"),
-        ("learning_rate", 0.0, "learning_rate is 0.0; expected a step size"),
-        ("start", float("nan"), "start is nan; expected a weight from -20 to 20"),
-        ("num_draws", 4999, "num_draws is 4999; expected from 5000"),
-        ("num_runs", 99, "num_runs is 99; expected from 100"),
-        ("seed", -1, "seed is -1; expected a whole number from 0"),
-    ],
-)
-def test_bad_parameters_are_refused(name, value, words):
-    with pytest.raises(InputError, match=words):
-        SineParameters(**DEFAULTS | {name: value})
-
-
-def test_parameters_at_their_limits_are_accepted():
-    SineParameters(**DEFAULTS | {"keep_fraction": 0.01, "start": -20.0})
 
 
 def test_data_follow_the_papers_model_and_do_not_depend_on_how_many_are_drawn():
@@ -118,7 +90,7 @@ def test_kept_moments_are_integrals_over_the_label(x, threshold):
     y = np.sin(12 * x) + 0.1 * np.linspace(-9, 9, 200_001)
     density = norm.pdf(np.linspace(-9, 9, 200_001)) * 18 / 200_000
     kept = x**2 * (1 + np.abs(y)) > threshold
-    found = kept_moments(np.array([x]), threshold)
+    found = _kept_moments(np.array([x]), threshold)
     for moment, values in zip(found, (1, y, y**2), strict=True):
         assert moment[0] == pytest.approx((density * values * kept).sum(), abs=1e-4)
 
@@ -177,15 +149,6 @@ def test_fourier_sums_are_the_mean_losses(num_points):
 def test_fourier_sums_hold_at_any_input(x):
     data = SineData(np.array([[x]]), np.array([[0.7]]))
     np.testing.assert_allclose(sampled_losses(data), direct(data), atol=1e-4)
-
-
-@checked
-@given(size=st.floats(0, 1), value=st.floats(-2, 2))
-def test_spreading_keeps_cubics(size, value):
-    nodes = 0.005 * np.arange(-1, 203)
-    shares = spread(np.array([[size]]), np.array([[value]]), len(nodes))[0]
-    for power in range(4):
-        assert shares @ nodes**power == pytest.approx(value * size**power, abs=1e-9)
 
 
 def test_standard_deviation_of_a_points_loss():

@@ -1,4 +1,4 @@
-"""Wells and their depths, landscapes of data sets, the register's rules, the figures of page 07."""
+"""Wells and their depths, landscapes of data sets, the register's rules, the figures."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from experiments.sine_model.landscapes import (
     pruned_population,
     sampled_losses,
 )
-from experiments.sine_model.runs import Cell, Plan, race_table, simulate
+from experiments.sine_model.runs import Setting, end_table, simulate
 from experiments.sine_model.tables import (
     basin,
     find_wells,
@@ -43,9 +43,9 @@ def seeded(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def bowls(*bowls_: tuple[float, float]) -> np.ndarray:
+def bowls(*wells: tuple[float, float]) -> np.ndarray:
     """A plain at 1 with Gaussian wells at given places of given depths."""
-    return 1 - sum(depth * np.exp(-((WEIGHTS - place) ** 2) / 2) for place, depth in bowls_)
+    return 1 - sum(depth * np.exp(-((WEIGHTS - place) ** 2) / 2) for place, depth in wells)
 
 
 def climb(loss: np.ndarray, start: int) -> float:
@@ -149,33 +149,32 @@ def test_population_table(population):
 
 
 def test_measured_landscapes_average_to_the_population(measured):
-    for cell, found in measured[2000].items():
-        fraction = cell.keep_fraction if cell.method == "liprune" else 1.0
-        expected = pruned_population(fraction).landscape
-        assert np.abs(found.mean - expected).max() < 0.1 / np.sqrt(cell.keep_fraction * 20)
-    none = measured[1000][Cell("none", 1.0)]
+    for (method, fraction), landscapes in measured[2000].items():
+        expected = pruned_population(fraction if method == "liprune" else 1.0)
+        difference = np.abs(landscapes.mean - expected.landscape)
+        assert difference.max() < 0.1 / np.sqrt(fraction * 20)
+    none = measured[1000]["none", 1.0]
     np.testing.assert_allclose(none.se * np.sqrt(200_000), loss_sd(WEIGHTS), rtol=0.4)
     assert (np.abs(none.mean - population_loss(WEIGHTS)) < 5 * none.se).all()
 
 
 def test_measuring_gives_the_same_in_blocks(measured, monkeypatch):
     monkeypatch.setattr("experiments.sine_model.tables.BLOCK_POINTS", 7000)
-    again = measure(seeded(1000), 1000, 20, (0.1,), num_wells=12)
-    for cell, found in again.items():
-        whole = measured[1000][cell]
-        np.testing.assert_allclose(found.minimiser, whole.minimiser[:20], atol=1e-9)
-        pd.testing.assert_frame_equal(found.wells, whole.wells[:12])
+    for pruning, again in measure(seeded(1000), 1000, 20, (0.1,), num_wells=12).items():
+        once = measured[1000][pruning]
+        np.testing.assert_allclose(again.minimiser, once.minimiser[:20], atol=1e-9)
+        pd.testing.assert_frame_equal(again.wells, once.wells[:12])
 
 
 def test_mean_and_error_are_those_of_the_draws():
-    found = measure(seeded(3), 50, 6, (1.0,))[Cell("none", 1.0)]
+    landscapes = measure(seeded(3), 50, 6, (1.0,))["none", 1.0]
     data = draw_sine(seeded(3), 6, 50)
     losses = np.array(
         [sine_loss(WEIGHTS[:, None], *row).mean(1) for row in zip(*data, strict=True)]
     )
-    np.testing.assert_allclose(found.mean, losses.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(found.se, losses.std(axis=0, ddof=1) / np.sqrt(6), rtol=1e-2)
-    assert len(found.wells) == len(found.minimiser) == 6
+    np.testing.assert_allclose(landscapes.mean, losses.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(landscapes.se, losses.std(axis=0, ddof=1) / np.sqrt(6), rtol=1e-2)
+    assert len(landscapes.wells) == len(landscapes.minimiser) == 6
 
 
 def test_landscape_table(measured):
@@ -184,14 +183,11 @@ def test_landscape_table(measured):
     assert (table.num_runs == 200).all()
     assert (table.num_wells == 50).all()
     row = table[(table.num_points == 1000) & (table.keep_fraction == 0.01)].set_index("method")
-    found = measured[1000][Cell("liprune", 0.01)]
-    assert row.near["liprune"] == (np.abs(found.minimiser - 12) <= 0.1).mean()
-    assert (
-        row.basin["random"]
-        == (np.abs(measured[1000][Cell("random", 0.01)].minimiser - 12) <= 1).mean()
-    )
-    assert row.wells["liprune"] == found.wells.wells.mean()
-    assert row.many["liprune"] == (found.wells.wells >= 3).mean()
+    liprune, random = (measured[1000][method, 0.01] for method in ("liprune", "random"))
+    assert row.near["liprune"] == (np.abs(liprune.minimiser - 12) <= 0.1).mean()
+    assert row.basin["random"] == (np.abs(random.minimiser - 12) <= 1).mean()
+    assert row.wells["liprune"] == liprune.wells.wells.mean()
+    assert row.many["liprune"] == (liprune.wells.wells >= 3).mean()
     assert (table.wells_low <= table.wells).all()
     assert (table.wells <= table.wells_high).all()
 
@@ -199,9 +195,9 @@ def test_landscape_table(measured):
 @pytest.mark.parametrize(("count", "verdict"), [(2, "does-not-hold"), (3, "holds")])
 def test_landscape_rule(population, measured, count, verdict):
     changed = population.assign(wells=np.where(population.keep_fraction == 1, count, 9))
-    found = landscape_claim(changed, landscape_table(measured), cost=1.26)
-    assert (found.verdict, found.estimate, found.cost) == (verdict, count, 1.3)
-    assert "Data sets of 1,000 points" in found.note
+    claim = landscape_claim(changed, landscape_table(measured), cost=1.26)
+    assert (claim.verdict, claim.estimate, claim.cost) == (verdict, count, 1.3)
+    assert "Data sets of 1,000 points" in claim.note
 
 
 @pytest.mark.parametrize(
@@ -217,26 +213,23 @@ def test_pruned_rule(measured, wells, depths, minimiser, verdict):
     table = pd.DataFrame({"keep_fraction": [1.0, 0.5, 0.01], "wells": wells})
     table = table.assign(rival_depth=depths, minimiser=[12.0, 12.0, minimiser])
     samples = landscape_table({1000: measured[1000]})
-    found = pruned_claim(table, samples, cost=0)
-    assert found.verdict == verdict
-    assert (
-        found.estimate
-        == (np.abs(measured[1000][Cell("liprune", 0.01)].minimiser - 12) <= 0.1).mean()
-    )
-    assert ("stays" if minimiser == 12 else "moves") in found.note
+    claim = pruned_claim(table, samples, cost=0)
+    assert claim.verdict == verdict
+    assert claim.estimate == (np.abs(measured[1000]["liprune", 0.01].minimiser - 12) <= 0.1).mean()
+    assert ("stays" if minimiser == 12 else "moves") in claim.note
 
 
 def test_all_claims_of_the_page_are_decided(population, measured):
     samples = landscape_table(measured)
-    races = simulate(Plan(learning_rates=(0.2, 0.4), losses=("full",)), num_runs=100)
+    pruned = simulate(Setting(learning_rates=(0.2, 0.4), losses=("full",)), num_runs=100)
     claims = [
         landscape_claim(population, samples, cost=0),
         pruned_claim(population, samples[samples.num_points == 1000], cost=0),
-        advantage_claim(races, cost=0),
+        advantage_claim(pruned, cost=0),
     ]
     page = {key for key, entry in load_register().items() if entry["page"] == "07_sine_model"}
-    assert {found.id for found in claims} == page
-    assert [found.verdict for found in claims[:2]] == ["does-not-hold", "holds-in-part"]
+    assert {claim.id for claim in claims} == page
+    assert [claim.verdict for claim in claims[:2]] == ["does-not-hold", "holds-in-part"]
 
 
 @pytest.fixture
@@ -272,14 +265,14 @@ def test_landscape_figures_show_what_they_were_given(measured):
 
 @pytest.mark.usefixtures("book_style")
 def test_race_figures_show_every_method(population):
-    plan = Plan((10.0, 11.0), (0.2, 0.4), (0.1, 0.5), (0, 5), ("kept", "full"))
-    races = simulate(plan, num_runs=10)
-    table = race_table(races)
+    setting = Setting((10.0, 11.0), (0.2, 0.4), (0.1, 0.5), (0, 5), ("kept", "full"))
+    pruned = simulate(setting, num_runs=10)
+    table = end_table(pruned)
     one = table[(table.start == 11) & (table.learning_rate == 0.2)]
-    figure = figures.race_figure(one, "kept")
+    figure = figures.level_figure(one, "kept")
     assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 2
     assert legend(figure) == {"LiPrune", "Random pruning", "No pruning"}
-    assert len(figures.end_figure(races, 0.1).axes) == 2
+    assert len(figures.end_figure(pruned, 0.1).axes) == 2
     last = table[table.step == 5]
     figure = figures.starts_figure(last, population)
     assert [axes.get_title() for axes in figure.axes] == [
@@ -290,6 +283,6 @@ def test_race_figures_show_every_method(population):
 
 
 def test_marks_differ_in_colour_and_shape():
-    looks = [look for _, look in figures.DEPTHS.values()]
+    styles = [style for _, style in figures.DEPTHS.values()]
     for key in ("color", "marker", "linestyle"):
-        assert len({look[key] for look in looks}) == len(looks)
+        assert len({style[key] for style in styles}) == len(styles)

@@ -1,27 +1,19 @@
 """The claims of page 05 follow the register's rules."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.what_accelerates.claims import (
-    answer,
-    batch_claim,
-    batch_table,
-    excess_pairs,
-    growth,
-    interval,
-    mechanism_claim,
-    rate_claim,
-)
+from experiments.what_accelerates.claims import answer, batch_claim, mechanism_claim, rate_claim
 from experiments.what_accelerates.runs import run_experiment
-from experiments.what_accelerates.tables import best_table, limit_table, mechanism_table
+from experiments.what_accelerates.tables import (
+    batch_table,
+    best_table,
+    limit_table,
+    mechanism_table,
+)
+from liprune_utils.book.formats import in_brackets
 from liprune_utils.book.register import load_register
-
-
-@pytest.fixture(scope="module")
-def experiment():
-    return run_experiment(num_runs=400, seed=2, slope=1.0)
+from liprune_utils.intervals import Estimate
 
 
 def shares(*centres):
@@ -91,41 +83,8 @@ def test_ratio_must_grow_by_more_than_the_margin(points, pruned, verdict):
     assert (claim.verdict, claim.estimate) == (verdict, points)
 
 
-def test_growth_is_the_ratio_of_ratios():
-    generator = np.random.default_rng(0)
-    first, second = generator.uniform(1, 2, (2, 2, 50))
-    found = growth(first, second)
-    expected = second[0].mean() / second[1].mean() / (first[0].mean() / first[1].mean())
-    assert found.value == pytest.approx(expected)
-    same = growth(first, 3 * first)
-    np.testing.assert_allclose(same[:3], 1)
-    resampled = generator.integers(50, size=(4000, 50))
-    a, b, c, d = (term[resampled].mean(axis=1) for term in (*second, *first))
-    spread = np.std((a / b) / (c / d))  # bootstrap
-    assert (found.high - found.low) / 2 / 2.68 == pytest.approx(spread, rel=0.1)
-
-
-def test_expected_excess_is_what_the_simulation_finds(experiment):
-    for pruned, size in (("points", 1), ("points", 100), ("batches", 10)):
-        pairs = excess_pairs(experiment, size, 0.3, pruned)
-        difference = np.subtract(*pairs)
-        z = difference.mean(axis=1) / (difference.std(axis=1, ddof=1) / 20)
-        assert np.abs(z).max() < 5
-
-
-def test_batch_table_grows_for_batches_alone(experiment):
-    table = batch_table(experiment).set_index(["pruned", "keep_fraction", "batch_size"])
-    assert len(table) == 32
-    at = table.expected
-    assert table.growth["points", 0.1, 10] == pytest.approx(
-        at["points", 0.1, 10] / at["points", 0.1, 1]
-    )
-    assert (table.growth["batches"].dropna() > 1.05).all()
-    assert (table.growth["points"].dropna() < 1.05).all()
-    assert table.multiplier["batches", 0.1, 100] < table.multiplier["points", 0.1, 100]
-
-
-def test_all_claims_of_the_page_are_decided(experiment):
+def test_all_claims_of_the_page_are_decided():
+    experiment = run_experiment(num_runs=400, seed=2, slope=1.0)
     tables = mechanism_table(experiment), limit_table(experiment), batch_table(experiment)
     rules = mechanism_claim, rate_claim, batch_claim
     claims = [rule(table, cost=1) for rule, table in zip(rules, tables, strict=True)]
@@ -135,4 +94,4 @@ def test_all_claims_of_the_page_are_decided(experiment):
     text = answer(tables[0], best_table(experiment), *tables[1:])
     assert "n = 400 paired runs" in text
     row = tables[0].set_index(["keep_fraction", "method"]).loc[0.1, "unbiased"]
-    assert interval(row) in text
+    assert in_brackets(Estimate.of(row, "share")) in text

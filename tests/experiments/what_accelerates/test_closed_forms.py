@@ -8,28 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from experiments.linear_model.tables import typical_moments
 from experiments.what_accelerates.closed_forms import (
     METHODS,
-    AccelerationParameters,
-    best_rate,
     best_rates,
     crossing_rate,
     expected_square,
     importance_square,
-    limit,
-    mean_square_curvature,
-    noise_floor,
+    settled_square,
     square_factor,
     stability_limit,
     step_multiplier,
-    typical_moments,
+    typical_limit,
 )
 from liprune_utils.checks import InputError
 from liprune_utils.problems import NOISE_SD
 from liprune_utils.sgd import Moments, exact_moments
 
 FRACTIONS = st.floats(0.01, 1)
-VALID = {"slope": 1.0, "num_runs": 1000, "num_problems": 10, "seed": 0, "results_dir": "x"}
 
 
 def moments(x):
@@ -53,18 +49,16 @@ def test_typical_moments_have_that_multiplier(fraction):
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 5])
-def test_mean_square_curvature_is_the_mean_over_all_batches(size):
+def test_factor_is_the_mean_over_all_batches(size):
     x = np.array([0.3, -1.0, 2.0, 0.7, -1.6])
     means = [np.mean([x[i] ** 2 for i in batch]) for batch in combinations(range(5), size)]
-    found = mean_square_curvature(moments(x), size)
-    assert found[0] == pytest.approx(np.mean(np.square(means)))
     factors = [(1 - 0.2 * mean) ** 2 for mean in means]
     assert square_factor(moments(x), size, 0.2)[0] == pytest.approx(np.mean(factors))
 
 
 def test_batch_must_fit():
     with pytest.raises(InputError, match="batch_size is 6; expected from 1 to 5 kept"):
-        mean_square_curvature(moments(range(5)), 6)
+        square_factor(moments(range(5)), 6, 0.1)
 
 
 @given(st.sampled_from(["liprune", "random"]), FRACTIONS, st.integers(1, 10))
@@ -91,18 +85,18 @@ def test_floor_is_where_a_long_run_ends(method, size, rate):
     kept = typical_moments(0.1, method)
     options = {"batch_size": size, "learning_rate": rate, "num_steps": 3000}
     end = exact_moments(kept, **options, slope=1.0, noise_sd=NOISE_SD).square[-1]
-    assert noise_floor(kept, size, rate)[0] == pytest.approx(end[0], rel=1e-6)
+    assert settled_square(kept, size, rate)[0] == pytest.approx(end[0], rel=1e-6)
 
 
 def test_floor_at_a_small_rate_is_half_the_rate_over_the_batch_plus_the_solutions_error():
     kept = typical_moments(0.3, "liprune")
     expected = 1e-4 * NOISE_SD**2 / 20 + NOISE_SD**2 / (300 * kept.xx[0])
-    assert noise_floor(kept, 10, 1e-4)[0] == pytest.approx(expected, rel=0.02)
+    assert settled_square(kept, 10, 1e-4)[0] == pytest.approx(expected, rel=0.02)
 
 
 def test_no_floor_beyond_the_limit():
     with pytest.raises(InputError, match="expected below the stability limit"):
-        noise_floor(typical_moments(0.1, "liprune"), 10, 0.1)
+        settled_square(typical_moments(0.1, "liprune"), 10, 0.1)
 
 
 @pytest.mark.parametrize(("size", "keep", "steps"), [(1, 1.0, 4), (2, 1.0, 2), (1, 0.4, 3)])
@@ -149,12 +143,6 @@ def test_unknown_names_and_fractions_are_refused():
         step_multiplier(0)
 
 
-@given(st.floats(0.01, 0.5))
-def test_best_rate_finds_the_minimum(best):
-    found = best_rate(lambda rate: np.log(rate / best) ** 2, 1.0)
-    assert found == pytest.approx(best, rel=1e-3)
-
-
 def test_best_rates_are_those_of_a_dense_scan():
     for (steps, method, fraction), rate in best_rates(1.0).items():
 
@@ -162,22 +150,7 @@ def test_best_rates_are_those_of_a_dense_scan():
             options = {"batch_size": 10, "num_steps": steps, "slope": 1.0}
             return expected_square(method, fraction, learning_rate=rate, **options)[-1]
 
-        largest = limit(method, fraction)
+        largest = typical_limit(method, fraction)
         scan = [error(other) for other in np.geomspace(largest / 1000, 0.999 * largest, 400)]
         assert error(rate) <= min(scan) * (1 + 1e-6)
         assert rate < largest
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("slope", 0.0, "expected not 0"),
-        ("num_runs", 999, "expected from 1000"),
-        ("num_problems", 9, "expected from 10"),
-        ("seed", -1, "expected a whole number from 0"),
-    ],
-)
-def test_parameters_are_checked(name, value, words):
-    AccelerationParameters(**VALID)
-    with pytest.raises(InputError, match=f"{name} is {value}; {words}"):
-        AccelerationParameters(**VALID | {name: value})

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.linear_model.runs import KEEP_FRACTIONS
 from experiments.what_accelerates import figures
-from experiments.what_accelerates.closed_forms import KEEP_FRACTIONS, expected_square
+from experiments.what_accelerates.closed_forms import expected_square
 
 
 @pytest.fixture(autouse=True)
@@ -20,21 +21,21 @@ def lines(axes):
 
 
 def test_every_method_looks_different():
-    looks = figures.LOOKS.values()
-    assert len({look["color"] for look in looks}) == len(looks)
-    assert len({str(look["linestyle"]) for look in looks}) == len(looks)
+    styles = figures.STYLES.values()
+    assert len({style["color"] for style in styles}) == len(styles)
+    assert len({str(style["linestyle"]) for style in styles}) == len(styles)
 
 
-def test_race_has_a_panel_a_fraction_and_a_line_a_method():
+def test_excess_has_a_panel_per_fraction_and_a_line_per_method():
     rows = [
         {"keep_fraction": r, "method": m, "step": t, "excess": r * (t + 1)}
         for r in KEEP_FRACTIONS
-        for m in figures.LOOKS
+        for m in figures.STYLES
         for t in range(3)
     ]
-    figure = figures.race_figure(pd.DataFrame(rows))
+    figure = figures.excess_figure(pd.DataFrame(rows))
     assert [axes.get_title() for axes in figure.axes] == [f"keep {r}" for r in KEEP_FRACTIONS]
-    assert len(figure.axes[2].lines) == len(figures.LOOKS)
+    assert len(figure.axes[2].lines) == len(figures.STYLES)
     np.testing.assert_allclose(lines(figure.axes[2])["LiPrune"], [0.5, 1, 1.5])
 
 
@@ -94,8 +95,8 @@ def test_bounds_are_means_over_data_sets():
     assert [set(values) for values in drawn.values()] == [{4}, {4}, {5}, {2}]
 
 
-def test_frame_shows_four_methods_in_the_setting():
-    (axes,) = figures.frame(0.3, 20, 0.02, 2.0).axes
+def test_expected_figure_shows_four_methods_in_the_setting():
+    (axes,) = figures.expected_figure(0.3, 20, 0.02, 2.0).axes
     drawn = lines(axes)
     assert len(drawn) == 4
     options = {"batch_size": 20, "learning_rate": 0.02, "num_steps": 30, "slope": 2.0}

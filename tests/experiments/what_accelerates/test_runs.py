@@ -3,26 +3,27 @@
 import numpy as np
 import pytest
 
-from experiments.linear_model.runs import Cell, Setting, simulate, stream
-from experiments.what_accelerates.closed_forms import KEEP_FRACTIONS, step_multiplier
+from experiments.linear_model.runs import KEEP_FRACTIONS, Setting, simulate, stream
+from experiments.what_accelerates.closed_forms import step_multiplier
+from experiments.what_accelerates.fixed_batches import batch_stream
 from experiments.what_accelerates.runs import (
-    BATCH_SIZES,
+    AccelerationParameters,
     importance_pulls,
-    own_stream,
-    plan,
-    pruned_runs,
-    run_experiment,
-    unbiased_errors,
+    make_settings,
+    sampling_stream,
+    unbiased_paths,
 )
+from liprune_utils.checks import InputError
 from liprune_utils.problems import LinearData, draw_linear
-from liprune_utils.sgd import distinct_batches
 
 SEED, SLOPE, NUM_RUNS = 3, 1.5, 6
 
 
 @pytest.fixture(scope="module")
-def experiment():
-    return run_experiment(num_runs=NUM_RUNS, seed=SEED, slope=SLOPE)
+def unpruned():
+    settings = {"paper": Setting(10, 0.01, ())}
+    runs = simulate(settings, num_runs=NUM_RUNS, seed=SEED, slope=SLOPE)
+    return runs["paper"]["none", 1.0]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,9 @@ def data():
     return draw_linear(stream(SEED, "data"), NUM_RUNS, 1000, slope=SLOPE)
 
 
-def test_settings_are_told_apart_and_the_papers_is_among_them():
-    settings = plan(SLOPE)
-    assert [setting.figure for setting in settings.values()] == list(range(len(settings)))
-    assert settings["batch", 10][1:] == Setting(1, 10, 0.01)[1:]
+def test_settings_are_the_papers_and_those_derived_from_it():
+    settings = make_settings(SLOPE)
+    assert settings["batch", 10] == Setting(10, 0.01)
     for fraction in KEEP_FRACTIONS:
         rate = settings["matched", fraction].learning_rate
         assert rate == pytest.approx(0.01 * step_multiplier(fraction))
@@ -41,21 +41,10 @@ def test_settings_are_told_apart_and_the_papers_is_among_them():
         assert floors[0] / floors[1] == pytest.approx(step_multiplier(fraction), rel=1e-3)
 
 
-def test_runs_are_those_of_page_04(experiment):
-    figure_1 = simulate([Setting(1, 10, 0.01)], num_runs=NUM_RUNS, seed=SEED, slope=SLOPE)
-    for cell, runs in figure_1.items():
-        found = experiment.of(("batch", 10), cell.method, cell.keep_fraction)
-        np.testing.assert_allclose(found.error, runs.error, atol=1e-12)
-        np.testing.assert_array_equal(found.loss("test")[0], runs.loss("test")[0])
-    found = experiment.unbiased[0.01, 1.0].loss("test")[0]  # at w_0 = 0: the same test points
-    np.testing.assert_allclose(found, figure_1[Cell(1, "none", 1.0)].loss("test")[0])
-
-
 def test_streams_are_apart():
-    draws = [own_stream(0, purpose).random() for purpose in own_stream.purposes]
-    draws += [stream(0, purpose).random() for purpose in stream.purposes]
-    assert len(set(draws)) == len(own_stream.purposes) + len(stream.purposes)
-    assert own_stream(0, "importance", 1).random() != draws[0]
+    families = stream, sampling_stream, batch_stream
+    draws = [family(0, purpose).random() for family in families for purpose in family.purposes]
+    assert len(set(draws)) == 8
 
 
 def test_points_are_drawn_in_proportion_to_their_constants():
@@ -71,12 +60,13 @@ def test_points_are_drawn_in_proportion_to_their_constants():
 
 
 @pytest.mark.parametrize("pair", [(0.01, 1.0), (0.02, 0.3)])
-def test_unbiased_sampling_is_weighted_sgd(data, pair):
+def test_unbiased_sampling_is_weighted_sgd(data, unpruned, pair):
     """The weighted gradient 1 / (n p_i) (w x_i - y_i) x_i, one run and point at a time."""
     rate, probability = pair
-    found = unbiased_errors([pair], num_runs=NUM_RUNS, seed=SEED, slope=SLOPE)[pair]
-    uniforms = own_stream(SEED, "importance").random((NUM_RUNS, 30, 10))
-    made = own_stream(SEED, "made").random((NUM_RUNS, 30)) < probability
+    paths = unbiased_paths([pair], unpruned, seed=SEED)[pair]
+    np.testing.assert_allclose(paths.loss("test")[0], unpruned.loss("test")[0])  # at w_0 = 0
+    uniforms = sampling_stream(SEED, "importance").random((NUM_RUNS, 30, 10))
+    made = sampling_stream(SEED, "made").random((NUM_RUNS, 30)) < probability
     for run in (0, NUM_RUNS - 1):
         x, y, w = data.x[run], data.y[run], 0.0
         p = x**2 / (x @ x)
@@ -84,32 +74,11 @@ def test_unbiased_sampling_is_weighted_sgd(data, pair):
             points = np.searchsorted(np.cumsum(p), uniforms[run, step])
             gradient = np.mean((w * x[points] - y[points]) * x[points] / (1000 * p[points]))
             w -= made[run, step] * rate / probability * gradient
-            assert found[step + 1, run] == pytest.approx(w - SLOPE, abs=1e-9)
+            assert paths.error[step + 1, run] == pytest.approx(w - SLOPE, abs=1e-9)
 
 
-@pytest.mark.parametrize(("size", "fraction"), [(10, 0.1), (100, 0.3), (1, 0.5)])
-def test_pruned_batches_are_fixed_and_ranked_by_their_means(experiment, data, size, fraction):
-    found, count = experiment.pruned[size, fraction], round(1000 * fraction / size)
-    choice = own_stream(SEED, "batch choice", size).random((NUM_RUNS, 1000 // size))
-    draws = own_stream(SEED, "batch draws", size, count)
-    steps = [b[0].copy() for b in distinct_batches(draws, NUM_RUNS, count, 1, 30)]
-    for run in (0, NUM_RUNS - 1):
-        batches = np.arange(1000).reshape(-1, size)
-        means = (data.x[run, batches] ** 2).mean(axis=1)
-        kept = [np.argsort(-scores, kind="stable")[:count] for scores in (means, choice[run])]
-        assert found.overlap[run] == pytest.approx(len(set(kept[0]) & set(kept[1])) / count)
-        for order, runs in zip(kept, found[:2], strict=True):
-            w = 0.0
-            for step, drawn in enumerate(steps):
-                points = batches[order[drawn[run] // NUM_RUNS]]
-                x, y = data.x[run, points], data.y[run, points]
-                w -= 0.01 * np.mean((w * x - y) * x)
-                assert runs.error[step + 1, run] == pytest.approx(w - SLOPE, abs=1e-9)
-            assert runs.sets["kept"].xx[run] == pytest.approx(means[order].mean())
-
-
-def test_every_batch_size_and_fraction_is_there(experiment):
-    assert set(experiment.pruned) == {(b, r) for b in BATCH_SIZES for r in KEEP_FRACTIONS}
-    again = pruned_runs(experiment.of(("batch", 10), "none", 1.0), seed=SEED)
-    for pair, pruned in again.items():
-        np.testing.assert_array_equal(pruned.liprune.error, experiment.pruned[pair].liprune.error)
+def test_a_slope_of_0_is_refused():
+    given = {"slope": 1.0, "num_runs": 1000, "num_problems": 10, "seed": 0, "results_dir": "x"}
+    AccelerationParameters(**given)
+    with pytest.raises(InputError, match=r"slope is 0\.0; expected not 0"):
+        AccelerationParameters(**given | {"slope": 0.0})
