@@ -67,9 +67,9 @@ from experiments.your_problem import runs as own_problem
 from experiments.your_problem.runs import as_dataset, comparison, split
 from liprune_utils import files
 from liprune_utils.book import formats, style
-from liprune_utils.curvature import forward_over_reverse
+from liprune_utils.curvature import hessian_operator
 from liprune_utils.intervals import Estimate
-from liprune_utils.lipschitz import largest_secant, linear_constant
+from liprune_utils.lipschitz import largest_secant
 from liprune_utils.pruning import keep_highest
 from liprune_utils.score_files import ScoreManifest, save_scores, weights_sha256
 from liprune_utils.scores import score
@@ -113,7 +113,7 @@ def fit(model, dataset, epochs, seed):
 # LiPrune is three lines of this cell: `score`, `keep_highest`, and training on what is kept. The network that scores has trained for two epochs on all
 # examples; a new one is then trained on the kept ones. `"hessian"` is the norm of each example's own Hessian.
 # Other names are other scores ([page 10](10_other_scores.ipynb)); {py:func}`liprune_utils.scores.score` says what each needs. A network with batch norm is scored in eval mode,
-# after {py:func}`liprune_utils.batch_statistics.with_population_statistics`; fixed batches, as in the paper, with `"hessian-batch"` and `batches=`.
+# after {py:func}`liprune_utils.training.with_population_statistics`; fixed batches, as in the paper, with `"hessian-batch"` and `batches=`.
 
 
 # %%
@@ -190,7 +190,7 @@ source = f"{examples.name} and {targets.name}"
 files.write_json(folder / "provenance.json", files.provenance(data_source=source))
 train_points, test_points = split(targets, seed=0)
 largest = own_problem.largest_curvature(phi, train_points.y)
-lipschitz = largest * linear_constant(train_points.x)
+lipschitz = largest * (train_points.x**2).sum(axis=1)
 kept = keep_highest(lipschitz, keep_fraction)
 longer = lipschitz[kept].mean() / lipschitz.mean()  # how much longer LiPrune's mean step is
 print(f"c = {largest:.6g}; kept {len(kept)} of {len(lipschitz)}, mean constant {longer:.2f} times")
@@ -251,7 +251,7 @@ figure = figures.race_figure(curves)
 scorer.double()
 for place in (0, 1, 2):
     pair = train.tensors[0][place : place + 1].double(), train.tensors[1][place : place + 1]
-    hessian = forward_over_reverse(scorer, functional.cross_entropy, *pair)
+    hessian = hessian_operator(scorer, functional.cross_entropy, *pair)
     norm = abs(eigsh(hessian, k=1, tol=1e-4, return_eigenvectors=False)[0])
     assert abs(values[place] / norm - 1) < 0.02, f"{values[place]} is not {norm}"
 
@@ -262,7 +262,7 @@ secants = np.linalg.norm(np.diff(gradients, axis=0), axis=2)
 secants /= np.linalg.norm(np.diff(w, axis=0), axis=1)[:, None]
 assert (secants.max(axis=0) <= lipschitz[:20] * (1 + 1e-9)).all()
 z = np.linspace(-50, 50, 100_001)[:, None] + y
-steepest = largest_secant(z, slope(z, np.tile(y, (len(z), 1)))) * linear_constant(x)
+steepest = largest_secant(z, slope(z, np.tile(y, (len(z), 1)))) * (x**2).sum(axis=1)
 np.testing.assert_allclose(steepest, lipschitz[:20], rtol=1e-3)
 print("Eigenvalues agree; no secant is steeper than its constant, and some come near.")
 

@@ -13,15 +13,7 @@ LOOKS = METHODS | {
 
 
 def differences_figure(compared: pd.DataFrame, label: str) -> Figure:
-    """Draw each score's difference from random, a row each.
-
-    Args:
-        compared: From `experiments.your_problem.runs.comparison`.
-        label: What the differences are of.
-
-    Returns:
-        The figure; bars are 95% intervals.
-    """
+    """Draw each score's difference from random, one row per score."""
     rows = compared[compared.score != "random"]
     places = np.arange(len(rows))[::-1]
     figure, axes = plt.subplots(figsize=(6.4, 1.4 + 0.35 * len(rows)))
@@ -35,14 +27,7 @@ def differences_figure(compared: pd.DataFrame, label: str) -> Figure:
 
 
 def race_figure(curves: pd.DataFrame) -> Figure:
-    """Draw test loss against SGD step, a line for each way of keeping.
-
-    Args:
-        curves: One row a ``method``, ``seed`` and ``step``, with ``test_loss``.
-
-    Returns:
-        The figure; bands are 95% intervals of the mean.
-    """
+    """Draw test loss against SGD step, a line for each way of keeping."""
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
     for method, rows in curves.groupby("method", sort=False):
         losses = rows.groupby("step").test_loss.agg(["mean", "sem"])

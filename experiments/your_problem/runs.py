@@ -2,13 +2,13 @@
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field, model_validator
 from sklearn import datasets
 from torch.utils.data import TensorDataset
 
@@ -16,48 +16,38 @@ from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import InputError, require
 from liprune_utils.files import PROJECT
 from liprune_utils.intervals import mean_interval
-from liprune_utils.pruning import num_kept
+from liprune_utils.problems import standardise
 from liprune_utils.scores import SCORES
 
 TRAIN_FRACTION = 0.75
 FEWEST = 20  # examples
 UNFIT = ("hessian-batch", "forgetting")  # need batches or a history
+KNOWN = tuple(name for name in SCORES if name not in UNFIT)
 LEVEL = 0.95
 
 
-@dataclass(frozen=True)
 class OwnProblemParameters(Parameters):
     """Parameters of page 13."""
 
     classes_file: str  # .npz with x and whole y; "" for handwritten digits
     targets_file: str  # .npz with x and y; "" for diabetes
-    keep_fraction: float
-    scores: list[str]
-    num_epochs: int
-    num_seeds: int
-    num_steps: int
-    step_size: float
-    num_runs: int
+    keep_fraction: float = Field(gt=0, le=1)
+    scores: list[Literal[KNOWN]]
+    num_epochs: int = Field(ge=1, le=10_000)
+    num_seeds: int = Field(ge=2, le=1000)
+    num_steps: int = Field(ge=1, le=10**6)
+    step_size: float = Field(gt=0, le=1)
+    num_runs: int = Field(ge=2, le=10_000)
 
-    def check(self) -> None:
-        """Check the ranges."""
-        super().check()
-        num_kept(FEWEST, self.keep_fraction)
-        known = [name for name in SCORES if name not in UNFIT]
-        for name in self.scores:
-            require(name in known, "scores", name, f"names among {', '.join(known)}")
+    @model_validator(mode="after")
+    def _check_scores_and_files(self) -> Self:
         once = len(set(self.scores)) == len(self.scores) > 1
         require("random" in self.scores and once, "scores", self.scores, "'random' and others")
-        counts = {"num_epochs": (1, 10_000), "num_seeds": (2, 1000)}
-        counts |= {"num_steps": (1, 1_000_000), "num_runs": (2, 10_000)}
-        for name, (least, most) in counts.items():
-            value = getattr(self, name)
-            require(least <= value <= most, name, value, f"from {least} to {most}")
-        require(0 < self.step_size <= 1, "step_size", self.step_size, "a step size in (0, 1]")
         for name in ("classes_file", "targets_file"):
             file = getattr(self, name)
-            found = not file or (PROJECT / file).is_file()
-            require(found, name, file, f"an .npz file, but {PROJECT / file} is none")
+            exists = not file or (PROJECT / file).is_file()
+            require(exists, name, file, f"an .npz file, but {PROJECT / file} is none")
+        return self
 
 
 class Examples(NamedTuple):
@@ -69,45 +59,27 @@ class Examples(NamedTuple):
 
 
 def read_classes(file: str) -> Examples:
-    """Read a classification problem, by default scikit-learn's handwritten digits.
-
-    Args:
-        file: An ``.npz`` file with the arrays ``x``, numbers of shape ``[n, ...]``, and ``y``,
-            classes 0, 1, ... of shape ``[n]``; relative to the project. Empty for the default.
-
-    Returns:
-        The examples; the axes of an input are joined into one.
-
-    Raises:
-        InputError: If the file is not as described.
-    """
+    """Read a classification problem, by default scikit-learn's handwritten digits."""
     if not file:
         bunch = datasets.load_digits()
         return Examples("handwritten digits", bunch.data, bunch.target.astype(np.int64))
     x, y = _read(file)
-    found = np.unique(y).tolist()
-    whole = found == list(range(len(found))) and len(found) > 1
-    require(whole, f"y in {file}", found[:5], "classes 0, 1, ...")
+    classes = np.unique(y).tolist()
+    numbered = classes == list(range(len(classes))) and len(classes) > 1
+    require(numbered, f"y in {file}", classes[:5], "classes 0, 1, ...")
     return Examples(Path(file).stem, x, y.astype(np.int64))
 
 
 def read_targets(file: str) -> Examples:
-    """Read a regression problem, by default scikit-learn's diabetes.
-
-    Args:
-        file: As in `read_classes`, with any numbers as ``y``.
-
-    Returns:
-        The examples.
-    """
+    """Read a regression problem, by default scikit-learn's diabetes."""
     if not file:
         bunch = datasets.load_diabetes()
         return Examples("diabetes", bunch.data, bunch.target)
     return Examples(Path(file).stem, *_read(file))
 
 
-# Both arrays as float64, the inputs with two axes.
 def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read x and y as float64 arrays of shapes [n, dim] and [n]."""
     try:
         with np.load(PROJECT / file, allow_pickle=False) as arrays:
             x, y = (np.asarray(arrays[name], dtype=np.float64) for name in ("x", "y"))
@@ -123,108 +95,52 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
-    """Split examples at random, three quarters for training, and standardise the inputs.
-
-    Each input is centred and scaled by its mean and standard deviation over the training part; one
-    that is constant there is only centred. Targets that are not classes are standardised too.
-
-    Args:
-        examples: The examples.
-        seed: Seed of the split, >= 0.
-
-    Returns:
-        The training part and the test part.
-    """
+    """Split examples at random, three quarters for training; standardise all but classes."""
     order = np.random.default_rng([seed, 0]).permutation(len(examples.y))
     count = round(TRAIN_FRACTION * len(order))
-    x, y = examples.x[order], examples.y[order]
-    x = _standardised(x, count)
+    x, y = standardise(examples.x[order], count), examples.y[order]
     if y.dtype != np.int64:
-        y = _standardised(y, count)
+        y = standardise(y, count)
     parts = slice(None, count), slice(count, None)
     train, test = (Examples(examples.name, x[part], y[part]) for part in parts)
     return train, test
 
 
-def _standardised(values: np.ndarray, count: int) -> np.ndarray:
-    mean, sd = values[:count].mean(axis=0), values[:count].std(axis=0)
-    return (values - mean) / np.where(sd > 0, sd, 1)
-
-
 def as_dataset(examples: Examples) -> TensorDataset:
-    """Turn classified examples into what a torch ``DataLoader`` reads.
-
-    Args:
-        examples: Inputs and classes.
-
-    Returns:
-        Float32 inputs and int64 classes.
-    """
+    """Turn classified examples into what a torch ``DataLoader`` reads."""
     return TensorDataset(torch.from_numpy(examples.x).float(), torch.from_numpy(examples.y))
 
 
 def comparison(rows: pd.DataFrame, value: str, group: str = "score") -> pd.DataFrame:
-    """Compare each group with "random", paired by seed.
-
-    Args:
-        rows: One row a group and seed.
-        value: The column to compare, such as a test error.
-        group: The column that names the groups, "random" among them.
-
-    Returns:
-        One row a group: its ``mean`` and standard deviation (``sd``), the mean ``difference`` from
-        random with its 95% interval (``low``, ``high``; NaN for random itself), ``num_seeds``.
-    """
+    """Compare each group with "random", paired by seed."""
     table = rows.pivot(index="seed", columns=group, values=value)[rows[group].unique()]
-    found = []
+    compared = []
     for name in table:
-        gap = (np.nan,) * 3
+        row = {group: name, "mean": table[name].mean(), "sd": table[name].std()}
         if name != "random":
-            gap = mean_interval(table[name] - table.random, LEVEL)[:3]
-        entry = {group: name, "mean": table[name].mean(), "sd": table[name].std()}
-        entry |= dict(zip(("difference", "low", "high"), gap, strict=True))
-        found.append(entry | {"num_seeds": len(table)})
-    return pd.DataFrame(found)
+            row |= mean_interval(table[name] - table.random, LEVEL).columns("difference")
+        compared.append(row)
+    columns = [group, "mean", "sd", "difference", "low", "high"]
+    return pd.DataFrame(compared, columns=columns).assign(num_seeds=len(table))
 
 
 def largest_curvature(
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    targets: np.ndarray,
-    *,
-    reach: float = 50.0,
-    num_points: int = 100_001,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], targets: np.ndarray
 ) -> float:
-    r"""Find the largest second derivative of a loss in its prediction, on a grid.
+    r"""Find the largest second derivative of a loss in its prediction, on a grid from -50 to 50.
 
     For :math:`f_i(w) = \phi(w \cdot x_i, y_i)` the gradient has the Lipschitz constant
     :math:`c \|x_i\|^2` with :math:`c = \sup_z |\phi''(z, y_i)|`.
-
-    Args:
-        loss: The function :math:`\phi` of a prediction and a target, both scalar tensors.
-        targets: Targets :math:`y`, array; their extremes are tried.
-        reach: The grid of :math:`z` extends so far on both sides of 0.
-        num_points: Points of the grid.
-
-    Returns:
-        The largest absolute value found; exact to the grid's resolution.
-
-    Raises:
-        InputError: If the largest lies at the end of the grid, as where no constant exists.
-
-    Example:
-        >>> logistic = lambda z, y: torch.nn.functional.softplus(-y * z)
-        >>> round(largest_curvature(logistic, np.array([-1.0, 1.0])), 4)
-        0.25
     """
-    z = torch.linspace(-reach, reach, num_points, dtype=torch.float64)
+    z = torch.linspace(-50, 50, 100_001, dtype=torch.float64)
     second = torch.func.vmap(torch.func.grad(torch.func.grad(loss)), in_dims=(0, None))
     largest = 0.0
     for target in (targets.min(), targets.max()):
         values = second(z, torch.tensor(float(target), dtype=torch.float64)).abs()
         inner = float(values[1:-1].max())
         settled = float(values.max()) <= inner * (1 + 1e-9)
-        found = float(z[values.argmax()])
-        expected = f"a place within {reach:g} of 0, so that a Lipschitz constant exists"
-        require(settled, "The place of the largest curvature", found, expected)
+        place = float(z[values.argmax()])
+        expected = "a place within 50 of 0, so that a Lipschitz constant exists"
+        require(settled, "The place of the largest curvature", place, expected)
         largest = max(largest, inner)
     return largest

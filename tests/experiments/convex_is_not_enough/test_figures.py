@@ -15,7 +15,7 @@ from experiments.convex_is_not_enough.figures import (
     ratio_figure,
     step_figure,
 )
-from experiments.convex_is_not_enough.runs import CELLS, KEEP_FRACTIONS
+from experiments.convex_is_not_enough.runs import KEEP_FRACTIONS, SETTINGS
 
 NAMES = ("breast cancer", "digits", "diabetes")
 
@@ -60,10 +60,16 @@ def test_problems_have_a_panel_each():
 def test_curves_have_a_panel_a_data_set_and_a_line_a_method():
     steps = np.arange(4)
     rows = [
-        {"data_set": name, "rule": rule, **cell._asdict(), "step": step, "excess": 1 / (1 + step)}
+        {
+            "data_set": name,
+            "rule": rule,
+            **setting._asdict(),
+            "step": step,
+            "excess": 1 / (1 + step),
+        }
         for name in NAMES
         for rule in ("final", "theorem")
-        for cell in CELLS
+        for setting in SETTINGS
         for step in steps
     ]
     figure = excess_curves(pd.DataFrame(rows).assign(excess_se=0.01), keep_fraction=0.3)
@@ -102,21 +108,21 @@ def test_what_never_arrives_stands_at_the_edge():
         {
             "data_set": name,
             "rule": rule,
-            **cell._asdict(),
+            **setting._asdict(),
             "median": median,
             "low": 5,
             "high": np.inf,
         }
         for name in NAMES
         for rule, median in (("theorem", 8), ("shared", np.inf), ("arrival", 20))
-        for cell in CELLS
+        for setting in SETTINGS
     ]
     figure = step_figure(pd.DataFrame(rows))
     for axes in figure.axes:
         shared, own = (bar.lines[0] for bar in axes.containers)
         assert (shared.get_xdata() == NEVER).all()
         assert (own.get_xdata() == 20).all()
-        assert len(shared.get_ydata()) == len(CELLS)
+        assert len(shared.get_ydata()) == len(SETTINGS)
         assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "100", "never"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels[0] == "LiPrune, 0.1"
