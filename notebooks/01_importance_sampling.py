@@ -71,8 +71,9 @@ theorem = theorem_table(parameters)
 speed = speed_table(parameters)
 summary = claims.speed_summary(speed)
 exponents = exponent_table(parameters)
-for name in ("theorem", "speed", "summary", "exponents"):
-    files.write_table(folder, name, globals()[name])
+results = {"theorem": theorem, "speed": speed, "summary": summary, "exponents": exponents}
+for name, rows in results.items():
+    files.write_table(folder, name, rows)
 
 # %% tags=["hide-input"]
 cost = time.perf_counter() - began
@@ -133,7 +134,7 @@ glue("cost", f"{cost:.0f} seconds; errors on least squares are exact.", display=
 # squares the error is exact: the mean and the second moment of $w_t - w^*$ follow a linear recursion
 # (`liprune_utils.moments`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-theorem-1", "caption": "The error at Theorem 1's step size and step count, over the target error; one dot a problem and target. The theorem holds left of the black line. Least squares: exact. Logistic: upper ends of 99% intervals come with the table."}, "image": {"alt": "Strip plot on a logarithmic axis, a row for each dimension and noise level, three samplings by colour and marker. All dots lie well to the left of the line at one; those without noise lie farthest."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-theorem-1", "caption": "The error at Theorem 1's step size and step count, over the target error; one dot per problem and target. The theorem holds left of the black line. Least squares: exact. Logistic: upper ends of 99% intervals come with the table."}, "image": {"alt": "Strip plot on a logarithmic axis, a row for each dimension and noise level, three samplings by colour and marker. All dots lie well to the left of the line at one; those without noise lie farthest."}}
 figure = figures.theorem_figure(theorem)
 
 # %% [markdown]

@@ -60,7 +60,7 @@ from myst_nb import glue
 from scipy.stats import ks_2samp
 
 from experiments.importance_sampling.runs import paper_line
-from experiments.stochastic_pruning import claims, figures, proof, runs, tables
+from experiments.stochastic_pruning import claims, figures, proof, runs
 from liprune_utils import files, theory
 from liprune_utils.book import formats, frames, register, style
 from liprune_utils.moments import SecondMoments
@@ -74,11 +74,11 @@ began = time.perf_counter()
 line = paper_line(runs.stream(seed, "paths", 0), noise_sd)
 small = draw_least_squares(runs.stream(seed, "paths", 1), 50, 2, noise_sd=noise_sd, spread=spread)
 measured = {
-    "exceedance": tables.exceedance_table(parameters),
-    "iterations": tables.iterations_table(parameters),
-    "compression": tables.compression_table(small, (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)),
+    "exceedance": runs.exceedance_table(parameters),
+    "iterations": runs.iterations_table(parameters),
+    "compression": runs.compression_table(small, (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)),
     "touched": runs.touched_table(line.lipschitz, num_runs=num_draws // 20, seed=seed),
-    "proof": proof.outcome_table(proof.check_lines(seed)),
+    "proof": proof.check_lines(seed),
 }
 for name, rows in measured.items():
     files.write_table(folder, name, rows)
@@ -179,12 +179,12 @@ Markdown(proof.markdown_assumptions(measured["proof"]))
 # the chance depends on $rt$. Chernoff's $e^{-rt/8}$ has the right form.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tails", "caption": "The chance that fewer than half of the expected steps are made: exact, by Chernoff's bound, and by the theorem's (Hoeffding). Thin line: 5%. The smaller r, the later the theorem's bound says anything."}, "image": {"alt": "Four panels, r from 0.1 to 0.9, of chance against the expected number of steps made, both logarithmic. The exact chance falls first. The theorem's bound falls much later than Chernoff's for r = 0.1 and earlier for r of a half and more."}}
-tails = tables.tail_table()
+tails = runs.tail_table()
 files.write_table(folder, "tails", tails)
 figure = figures.tail_figure(tails)
 
 # %% tags=["hide-input"]
-chances = tables.probability_table()
+chances = runs.probability_table()
 files.write_table(folder, "chances", chances)
 assert (chances.exact <= chances[["stated", "chernoff"]].min(axis=1)).all()
 names = {
@@ -263,7 +263,7 @@ factors.rename({"optimal": "p ∝ L"}).rename_axis("bound / exact error").style.
 # %% tags=["hide-input"]
 by_id = {outcome.id: outcome for outcome in outcomes}
 printed = proof.printed(measured["proof"])
-corrected = (printed.status == "holds after a correction").sum()
+corrected = (printed.status == proof.CORRECTED).sum()
 far = by_id["stochastic-fraction"]
 glue(
     "answer",

@@ -59,9 +59,9 @@ from experiments.liprune.runs import (
     KEEP_FRACTIONS,
     distance_needed,
     gradient_norms,
+    kept_overlaps,
     kept_table,
     minimisers,
-    overlaps,
     population_table,
     rule_table,
 )
@@ -80,7 +80,7 @@ for_linear, for_search, for_sine, for_check, for_batches = np.random.default_rng
 
 # %%
 data = draw_linear(for_linear, num_runs, NUM_POINTS, slope=slope)
-way = tables.way_table(data, NOISE_SD)
+way = tables.way_table(data)
 distances = tables.distance_table(data, [0, *np.geomspace(0.01, 100, 13)])
 linear_ratios = tables.linear_ratios(draw_linear(for_search, 10, NUM_POINTS, slope=slope))
 files.write_table(folder, "way", way)
@@ -236,7 +236,7 @@ spots = np.pi * np.array([0.25, 0.75])  # f = sin(w)² / 2 has no curvature here
 slopes = np.sin(2 * spots) / 2
 assert np.abs(sine_curvature(spots, 1.0, 0.0)).max() < 1e-12
 at_solution, yours = intervals.iloc[0], intervals.iloc[-1]
-by_input = overlaps(sine_constant(sine_x, sine_y), sine_x**2, [0.1])[0].mean()
+by_input = kept_overlaps(sine_constant(sine_x, sine_y), sine_x**2, 0.1).mean()
 glue(
     "gap",
     f"For x = 1, y = 0 and C = {{π/4, 3π/4}}, say, the Hessian is 0 on all of C, while the secant is "
@@ -281,7 +281,7 @@ shown.set_axis(names, axis=1).style.hide().format("{:.3g}")
 # for an overlap of 0.9 on the way from $w_0 = 0$ to $w_*$, when each keeps a tenth.
 
 # %% tags=["hide-input"]
-at_slope = overlaps(data.lipschitz, gradient_norms(data.x, data.y, slope), [0.1])[0].mean()
+at_slope = kept_overlaps(data.lipschitz, gradient_norms(data.x, data.y, slope), 0.1).mean()
 glue(
     "true-slope",
     f"The true slope is not quite the same: scored there instead of at the minimiser, the overlap is {at_slope:.3f} instead of {way.overlap.iloc[-1]:.3f}.",

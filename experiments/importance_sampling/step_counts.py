@@ -1,7 +1,7 @@
 """How many steps importance sampling saves on least squares, counted exactly."""
 
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from tqdm import tqdm
 from experiments.importance_sampling.runs import (
     NUM_POINTS,
     ImportanceParameters,
+    first_error,
     paper_line,
     stream,
 )
@@ -23,6 +24,13 @@ from liprune_utils.theory import (
     theorem_step_size,
 )
 
+RULES = {
+    "theorem": "each at its theorem's step",
+    "best": "each at its best step",
+    "equal": "both at uniform sampling's best step",
+    "equal_small": "both at uniform sampling's theorem step",
+}
+
 
 class Race(NamedTuple):
     """A problem, a target error, and the moments of each sampling."""
@@ -32,73 +40,45 @@ class Race(NamedTuple):
     moments: dict[str, SecondMoments]
 
     @classmethod
-    def of(cls, problem: LeastSquares, target: float) -> "Race":
-        """Prepare the race on a problem.
-
-        Args:
-            problem: The problem.
-            target: The target error, relative to that of :math:`w_0 = 0`.
-
-        Returns:
-            The race.
-        """
-        initial = float(problem.minimiser @ problem.minimiser)
+    def of(cls, problem: LeastSquares, target: float) -> Self:
+        """Prepare the race to a target, given as a share of the first error."""
         moments = {
             name: SecondMoments(problem, rule(problem.lipschitz))
             for name, rule in SAMPLINGS.items()
         }
-        return cls(problem, target * initial, moments)
+        return cls(problem, target * first_error(problem), moments)
 
     def theorem(self, sampling: str) -> float:
-        """Compute the step size of Theorem 1.
-
-        Args:
-            sampling: A key of ``liprune_utils.theory.SAMPLINGS``.
-
-        Returns:
-            The step size.
-        """
+        """Compute the step size of Theorem 1."""
         constants = Constants.of(self.problem, self.moments[sampling].probabilities)
         return theorem_step_size(constants, self.target)
 
     def best(self, sampling: str) -> float:
-        """Find the step size that needs the fewest steps, to about 1%.
-
-        Args:
-            sampling: A key of ``liprune_utils.theory.SAMPLINGS``.
-
-        Returns:
-            The step size.
-        """
+        """Find the step size that needs the fewest steps, to about 1%."""
         return best_step(self.moments[sampling], self.target, self.theorem(sampling))[0]
 
     def steps(self, sampling: str, step_size: float) -> float:
-        """Count the steps to the target, infinite if it is not reached.
-
-        Args:
-            sampling: A key of ``liprune_utils.theory.SAMPLINGS``.
-            step_size: The step size.
-
-        Returns:
-            The number of steps.
-        """
+        """Count the steps to the target, infinite if it is not reached."""
         moments = self.moments[sampling]
         if step_size >= moments.largest_step_size:
             return np.inf
         return float(moments.steps_to(self.target, np.array([step_size]))[0])
 
 
+def best_step(moments: SecondMoments, target: float, smallest: float) -> tuple[float, float]:
+    """Find the step size with the fewest steps to a target, on finer and finer grids."""
+    low, high = smallest, 0.9999 * moments.largest_step_size
+    for _ in range(3):
+        grid = np.geomspace(low, high, 16)
+        steps = moments.steps_to(target, grid)
+        best = int(steps.argmin())
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 15)]
+    return float(grid[best]), float(steps[best])
+
+
 def approach(race: Race, shares: np.ndarray) -> pd.DataFrame:
-    """Follow each sampling at its theorem's step size, beside the theorem's bound.
-
-    Args:
-        race: The race.
-        shares: Times, as shares of the theorem's number of steps, array of shape ``[k]``.
-
-    Returns:
-        One row a sampling and time: ``step``, and ``error`` and ``bound`` over the first error.
-    """
-    initial = float(race.problem.minimiser @ race.problem.minimiser)
+    """Follow each sampling at its theorem's step size, beside the theorem's bound."""
+    initial = first_error(race.problem)
     tables = []
     for sampling, moments in race.moments.items():
         constants = Constants.of(race.problem, moments.probabilities)
@@ -112,44 +92,8 @@ def approach(race: Race, shares: np.ndarray) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def best_step(moments: SecondMoments, target: float, smallest: float) -> tuple[float, float]:
-    """Find the step size with the fewest steps to a target, on finer and finer grids.
-
-    Args:
-        moments: The recursion.
-        target: The target error, absolute.
-        smallest: A step size that reaches the target, such as the theorem's.
-
-    Returns:
-        The step size and its number of steps.
-    """
-    low, high = smallest, 0.9999 * moments.largest_step_size
-    for _ in range(3):
-        grid = np.geomspace(low, high, 16)
-        steps = moments.steps_to(target, grid)
-        best = int(steps.argmin())
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 15)]
-    return float(grid[best]), float(steps[best])
-
-
-RULES = {
-    "theorem": "each at its theorem's step",
-    "best": "each at its best step",
-    "equal": "both at uniform sampling's best step",
-    "equal_small": "both at uniform sampling's theorem step",
-}
-
-
 def step_sizes(race: Race) -> dict[tuple[str, str], tuple[float, float]]:
-    """List the pairs of step sizes at which a sampling meets the uniform one.
-
-    Args:
-        race: The race.
-
-    Returns:
-        For each sampling and each key of ``RULES`` the step sizes of uniform sampling and of the
-        sampling.
-    """
+    """List the step sizes at which uniform sampling meets another, by sampling and rule."""
     theorem = {name: race.theorem(name) for name in race.moments}
     best = {name: race.best(name) for name in race.moments}
     pairs = {}
@@ -162,15 +106,7 @@ def step_sizes(race: Race) -> dict[tuple[str, str], tuple[float, float]]:
 
 
 def speed_table(parameters: ImportanceParameters) -> pd.DataFrame:
-    """Measure how many times fewer steps importance sampling needs.
-
-    Args:
-        parameters: The page's parameters.
-
-    Returns:
-        One row a problem, target, sampling and rule for the step size: the steps of both and
-        ``ratio``, uniform over the sampling; 0 if only the uniform one reaches the target.
-    """
+    """Measure how many times fewer steps importance sampling needs."""
     p, rows = parameters, []
     cases = [(0.0, 1e-3)] + [(p.noise_sd, target) for target in (1e-1, 1e-2, 1e-3)]
     grid = list(product((1, 10), cases, range(p.num_problems)))
@@ -184,64 +120,32 @@ def speed_table(parameters: ImportanceParameters) -> pd.DataFrame:
         race = Race.of(problem, target)
         facts = {"dim": dim, "noise_sd": noise_sd, "target": target, "problem": number}
         for (sampling, rule), (ours, theirs) in step_sizes(race).items():
-            pair = race.steps("uniform", ours), race.steps(sampling, theirs)
-            rows.append(facts | {"sampling": sampling, "rule": rule} | ratio_of(*pair))
+            counts = race.steps("uniform", ours), race.steps(sampling, theirs)
+            row = facts | {"sampling": sampling, "rule": rule}
+            row |= {"steps_uniform": counts[0], "steps_sampling": counts[1]}
+            rows.append(row | {"ratio": counts[0] / counts[1]})
     return pd.DataFrame(rows)
 
 
-def ratio_of(steps_uniform: float, steps_sampling: float) -> dict[str, float]:
-    """Put two numbers of steps and their ratio into columns.
-
-    Args:
-        steps_uniform: Steps of uniform sampling, finite.
-        steps_sampling: Steps of the other sampling, infinite if it does not arrive.
-
-    Returns:
-        The columns.
-    """
-    ratio = steps_uniform / steps_sampling
-    return {"steps_uniform": steps_uniform, "steps_sampling": steps_sampling, "ratio": ratio}
-
-
 def exponent_table(parameters: ImportanceParameters, num_problems: int = 8) -> pd.DataFrame:
-    r"""Scan :math:`p_i \propto L_i^\alpha`: what is least at :math:`\alpha = 1`, what elsewhere?
-
-    Args:
-        parameters: The page's parameters.
-        num_problems: Problems of each kind.
-
-    Returns:
-        One row a problem and exponent, relative to uniform sampling (:math:`\alpha = 0`): the
-        bound's ``lipschitz_sup`` and the ``steps`` to a thousandth of the first error, at the best
-        step size, with and without noise.
-    """
+    r"""Scan :math:`p_i \propto L_i^\alpha`: the bound's constant and the steps, over uniform's."""
     p, rows = parameters, []
     grid = list(product((1, 10), (0.0, p.noise_sd), range(num_problems)))
     for dim, noise_sd, number in tqdm(grid, desc="exponents"):
         generator = stream(p.seed, "exponents", dim, number)
         problem = draw_least_squares(generator, NUM_POINTS, dim, noise_sd=noise_sd, spread=p.spread)
         facts = {"dim": dim, "noise_sd": noise_sd, "problem": number}
-        scan = [exponent_row(problem, alpha) for alpha in np.linspace(0, 2, 17)]
-        for row in scan:
-            relative = {key: row[key] / scan[0][key] for key in ("lipschitz_sup", "steps")}
-            rows.append(facts | {"exponent": row["exponent"]} | relative)
-    return pd.DataFrame(rows)
+        exponents = np.linspace(0, 2, 17)
+        scan = pd.DataFrame([_measure_exponent(problem, alpha) for alpha in exponents])
+        rows.append(pd.DataFrame(facts | {"exponent": exponents}).join(scan / scan.iloc[0]))
+    return pd.concat(rows, ignore_index=True)
 
 
-def exponent_row(problem: LeastSquares, exponent: float) -> dict[str, float]:
-    r"""Judge :math:`p_i \propto L_i^\alpha` on one problem.
-
-    Args:
-        problem: The problem.
-        exponent: :math:`\alpha`.
-
-    Returns:
-        The exponent, the bound's constant and the steps to a thousandth of the first error.
-    """
+def _measure_exponent(problem: LeastSquares, exponent: float) -> dict[str, float]:
     weights = problem.lipschitz**exponent
     probabilities = weights / weights.sum()
     constants = Constants.of(problem, probabilities)
-    target = 1e-3 * float(problem.minimiser @ problem.minimiser)
+    target = 1e-3 * first_error(problem)
     moments = SecondMoments(problem, probabilities)
     _, steps = best_step(moments, target, theorem_step_size(constants, target))
-    return {"exponent": exponent, "lipschitz_sup": constants.lipschitz, "steps": steps}
+    return {"lipschitz_sup": constants.lipschitz, "steps": steps}

@@ -3,10 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from liprune_utils.book.style import METHODS, shared_legend
+from liprune_utils.book.style import METHODS, plot_intervals, shared_legend
 from liprune_utils.lipschitz import (
     extreme_sine_curvature,
     sine_constant,
@@ -25,74 +24,39 @@ AT_ZERO = 0.004  # where a distance of 0 is drawn on a logarithmic axis
 
 
 def sine_figure(x: float, y: float, low: float, high: float) -> Figure:
-    """Draw one function of the sine model over its second derivative, with two constants.
-
-    Args:
-        x: The input.
-        y: The label.
-        low: Lower end of the interval.
-        high: Its upper end.
-
-    Returns:
-        The figure.
-    """
+    """Draw one function of the sine model over its second derivative, with two constants."""
     w = np.linspace(low - 3 * np.pi / abs(x), high + 3 * np.pi / abs(x), 2001)
-    worst = worst_weights(x, y, w)
+    worst = _worst_weights(x, y, w)
     blue = METHODS["liprune"]["color"]
     marks = {"linestyle": "none", "marker": "v", "markersize": 8, "color": blue}
-    figure, panels = plt.subplots(2, 1, figsize=(6.4, 5), sharex=True)
-    for axes, values in zip(panels, (sine_loss, sine_curvature), strict=True):
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(6.4, 5), sharex=True)
+    for axes, values in ((top, sine_loss), (bottom, sine_curvature)):
         axes.plot(w, values(w, x, y), color="black", linewidth=1.5)
         axes.plot(worst, values(worst, x, y), **marks, label="largest |f''|")
         axes.axvspan(low, high, color="#e6e6e6", label="interval", zorder=0)
     overall, inside = sine_constant(x, y), abs(extreme_sine_curvature(x, y, low, high))
-    plot_limits(panels[1], overall, color=blue, linestyle="-", label="± L, all weights")
-    plot_limits(panels[1], inside, color=LOOKS[0]["color"], linestyle="--", label="± L, interval")
-    panels[0].set_ylabel("loss f(w)")
-    panels[1].set(xlabel="weight w", ylabel="second derivative f''(w)", xlim=w[[0, -1]])
+    for size, color, linestyle, label in (
+        (overall, blue, "-", "± L, all weights"),
+        (inside, LOOKS[0]["color"], "--", "± L, interval"),
+    ):
+        look = {"linewidth": 1.5, "color": color, "linestyle": linestyle, "label": label}
+        bottom.axhline(size, **look)
+        bottom.axhline(-size, **look)
+    top.set_ylabel("loss f(w)")
+    bottom.set(xlabel="weight w", ylabel="second derivative f''(w)", xlim=w[[0, -1]])
     shared_legend(figure)
     return figure
 
 
-def worst_weights(x: float, y: float, w: np.ndarray) -> np.ndarray:
-    r"""Find the weights where :math:`\sin(w x) = -\mathrm{sign}(y)`.
-
-    Args:
-        x: The input, not 0.
-        y: The label, not 0.
-        w: Increasing weights; their range is searched.
-
-    Returns:
-        The weights in that range.
-    """
+# Weights where sin(w x) = -sign(y).
+def _worst_weights(x: float, y: float, w: np.ndarray) -> np.ndarray:
     turns = np.arange(-1000, 1001)
-    found = (2 * np.pi * turns - np.sign(y) * np.pi / 2) / x
-    return np.sort(found[(found > w[0]) & (found < w[-1])])
-
-
-def plot_limits(axes: Axes, size: float, **look: object) -> None:
-    """Draw two horizontal lines, at plus and minus a size.
-
-    Args:
-        axes: Where to draw.
-        size: The size.
-        **look: Colour, dash and label.
-    """
-    axes.axhline(size, linewidth=1.5, **look)
-    axes.axhline(-size, linewidth=1.5, **look)
+    weights = (2 * np.pi * turns - np.sign(y) * np.pi / 2) / x
+    return np.sort(weights[(weights > w[0]) & (weights < w[-1])])
 
 
 def overlap_figure(curves: pd.DataFrame, measured: pd.DataFrame) -> Figure:
-    """Draw the overlap of GraNd's and LiPrune's kept sets against the distance to the minimiser.
-
-    Args:
-        curves: Columns ``distance`` > 0, ``keep_fraction``, ``population``.
-        measured: From `experiments.liprune.tables.distance_table`; a distance of 0 is drawn at
-            the left end.
-
-    Returns:
-        The figure; markers are means over data sets, bars their 99% intervals.
-    """
+    """Draw the overlap of GraNd's and LiPrune's kept sets against the distance to the minimiser."""
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
     measured = measured.assign(place=measured.distance.replace(0, AT_ZERO))
     for look, (fraction, rows) in zip(LOOKS, measured.groupby("keep_fraction"), strict=False):
@@ -114,18 +78,13 @@ def overlap_figure(curves: pd.DataFrame, measured: pd.DataFrame) -> Figure:
 
 
 def spread_figure(table: pd.DataFrame) -> Figure:
-    """Draw the spread of batch constants, and the gain of choosing the largest tenth.
-
-    Args:
-        table: From `experiments.liprune.batch_spread.spread_table`.
-
-    Returns:
-        The figure; bars are 99% intervals over data sets.
-    """
+    """Draw the spread of batch constants, and the gain of keeping the largest tenth."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.8), sharex=True)
     for look, (name, rows) in zip(LOOKS, table.groupby("inputs", sort=False), strict=True):
-        plot_with_interval(left, rows, "variation", look, name)
-        plot_with_interval(right, rows, "gain_0.1", look, name)
+        look = look | {"markersize": 4, "linewidth": 1.5, "label": name}
+        for axes, measure in ((left, "variation"), (right, "gain_0.1")):
+            ends = {f"{measure}_{end}": end for end in ("low", "high")}
+            plot_intervals(axes, rows.batch_size, rows.rename(columns=ends), measure, **look)
         root = rows.variation.iloc[0] / np.sqrt(rows.batch_size)
         left.plot(rows.batch_size, root, color="black", linewidth=0.8, linestyle=":", zorder=1)
     left.lines[-1].set_label("falling as 1/√B")
@@ -140,32 +99,8 @@ def spread_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_with_interval(
-    axes: Axes, rows: pd.DataFrame, measure: str, look: dict[str, object], label: str
-) -> None:
-    """Draw a measure against batch size with its interval.
-
-    Args:
-        axes: Where to draw.
-        rows: Columns ``batch_size``, the measure, and it with ``_low`` and ``_high``.
-        measure: The column to draw.
-        look: Colour, marker and dash.
-        label: Its name in the legend.
-    """
-    value = rows[measure]
-    bars = np.abs([rows[f"{measure}_low"] - value, rows[f"{measure}_high"] - value])
-    axes.errorbar(rows.batch_size, value, bars, **look, markersize=4, linewidth=1.5, label=label)
-
-
 def kept_figure(kept: pd.DataFrame) -> Figure:
-    """Draw what GraNd at one weight and LiPrune keep, in the plane of input and gradient norm.
-
-    Args:
-        kept: Rows of one weight of `experiments.liprune.runs.kept_table`.
-
-    Returns:
-        The figure, on a scale that fits the gradient norms.
-    """
+    """Draw what GraNd at one weight and LiPrune keep, in the plane of input and gradient norm."""
     figure, axes = plt.subplots(figsize=(5.6, 3.8))
     blue, pink = METHODS["liprune"]["color"], LOOKS[2]["color"]
     axes.plot(kept.x, kept.gradient_norm, ".", color="#999999", markersize=3, rasterized=True)

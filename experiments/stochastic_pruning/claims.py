@@ -2,31 +2,19 @@
 
 import pandas as pd
 
-from liprune_utils.book.register import Claim, claim, decide
+from experiments.importance_sampling.claims import target_claim
+from experiments.stochastic_pruning.proof import FAILS, HOLDS
+from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate
 
-SHARE_MARGIN = 0.01  # register: stochastic-fraction
-SAME_P = 1e-6  # register: any-compression, "the same p"
 
-
+@decides("theorem-2-bound")
 def bound_claim(table: pd.DataFrame, *, cost: float) -> Claim:
-    r"""Decide Theorem 2's bound (register: no share exceeds the chance by more than its interval).
-
-    Args:
-        table: From `experiments.stochastic_pruning.tables.exceedance_table`.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the share less the stated chance where it is nearest to it, among the
-        chances that so many draws can see.
-    """
+    """Decide Theorem 2's bound: no share exceeds the stated chance by more than its interval."""
     gap = table.share - table.stated
     visible = table.stated > 10 / table.num_draws
     worst = table.loc[gap[visible].idxmax()]
-    estimate = Estimate(
-        worst.share - worst.stated, worst.low - worst.stated, worst.high - worst.stated,
-        int(worst.num_draws),
-    )  # fmt: skip
+    values = (worst[name] - worst.stated for name in ("share", "low", "high"))
     above = int((table.low > table.stated).sum())
     note = (
         f"Share of draws above the bound, less the stated chance: above it in {above} of "
@@ -34,44 +22,21 @@ def bound_claim(table: pd.DataFrame, *, cost: float) -> Claim:
         f"where {worst.share:.2g} of the draws exceed and {worst.stated:.2g} may."
     )
     verdict = "does-not-hold" if above else "holds"
+    estimate = Estimate(*values, worst.num_draws)
     return claim("theorem-2-bound", estimate, verdict, cost=cost, note=note)
 
 
+@decides("theorem-2-iterations")
 def iterations_claim(table: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide Theorem 2's number of steps (register: as Theorem 1, on the event).
-
-    Args:
-        table: From `experiments.stochastic_pruning.tables.iterations_table`.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the case with the largest upper end.
-    """
-    answers = [row.high <= 1 or (None if row.low <= 1 else False) for row in table.itertuples()]
-    problems = table.groupby(["family", "dim", "noise_sd", "problem"], dropna=False).ngroups
-    worst = table.loc[table.high.idxmax()]
-    estimate = Estimate(worst.error_over_target, worst.low, worst.high, problems)
-    note = (
-        f"With no more than r t / 2 steps made the error is below its target in "
-        f"{answers.count(True)} of {len(answers)} cases on {problems} problems; nearest: "
-        f"{worst.family}, d = {worst.dim}, r = {worst.keep_probability:g}."
-    )
-    verdict = decide(answers, in_part=False)
-    return claim("theorem-2-iterations", estimate, verdict, cost=cost, note=note)
+    """Decide Theorem 2's number of steps as Theorem 1's, on the event."""
+    when, case = "With no more than r t / 2 steps made", "r = {keep_probability:g}"
+    return target_claim("theorem-2-iterations", table, when=when, case=case, cost=cost)
 
 
+@decides("theorem-2-proof")
 def proof_claim(statuses: pd.Series, *, cost: float) -> Claim:
-    """Decide the proof (register: every line as printed; or corrected, if the conclusion survives).
-
-    Args:
-        statuses: The status of each printed line.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the share of lines that hold as printed.
-    """
-    counts = statuses.value_counts()
-    holds, failed = (int(counts.get(s, 0)) for s in ("holds", "fails as printed"))
+    """Decide the proof: every line as printed; or corrected, if the conclusion survives."""
+    holds, failed = (int((statuses == status).sum()) for status in (HOLDS, FAILS))
     share = holds / len(statuses)
     corrected = len(statuses) - holds - failed
     note = (
@@ -85,18 +50,11 @@ def proof_claim(statuses: pd.Series, *, cost: float) -> Claim:
     return claim("theorem-2-proof", estimate, verdict, cost=cost, note=note)
 
 
+@decides("any-compression")
 def compression_claim(table: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide whether the best p is the same for every r.
-
-    Args:
-        table: From `experiments.stochastic_pruning.tables.compression_table`.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the largest difference of n p from n L / sum(L).
-    """
+    """Decide whether the best p is the same for every r, but for the minimiser's error."""
     worst = float(table.difference.max())
-    verdict = decide([worst < SAME_P], in_part=False)
+    verdict = decide([worst < 1e-6], in_part=False)
     note = (
         f"The factor λ is least at p proportional to L for {len(table)} values of r from "
         f"{table.keep_probability.min():g} to {table.keep_probability.max():g}; λ is the bound's, "
@@ -106,29 +64,18 @@ def compression_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     return claim("any-compression", estimate, verdict, cost=cost, note=note)
 
 
+@decides("stochastic-fraction")
 def fraction_claim(table: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide whether n steps touch a fraction r of the data (register: within 0.01 of r for all).
-
-    Args:
-        table: From `experiments.stochastic_pruning.runs.touched_table`.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the share touched less r, under uniform sampling, at its farthest.
-    """
+    """Decide whether n steps touch a fraction r of the data, within the margin for all r."""
     rows = table[table.sampling == "uniform"]
-    gaps = [
-        Estimate(
-            *(getattr(row, name) - row.keep_probability for name in ("share", "low", "high")),
-            row.num_runs,
-        )
-        for row in rows.itertuples()
-    ]
-    worst = max(gaps, key=lambda gap: abs(gap.value))
-    verdict = decide([gap.within(-SHARE_MARGIN, SHARE_MARGIN) for gap in gaps], in_part=False)
-    at = rows.keep_probability.iloc[gaps.index(worst)]
+    gaps = rows[["share", "low", "high"]].sub(rows.keep_probability, axis=0)
+    gaps = gaps.assign(num_runs=rows.num_runs)
+    tolerance = margin("stochastic-fraction", "share")
+    answers = [Estimate.of(gap, "share").within(-tolerance, tolerance) for gap in gaps.itertuples()]
+    farthest = gaps.share.abs().idxmax()
     note = (
         f"Share touched less r. It is 1 − (1 − r/n)^n, about 1 − exp(−r), not r: farthest at "
-        f"r = {at:g}; sampling proportional to L touches fewer still."
+        f"r = {rows.keep_probability[farthest]:g}; sampling proportional to L touches fewer still."
     )
+    worst, verdict = Estimate.of(gaps.loc[farthest], "share"), decide(answers, in_part=False)
     return claim("stochastic-fraction", worst, verdict, cost=cost, note=note)

@@ -1,27 +1,12 @@
 """Figures of page 02: bounds on pruned runs against exact errors."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.importance_sampling.figures import LINES, SAMPLINGS
-from liprune_utils.book.style import shared_legend
-
-
-def draw_lines(axes: Axes, steps: np.ndarray, lines: dict[str, np.ndarray]) -> None:
-    """Draw curves in the looks of ``LINES``; simulated ones as a few dots.
-
-    Args:
-        axes: Where to draw.
-        steps: Abscissae, shape ``[k]``.
-        lines: The curves by name.
-    """
-    for name, values in lines.items():
-        every = max(1, len(steps) // 12) if name == "simulated" else 1
-        axes.plot(steps[::every], values[::every], markersize=4, **LINES[name])
-
+from liprune_utils.book.style import facets
 
 TAILS = {
     "exact": {"color": "#009E73", "linestyle": "-", "label": "exact (binomial)"},
@@ -31,68 +16,48 @@ TAILS = {
 
 
 def tail_figure(table: pd.DataFrame) -> Figure:
-    """Draw the chance that fewer than half of the expected steps are made, and its bounds.
+    """Draw the chance that fewer than half of the expected steps are made, and its bounds."""
 
-    Args:
-        table: From `experiments.stochastic_pruning.tables.tail_table`.
-
-    Returns:
-        The figure.
-    """
-    figure, panels = plt.subplots(2, 2, figsize=(6.4, 5.2), sharex=True, sharey=True)
-    groups = table.groupby("keep_probability")
-    for axes, (keep, rows) in zip(panels.flat, groups, strict=True):
-        for name, style in TAILS.items():
-            axes.plot(rows.expected_steps, rows[name], **style)
+    def draw(axes: Axes, keep: float) -> None:
+        rows = table[table.keep_probability == keep]
+        for name, look in TAILS.items():
+            axes.plot(rows.expected_steps, rows[name], **look)
         axes.axhline(0.05, color="black", linewidth=0.8)
-        axes.set(title=f"r = {keep:g}", xscale="log", yscale="log", ylim=(1e-4, 1.5))
-    figure.supxlabel("expected number of steps made, r t", fontsize=11)
-    figure.supylabel("chance of fewer than r t / 2", fontsize=11)
-    shared_legend(figure)
-    return figure
+
+    panels = {f"r = {keep:g}": keep for keep in sorted(table.keep_probability.unique())}
+    labels = {
+        "xlabel": "expected number of steps made, r t",
+        "ylabel": "chance of fewer than r t / 2",
+    }
+    return facets(panels, draw, **labels, xscale="log", yscale="log", ylim=(1e-4, 1.5))
 
 
 def looseness_figure(table: pd.DataFrame, keep: float) -> Figure:
-    """Draw the error of Eq. (2) and its bounds for one r, a panel a sampling.
+    """Draw the error of Eq. (2) and its bounds for one r, a panel per sampling."""
 
-    Args:
-        table: From `experiments.stochastic_pruning.runs.looseness_table`.
-        keep: r.
+    def draw(axes: Axes, sampling: str) -> None:
+        rows = table[table.sampling == sampling]
+        axes.set_xlim(0, rows.time.max() / 3)  # the same for every r
+        rows = rows[rows.keep_probability == keep]
+        for name, look in LINES.items():
+            shown = rows[:: max(1, len(rows) // 12)] if name == "simulated" else rows
+            axes.plot(shown.time, shown[name], markersize=4, **look)
 
-    Returns:
-        The figure; panels keep their axes for every r.
-    """
-    figure, panels = plt.subplots(1, 2, figsize=(6.4, 4), sharey=True)
-    here = table[table.keep_probability == keep]
-    for axes, sampling in zip(panels, ("uniform", "optimal"), strict=True):
-        rows = here[here.sampling == sampling]
-        draw_lines(axes, rows.time.to_numpy(), {name: rows[name].to_numpy() for name in LINES})
-        axes.set(title=SAMPLINGS[sampling]["label"], xlabel="step t", yscale="log")
-        axes.set(ylim=(5e-4, 2), xlim=(0, table[table.sampling == sampling].time.max() / 3))
-    panels[0].set_ylabel("error / first error")
-    shared_legend(figure)
-    return figure
+    panels = {SAMPLINGS[sampling]["label"]: sampling for sampling in ("uniform", "optimal")}
+    labels = {"xlabel": "step t", "ylabel": "error / first error"}
+    return facets(
+        panels, draw, **labels, height=4, legend=2, share="y", yscale="log", ylim=(5e-4, 2)
+    )
 
 
 def touched_figure(table: pd.DataFrame) -> Figure:
-    """Draw the share of the data that n steps of Eq. (2) draw, against r.
-
-    Args:
-        table: From `experiments.stochastic_pruning.runs.touched_table`.
-
-    Returns:
-        The figure.
-    """
+    """Draw the share of the data that n steps of Eq. (2) draw, against r."""
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, label="a fraction r")
     for sampling, rows in table.groupby("sampling", sort=False):
-        look = {key: SAMPLINGS[sampling][key] for key in ("color", "label")}
-        axes.plot(
-            rows.keep_probability, rows.exact, linestyle=SAMPLINGS[sampling]["linestyle"], **look
-        )
-        axes.plot(
-            rows.keep_probability, rows.share, SAMPLINGS[sampling]["marker"], color=look["color"]
-        )
+        look = SAMPLINGS[sampling]
+        axes.plot(rows.keep_probability, rows.exact, **look | {"marker": ""})
+        axes.plot(rows.keep_probability, rows.share, look["marker"], color=look["color"])
     axes.set(
         xlabel="r, the chance that a step is made", ylabel="share of the data drawn in n steps"
     )

@@ -12,9 +12,7 @@ from liprune_utils.moments import SecondMoments
 from liprune_utils.problems import LeastSquares, Logistic, Problem, draw_logistic
 from liprune_utils.theory import Constants
 
-MAX_STEPS = 12  # steps of a run
 KINDS = {LeastSquares: "least squares", Logistic: "logistic loss"}
-LOGISTIC_SHARE = 0.1  # of the cases; the others are least squares with small whole numbers
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,16 @@ class Case:
     weights: np.ndarray
 
     def __str__(self) -> str:
-        """Write the case in words, so that a reader can repeat it.
-
-        Returns:
-            The text.
-        """
-        chosen = ("probabilities", "keep_probability", "step_size")
-        named = {name: getattr(self, name) for name in chosen}
-        data = {"x": self.problem.x, "y": self.problem.y}
-        kind = KINDS[type(self.problem)]
-        return f"{kind} with {describe(data | named | {'w − w∗': self.offset})}"
+        """Write the case in words, so that a reader can repeat it."""
+        values = {
+            "x": self.problem.x,
+            "y": self.problem.y,
+            "probabilities": self.probabilities,
+            "keep_probability": self.keep_probability,
+            "step_size": self.step_size,
+            "w − w∗": self.offset,
+        }
+        return f"{KINDS[type(self.problem)]} with {describe(values)}"
 
     @cached_property
     def constants(self) -> Constants:
@@ -75,9 +73,8 @@ class Case:
     @property
     def pull(self) -> float:
         r"""The inner product :math:`\langle w - w^*, \nabla F(w) \rangle`."""
-        return float(
-            (self.gradients(self.weights) / self.scales[:, None]).mean(axis=0) @ self.offset
-        )
+        plain = self.gradients(self.weights) / self.scales[:, None]
+        return float(plain.mean(axis=0) @ self.offset)
 
     @property
     def differences(self) -> np.ndarray:
@@ -85,64 +82,27 @@ class Case:
         return self.gradients(self.weights) - self.gradients(self.problem.minimiser)
 
     def gradients(self, weights: np.ndarray) -> np.ndarray:
-        r"""Compute all :math:`\nabla g_i` at a point.
-
-        Args:
-            weights: The point, array of shape ``[dim]``.
-
-        Returns:
-            Array of shape ``[n, dim]``.
-        """
+        r"""Compute all :math:`\nabla g_i` at a point."""
         points = np.arange(len(self.probabilities))
         every = np.broadcast_to(weights, self.problem.x.shape)
         return self.scales[:, None] * self.problem.gradients(every, points)
 
     def contraction(self, rate: float = 2.0) -> float:
-        r"""Compute :math:`\lambda = 1 - 2\mu\frac\eta r(1 - \frac\eta r L_{\sup}(p))`.
-
-        Args:
-            rate: The factor 2, to be replaced in a test of the checks.
-
-        Returns:
-            The factor; any step size is allowed.
-        """
+        r"""Compute :math:`\lambda = 1 - 2\mu\frac\eta r(1 - \frac\eta r L_{\sup}(p))`."""
         lipschitz, mu, _ = self.constants
         return 1 - rate * mu * self.step * (1 - self.step * lipschitz)
 
     def after(self, kept: int) -> list[Self]:
-        """Make a step, in each of the n ways.
-
-        Args:
-            kept: 1 if the step is made, 0 if it is idle.
-
-        Returns:
-            The cases at the n points; each has its index's probability.
-        """
+        """Make a step, in each of the n ways."""
         points = self.weights - self.step_size * kept * self.gradients(self.weights)
         return [replace(self, weights=point) for point in points]
 
     def expected_error(self, kept: int) -> float:
-        r"""Compute :math:`E_i \|w_{t+1} - w^*\|^2`, over the index alone.
-
-        Args:
-            kept: 1 if the step is made, 0 if it is idle.
-
-        Returns:
-            The error.
-        """
+        r"""Compute :math:`E_i \|w_{t+1} - w^*\|^2`, over the index alone."""
         return float(self.probabilities @ [case.distance for case in self.after(kept)])
 
     def errors(self, num_made: int) -> np.ndarray:
-        r"""Compute :math:`E\|w - w^*\|^2` after 0, 1, ... made steps, over the indices.
-
-        Given :math:`\zeta` the error depends on the number of made steps alone. Least squares only.
-
-        Args:
-            num_made: Number of made steps, >= 0.
-
-        Returns:
-            Array of shape ``[num_made + 1]``.
-        """
+        r"""Compute :math:`E[\|w - w^*\|^2 \mid \zeta]` of least squares after 0, 1, ... steps."""
         moments = SecondMoments(self.problem, self.probabilities)
         step = moments.operators([self.step])[0]
         states = [moments.start(self.weights)]
@@ -155,86 +115,39 @@ class Case:
         return binom.pmf(np.arange(num_steps + 1), num_steps, self.keep_probability)
 
     def total_error(self, num_steps: int) -> float:
-        r"""Compute :math:`E\|w_t - w^*\|^2` over the indices and over :math:`\zeta`.
-
-        Args:
-            num_steps: Steps t, made or idle.
-
-        Returns:
-            The error, exact for least squares.
-        """
+        r"""Compute :math:`E\|w_t - w^*\|^2` over the indices and over :math:`\zeta`."""
         return float(self._chances(num_steps) @ self.errors(num_steps))
 
     def failure(self, num_steps: int, bound: float) -> float:
-        r"""Compute :math:`P(E[\|w_t - w^*\|^2 \mid \zeta] > \text{bound})`.
-
-        Args:
-            num_steps: Steps t, made or idle.
-            bound: The bound; an error above it by rounding does not count.
-
-        Returns:
-            The probability, exact for least squares.
-        """
+        r"""Compute :math:`P(E[\|w_t - w^*\|^2 \mid \zeta] > \text{bound})`."""
         above = self.errors(num_steps) > bound * (1 + TOLERANCE)
         return float(self._chances(num_steps)[above].sum())
 
 
 def draw_case(generator: np.random.Generator, low: float = 0.0, high: float = 1.0) -> Case:
-    r"""Draw a least-squares case of few points and small whole numbers.
-
-    Args:
-        generator: Source of randomness.
-        low: Lower bound of :math:`\eta L_{\sup}(p) / r`.
-        high: Upper bound of it; the theorem's condition is below 1.
-
-    Returns:
-        The case.
-    """
+    """Draw a least-squares case of few points and small whole numbers."""
     problem = _draw_whole_numbers(generator)
     return _around(generator, problem, low + (high - low) * generator.integers(1, 20) / 20)
 
 
-def draw_step(generator: np.random.Generator, low: float = 0.0, high: float = 1.0) -> dict:
-    """Draw a case, now and then a logistic one, and whether the step is made.
-
-    Args:
-        generator: Source of randomness.
-        low: As in `draw_case`.
-        high: As in `draw_case`.
-
-    Returns:
-        The case and ``kept``, 0 or 1.
-    """
-    case = draw_case(generator, low, high)
-    if generator.random() < LOGISTIC_SHARE:
+def draw_step(generator: np.random.Generator) -> dict:
+    """Draw a case, one in ten with logistic loss, and whether the step is made."""
+    case = draw_case(generator)
+    if generator.random() < 0.1:
         num_points, dim = generator.integers(1, 5), generator.integers(1, 3)
         problem = draw_logistic(generator, num_points, dim, ridge=generator.integers(1, 4) / 10)
-        case = _around(generator, problem, low + (high - low) * generator.random())
+        case = _around(generator, problem, generator.random())
     return {"case": case, "kept": int(generator.integers(2))}
 
 
 def draw_start(generator: np.random.Generator) -> dict:
-    """Draw a case and a number of steps, made or not.
-
-    Args:
-        generator: Source of randomness.
-
-    Returns:
-        The case and ``num_steps``, >= 1.
-    """
+    """Draw a case and a number of steps, made or not."""
     return {"case": draw_case(generator), "num_steps": int(generator.integers(1, 61))}
 
 
 def draw_run(generator: np.random.Generator) -> dict:
-    r"""Draw a case and the draws :math:`\zeta` of a run from there.
-
-    Args:
-        generator: Source of randomness.
-
-    Returns:
-        The case and ``kept``, an array of 0 and 1 of shape ``[num_steps]`` with ``num_steps`` >= 2.
-    """
-    num_steps = generator.integers(2, MAX_STEPS + 1)
+    r"""Draw a case and the draws :math:`\zeta` of a run from there."""
+    num_steps = generator.integers(2, 13)
     chance = generator.random()
     kept = (generator.random(num_steps) < chance).astype(int)
     return {"case": draw_case(generator), "kept": kept}

@@ -1,7 +1,6 @@
 r"""Appendix A from the recursion to Eq. (6) and the first part of Theorem 2, line by line.
 
-In the checks ``kept`` holds a run's :math:`\zeta`. Given :math:`\zeta` the error is exact, and
-so is every probability. The arguments with a default are the constants that the lines print.
+``kept`` holds a run's :math:`\zeta`, given which the error and every probability are exact.
 """
 
 from functools import partial
@@ -11,8 +10,8 @@ import numpy as np
 import sympy as sp
 
 from experiments.stochastic_pruning.proof.cases import Case, draw_run, draw_start
-from experiments.stochastic_pruning.proof.checks import OURS, Algebra, Identity, Line, Search, Sides
-from liprune_utils.theory import exact_tail, stated_tail
+from experiments.stochastic_pruning.proof.checks import Algebra, Line, Search, Sides
+from liprune_utils.theory import exact_tail, noise_floor, stated_tail
 
 R, T = sp.symbols("r t", positive=True)
 HALF = sp.Rational(1, 2)
@@ -58,16 +57,11 @@ def _draw_sum(generator: np.random.Generator) -> dict:
     return {"contraction": contraction, "kept": generator.integers(0, 2, generator.integers(1, 12))}
 
 
-# The bound's second term.
-def _floor(case: Case) -> float:
-    relative = case.step * case.constants.lipschitz
-    return case.step * case.constants.noise / (case.constants.strong_convexity * (1 - relative))
-
-
 # The second line as a bound, with the printed indices.
 def _conclusion(case: Case, kept: np.ndarray, rate: float = 2.0, floor: float = 1.0) -> Sides:
     contracted = case.contraction(rate) ** kept[1:].sum() * case.distance
-    return case.errors(kept.sum())[-1], contracted + floor * _floor(case)
+    right = contracted + floor * noise_floor(case.constants, case.step)
+    return case.errors(kept.sum())[-1], right
 
 
 # P(|S - ES| >= t) for S a sum of widths times Bernoulli variables, against the bound at z.
@@ -96,7 +90,7 @@ def _draw_loose_sums(generator: np.random.Generator) -> dict:
 
 
 # Hoeffding's exponent 2 z^2 / t at z = r t / 2.
-def _exponent(part: sp.Expr = HALF) -> Algebra:
+def _exponent(part: sp.Expr = HALF) -> Sides:
     return 2 * (part * R * T) ** 2 / T, R**2 * T / 2
 
 
@@ -113,36 +107,19 @@ def _draw_tail(generator: np.random.Generator) -> dict:
     return {"num_steps": num_steps, "keep_probability": generator.integers(1, 100) / 100}
 
 
-# Eq. (6), on w_{t+1}, after zeta_0 to zeta_t.
-def _equation_6(case: Case, num_steps: int, power: float = 0.5) -> Sides:
+# Theorem 2, on w_t after zeta_1 to zeta_t; Eq. (6) is on w_{t+1}, with one draw more.
+def _theorem(
+    case: Case,
+    num_steps: int,
+    more: int = 0,
+    factor: float = 1.0,
+    power: float = 0.5,
+    floor: float = 1.0,
+) -> Sides:
     decay = case.contraction() ** (power * case.keep_probability * num_steps)
-    bound = decay * case.distance + _floor(case)
-    tail = 2 * stated_tail(num_steps, case.keep_probability)
-    return case.failure(num_steps + 1, bound), tail
-
-
-# Theorem 2, on w_t, after zeta_1 to zeta_t.
-def _theorem(case: Case, num_steps: int, power: float = 0.5, floor: float = 1.0) -> Sides:
-    decay = case.contraction() ** (power * case.keep_probability * num_steps)
-    bound = decay * case.distance + floor * _floor(case)
-    return case.failure(num_steps, bound), stated_tail(num_steps, case.keep_probability)
-
-
-# Our bound, with the expectation over zeta too.
-def _expected(case: Case, num_steps: int, rate: float = 2.0) -> Sides:
-    factor = 1 - case.keep_probability * (1 - case.contraction(rate))
-    bound = factor**num_steps * case.distance + _floor(case)
-    return case.total_error(num_steps), bound
-
-
-# One factor of our bound's first term against one of the theorem's, at x = 1 - lambda.
-def _sharper(x: float, keep_probability: float, power: float = 0.5) -> Sides:
-    return 1 - keep_probability * x, (1 - x) ** (power * keep_probability)
-
-
-def _draw_rate(generator: np.random.Generator, largest: float = 0.5) -> dict:
-    x, keep = largest * generator.integers(0, 101) / 100, generator.integers(1, 100) / 100
-    return {"x": x, "keep_probability": keep}
+    bound = decay * case.distance + floor * noise_floor(case.constants, case.step)
+    tail = factor * stated_tail(num_steps, case.keep_probability)
+    return case.failure(num_steps + more, bound), tail
 
 
 ERROR = r"\mathbb{E}\lVert w_{t+1} - w_*\rVert_2^2"
@@ -209,7 +186,7 @@ RECURSION_LINES = (
         place="Appendix A, after Lemma 2",
         printed=r"with $z = rt/2$ ... $\exp(-\frac{r^2 t}{2})$",
         question="Is this Hoeffding's exponent?",
-        check=Identity(_exponent),
+        check=Algebra(_exponent, equal=True),
         proof=r"$b_i - a_i = 1$, so the exponent is $2 (rt/2)^2 / t$.",
     ),
     Line(
@@ -235,7 +212,7 @@ RECURSION_LINES = (
         printed=r"with probability at least $1 - 2\exp(-\frac{r^2 t}{2})$, "
         rf"${ERROR} \leq \lambda^{{rt/2}} \lVert w_0 - w_*\rVert_2^2 + {NOISE}$",
         question=r"Is it true of $w_{t+1}$?",
-        check=Search(draw_start, _equation_6),
+        check=Search(draw_start, partial(_theorem, more=1, factor=2.0)),
         proof=r"$\lambda < 1$ and $\chi_t \geq rt/2$. The theorem is about $w_t$: it does not "
         "follow from here, but from the same argument with $t$ draws for $t$ steps.",
         given=r"$\mathbb{E}$ is over the indices, conditional on $\zeta$",
@@ -252,32 +229,5 @@ RECURSION_LINES = (
         proof="The corrected recursion, its geometric sum and the one-sided tail.",
         given=r"$\mathbb{E}$ is over the indices, conditional on $\zeta$; Eq. (2) would number "
         r"the draws $\zeta_0, \dots, \zeta_{t-1}$",
-    ),
-)
-
-EXPECTED_LINES = (
-    Line(
-        name="expected error",
-        place=OURS,
-        printed=r"$\mathbb{E}\lVert w_t - w^*\rVert_2^2 \leq (1 - r(1 - \lambda))^t \lVert w_0 - "
-        r"w^*\rVert_2^2 + \frac{\eta \sigma^2(\mathbf{p})}{\mu r \left(1 - \frac{\eta}{r} "
-        r"L_{sup}(\mathbf{p})\right)}$ for every $t$, for certain",
-        question=r"Is there a bound with the expectation over $\zeta$ too?",
-        check=Search(draw_start, _expected),
-        proof=r"$\zeta_t$ is independent of $w_t$: the step's inequality, averaged over "
-        r"$\zeta_t$, has the factor $1 - r(1 - \lambda)$ and the noise $2\frac{\eta^2}{r} "
-        r"\sigma^2(\mathbf{p})$. Sum the geometric series.",
-    ),
-    Line(
-        name="never weaker",
-        place=OURS,
-        printed=r"$(1 - rx)^t \leq (1 - x)^{rt/2}$ for $0 \leq x \leq \frac12$, at $x = 1 - "
-        r"\lambda$",
-        question="Is our bound ever above Theorem 2's?",
-        check=Search(_draw_rate, _sharper),
-        proof=r"$\log(1 - rx) \leq -rx \leq \frac r2 \log(1 - x)$. The second holds since $\log(1 "
-        r"- x) + 2x$ is concave, zero at 0 and positive at $\frac12$.",
-        given=r"$x \leq \frac12$, which holds for $1 - \lambda$",
-        without=Search(partial(_draw_rate, largest=0.99), _sharper),
     ),
 )

@@ -1,7 +1,4 @@
-"""What Section 2 says of sampling and of stochastic pruning, line by line.
-
-In the checks the arguments with a default are the constants that the lines print.
-"""
+"""What Section 2 says of sampling and of stochastic pruning, line by line."""
 
 from dataclasses import replace
 from functools import partial
@@ -11,14 +8,14 @@ import numpy as np
 import sympy as sp
 
 from experiments.stochastic_pruning.proof.cases import Case, draw_case, draw_step
-from experiments.stochastic_pruning.proof.checks import Algebra, Identity, Line, Search, Sides
+from experiments.stochastic_pruning.proof.checks import Algebra, Line, Search, Sides
 from liprune_utils.theory import lipschitz_sup, optimal
 
 GRADIENT, P, N, R = sp.symbols("∇f p n r", positive=True)  # the summand of one index
 
 
 # E[grad g_i] against grad F, index by index.
-def _unbiased(power: int = 1) -> Algebra:
+def _unbiased(power: int = 1) -> Sides:
     return P * GRADIENT / (N * P**power), GRADIENT / N
 
 
@@ -33,7 +30,7 @@ def _draw_gradients(generator: np.random.Generator) -> dict:
 
 
 # E[zeta grad g_i] against grad F, index by index, zeta and i independent.
-def _unbiased_update(power: int = 1) -> Algebra:
+def _unbiased_update(power: int = 1) -> Sides:
     expected_kept = R * 1 + (1 - R) * 0
     return expected_kept * P * GRADIENT / (R**power * N * P), GRADIENT / N
 
@@ -128,7 +125,7 @@ SAMPLING_LINES = (
         printed=r"$\mathbb{E}[\nabla_w g_i(w)] = \nabla F(w)$ with $g_i(w) = \frac{1}{np_i} "
         "f_i(w)$",
         question="Is the importance-sampled gradient unbiased?",
-        check=Identity(_unbiased),
+        check=Algebra(_unbiased, equal=True),
         proof=r"$\sum_i p_i \frac{1}{np_i} \nabla f_i = \frac1n \sum_i \nabla f_i$, index by "
         "index.",
         given=r"$F = \frac1n \sum_i f_i$ is the uniform mean, not the mean under $p$",
@@ -140,7 +137,7 @@ SAMPLING_LINES = (
         printed=r"$w_{t+1} = w_t - \eta \zeta_t \nabla_w g_{i_t}(w_t)$ with "
         r"$g_i(w) = \frac{1}{rnp_i} f_i(w)$",
         question=r"Is $\mathbb{E}[\zeta_t \nabla_w g_{i_t}(w)] = \nabla F(w)$?",
-        check=Identity(_unbiased_update),
+        check=Algebra(_unbiased_update, equal=True),
         proof=r"$\mathbb{E}\zeta_t = r$ cancels the $r$ in $g_i$.",
         given=r"$\zeta_t$ and $i_t$ are independent",
         without=Search(_draw_dependent, _dependent, equal=True),

@@ -1,22 +1,11 @@
-r"""Appendix A up to the inequality for one step, line by line.
-
-In the checks ``kept`` is :math:`\zeta_t`, and the arguments with a default are the constants that
-the lines print.
-"""
+r"""Appendix A up to the inequality for one step, line by line; ``kept`` is :math:`\zeta_t`."""
 
 import numpy as np
 import sympy as sp
 from scipy.special import expit
 
 from experiments.stochastic_pruning.proof.cases import Case, draw_case, draw_step
-from experiments.stochastic_pruning.proof.checks import (
-    Algebra,
-    Identity,
-    Inequality,
-    Line,
-    Search,
-    Sides,
-)
+from experiments.stochastic_pruning.proof.checks import Algebra, Line, Search, Sides
 
 A, B = sp.symbols("a b", real=True)  # a coordinate of two vectors
 ETA, P, N, R, NORM = sp.symbols("η p n r ‖∇f‖", positive=True)
@@ -31,12 +20,12 @@ SMOOTH = CONVEX | {"−x²/2": (lambda x: -x, 1.0), "cos x": (lambda x: -np.sin(
 
 
 # The square of a - eta b.
-def _expanded(cross: int = 2) -> Algebra:
+def _expanded(cross: int = 2) -> Sides:
     return (A - ETA * B) ** 2, A**2 - cross * ETA * A * B + ETA**2 * B**2
 
 
 # The square of a against those of a - b and b.
-def _split(factor: int = 2) -> Algebra:
+def _split(factor: int = 2) -> Sides:
     return A**2, factor * (A - B) ** 2 + factor * B**2
 
 
@@ -93,7 +82,7 @@ def _total_expectation(case: Case, kept: int) -> Sides:
 
 
 # E of the squared norm of grad g_i(w*), index by index.
-def _noise(power: int = 2) -> Algebra:
+def _noise(power: int = 2) -> Sides:
     return P * (NORM / (R * N * P)) ** 2, NORM**2 / P / N**2 / R**power
 
 
@@ -113,10 +102,8 @@ def _largest_curvature(curvatures: np.ndarray, probabilities: np.ndarray) -> Sid
 
 def _draw_curvatures(generator: np.random.Generator) -> dict:
     num_points = generator.integers(2, 4)
-    curvatures, weights = (
-        generator.integers(-3, 4, num_points),
-        generator.integers(1, 4, num_points),
-    )
+    curvatures = generator.integers(-3, 4, num_points)
+    weights = generator.integers(1, 4, num_points)
     curvatures[0] = 4 - curvatures[1:].sum()  # F is convex
     return {"curvatures": curvatures, "probabilities": weights / weights.sum()}
 
@@ -168,7 +155,7 @@ STEP_LINES = (
         printed=r"$= \lVert w_t - w^*\rVert_2^2 - 2\eta_t \langle w_t - w^*, \nabla_w g_{i_t}(w_t) "
         r"\rangle + \eta_t^2 \lVert\nabla_w g_{i_t}(w_t)\rVert_2^2$",
         question="Is the square expanded rightly?",
-        check=Identity(_expanded),
+        check=Algebra(_expanded, equal=True),
         proof="In every coordinate, and so in the sum over coordinates.",
     ),
     Line(
@@ -177,7 +164,7 @@ STEP_LINES = (
         printed=r"$\lVert\nabla_w g_{i_t}(w_t)\rVert^2 \leq 2\lVert\nabla_w g_{i_t}(w_t) - "
         r"\nabla_w g_{i_t}(w^*)\rVert^2 + 2\lVert\nabla_w g_{i_t}(w^*)\rVert^2$",
         question=r"Is $\lVert a\rVert^2 \leq 2\lVert a - b\rVert^2 + 2\lVert b\rVert^2$?",
-        check=Inequality(_split),
+        check=Algebra(_split),
         proof=r"The right side minus the left is $\lVert a - 2b\rVert^2$.",
     ),
     Line(
@@ -210,7 +197,7 @@ STEP_LINES = (
         r"\frac{1}{n^2} \sum_{i=1}^n \frac{1}{p_i} \lVert\nabla_w f_i(w_*)\rVert_2^2$",
         question=r"Is $\mathbb{E}\lVert\nabla_w g_{i_t}(w_*)\rVert^2 = \frac{1}{r^2} "
         r"\sigma^2(\mathbf{p})$?",
-        check=Identity(_noise),
+        check=Algebra(_noise, equal=True),
         proof=r"$p_i \left(\frac{1}{rnp_i}\right)^2 = \frac{1}{r^2} \frac{1}{n^2 p_i}$, index by "
         "index.",
     ),

@@ -12,8 +12,8 @@ from experiments.importance_sampling.claims import (
 )
 from experiments.importance_sampling.runs import (
     ImportanceParameters,
+    error_over_target,
     least_lipschitz_sup,
-    measured_error,
     paper_line,
     theorem_problems,
     theorem_table,
@@ -22,7 +22,6 @@ from experiments.importance_sampling.step_counts import (
     Race,
     approach,
     best_step,
-    exponent_row,
     exponent_table,
     speed_table,
     step_sizes,
@@ -32,7 +31,7 @@ from liprune_utils.moments import SecondMoments
 from liprune_utils.problems import LeastSquares, draw_least_squares, draw_logistic
 from liprune_utils.theory import optimal
 
-SMALL = ImportanceParameters("x", num_problems=10, noise_sd=0.2, spread=0.5, seed=0)
+SMALL = ImportanceParameters(results_dir="x", num_problems=10, noise_sd=0.2, spread=0.5, seed=0)
 
 
 def seeded(seed: int = 0) -> np.random.Generator:
@@ -48,19 +47,26 @@ def speed() -> pd.DataFrame:
     return speed_table(SMALL)
 
 
+@pytest.fixture(scope="module")
+def theorem() -> pd.DataFrame:
+    return theorem_table(SMALL)
+
+
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("name", "inside", "outside"),
     [
-        ({"num_problems": 9}, "num_problems is 9; expected from 10"),
-        ({"noise_sd": 0.0}, "noise_sd is 0.0; expected above 0"),
-        ({"spread": 2.0}, "spread is 2.0; expected from 0 to 1.5"),
-        ({"seed": -1}, "seed is -1; expected a whole number"),
+        ("num_problems", (10, 10_000), (9, 10_001)),
+        ("noise_sd", (0.01, 10.0), (0.0, 10.1)),
+        ("spread", (0.0, 1.5), (-0.1, 1.6)),
+        ("seed", (0,), (-1,)),
     ],
 )
-def test_impossible_parameters_are_refused(change, words):
-    values = {"results_dir": "x", "num_problems": 10, "noise_sd": 0.2, "spread": 0.5, "seed": 0}
-    with pytest.raises(InputError, match=words):
-        ImportanceParameters(**(values | change))
+def test_parameters_have_ranges(name, inside, outside):
+    for value in inside:
+        SMALL.replace(**{name: value})
+    for value in outside:
+        with pytest.raises(InputError, match=f"^{name} is {value}; expected "):
+            SMALL.replace(**{name: value})
 
 
 def test_the_linear_programme_finds_the_mean_constant():
@@ -69,36 +75,39 @@ def test_the_linear_programme_finds_the_mean_constant():
 
 
 def test_problems_of_all_kinds_do_not_depend_on_their_number():
-    few = list(theorem_problems(SMALL))
-    many = list(theorem_problems(ImportanceParameters("x", 12, 0.2, 0.5, 0)))
+    few, many = (list(theorem_problems(SMALL.replace(num_problems=n))) for n in (10, 12))
     assert len(few) == 66
     kinds = {(facts["family"], facts["dim"]) for facts, _ in few}
     assert kinds == {(f, d) for f in ("least squares", "logistic") for d in (1, 2, 10)}
     np.testing.assert_array_equal(few[0][1].x, many[0][1].x)
-    assert few[11][1].y @ few[11][1].y == pytest.approx(many[13][1].y @ many[13][1].y)
+    np.testing.assert_array_equal(few[11][1].y, many[13][1].y)
 
 
 def test_an_exact_error_is_inside_what_simulation_says():
-    drawn = draw_logistic(seeded(1), 40, 2, ridge=0.5)
+    drawn, least = draw_logistic(seeded(1), 40, 2, ridge=0.5), problem(2, 0.2)
+    options = {"step_size": 0.05, "num_steps": 40, "target": 1.0}
     p = optimal(drawn.lipschitz)
-    simulated = measured_error(drawn, p, 0.05, 40, seeded(2))
-    again = measured_error(drawn, p, 0.05, 40, seeded(3))
+    simulated = error_over_target(drawn, p, **options, generator=seeded(2))
+    again = error_over_target(drawn, p, **options, generator=seeded(3))
     assert simulated.num_runs == 200
     assert again.low < simulated.value < again.high
-    least = problem(2, 0.2)
-    exact = measured_error(least, optimal(least.lipschitz), 0.05, 40, seeded())
-    assert (exact.low, exact.num_runs) == (exact.value, 0)
+    half = error_over_target(drawn, p, **options | {"target": 2.0}, generator=seeded(2))
+    assert np.allclose(half[:3], np.array(simulated[:3]) / 2)
+    exact = error_over_target(least, optimal(least.lipschitz), **options, generator=seeded())
+    assert (exact.low, exact.high, exact.num_runs) == (exact.value, exact.value, 0)
 
 
-def test_theorem_1_holds_on_its_table_and_is_refuted_when_it_should_be():
-    table = theorem_table(SMALL)
-    assert len(table) == 60 * 3 * 2 + 6 * 3
-    assert theorem_claim(table, cost=0).verdict == "holds"
-    broken = table.assign(low=table.low.where(table.index > 0, 1.5))
-    broken = broken.assign(high=table.high.where(table.index > 0, 2.0))
-    assert theorem_claim(broken, cost=0).verdict == "does-not-hold"
-    open_case = table.assign(high=table.high.where(table.index > 0, 2.0))
-    assert theorem_claim(open_case, cost=0).verdict == "inconclusive"
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.1, 1.0, "holds"), (1.0, 1.5, "inconclusive"), (1.5, 2.0, "does-not-hold")],
+)
+def test_theorem_1_is_decided_by_its_worst_case(theorem, low, high, verdict):
+    assert len(theorem) == 60 * 3 * 2 + 6 * 3
+    assert theorem.high.max() < 1
+    table = theorem.copy()
+    table.loc[7, ["low", "high"]] = low, high
+    outcome = theorem_claim(table, cost=0)
+    assert (outcome.verdict, outcome.high, outcome.num_runs) == (verdict, high, 66)
 
 
 def test_without_noise_one_dimension_takes_one_step_at_the_best_rate():
@@ -154,8 +163,6 @@ def test_steps_saved_by_rule(speed):
     first = summary[(summary.dim == 1) & (summary.noise_sd == 0)].set_index(["sampling", "rule"])
     assert first.ratio["optimal", "best"] > first.ratio["mixture", "best"] > 1.5
     assert first.ratio["optimal", "equal_small"] == pytest.approx(1.09, abs=0.03)
-    assert (summary.low <= summary.ratio).all()
-    assert (summary.ratio <= summary.high).all()
 
 
 @pytest.mark.parametrize(
@@ -183,8 +190,3 @@ def test_the_exponent_one_is_best_in_one_dimension_without_noise():
     quiet = table[(table.dim == 1) & (table.noise_sd == 0)].set_index("exponent")
     assert quiet.steps.idxmin() == quiet.lipschitz_sup.idxmin() == 1
     assert quiet.steps[0] == quiet.lipschitz_sup[0] == 1
-
-
-def test_exponent_zero_is_uniform_sampling():
-    row = exponent_row(problem(2, 0.2), 0.0)
-    assert row["lipschitz_sup"] == pytest.approx(problem(2, 0.2).lipschitz.max())

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.importance_sampling.figures import LINES
 from experiments.stochastic_pruning import figures
-from experiments.stochastic_pruning.tables import tail_table
+from experiments.stochastic_pruning.runs import tail_table
 from liprune_utils.book import style
 
 

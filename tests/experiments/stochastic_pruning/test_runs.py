@@ -15,25 +15,25 @@ from experiments.stochastic_pruning.claims import (
 )
 from experiments.stochastic_pruning.runs import (
     StochasticParameters,
-    law_errors,
-    looseness_table,
-    touched_share,
-    touched_table,
-)
-from experiments.stochastic_pruning.tables import (
     best_probabilities,
     compression_table,
     exceedance,
     exceedance_table,
     iterations_table,
+    law_errors,
+    looseness_table,
     probability_table,
     tail_table,
+    touched_share,
+    touched_table,
 )
 from liprune_utils.checks import InputError
 from liprune_utils.problems import LeastSquares, draw_least_squares
 from liprune_utils.theory import exact_tail, optimal, stated_tail, uniform
 
-SMALL = StochasticParameters("x", 10, 0.2, 0.5, 0, num_draws=1000)
+SMALL = StochasticParameters(
+    results_dir="x", num_problems=10, noise_sd=0.2, spread=0.5, seed=0, num_draws=1000
+)
 
 
 def problem(dim: int = 2, seed: int = 0) -> LeastSquares:
@@ -46,9 +46,11 @@ def shares() -> pd.DataFrame:
     return exceedance_table(SMALL)
 
 
-def test_few_draws_are_refused():
-    with pytest.raises(InputError, match="num_draws is 10; expected from 1000"):
-        StochasticParameters("x", 10, 0.2, 0.5, 0, num_draws=10)
+def test_draws_have_a_range():
+    SMALL.replace(num_draws=10**6)
+    for value in (999, 10**6 + 1):
+        with pytest.raises(InputError, match=f"^num_draws is {value}; expected "):
+            SMALL.replace(num_draws=value)
 
 
 def test_no_share_is_above_the_stated_chance(shares):
@@ -81,7 +83,7 @@ def test_the_stated_number_of_steps_suffices_on_the_event():
 
 
 def test_chances_are_at_most_five_percent_from_their_step_on():
-    for row in probability_table((0.2, 0.5)).itertuples():
+    for row in probability_table().itertuples():
         later = np.arange(row.exact, row.exact + 200)
         assert (exact_tail(later, row.keep_probability) <= 0.05).all()
         assert exact_tail(row.exact - 1, row.keep_probability) > 0.05
