@@ -55,20 +55,13 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from experiments.hessian_norm.record import RECIPE
-from experiments.other_scores import (
-    claims,
-    comparison,
-    convex_findings,
-    convex_tables,
-    figures,
-    tables,
-)
+from experiments.other_scores import claims, convex_tables, figures, tables
 from experiments.other_scores import convex as convex_scores
 from experiments.other_scores import runs as other_scores
 from liprune_utils import data, files
 from liprune_utils.book import formats, register, style
-from liprune_utils.grid_tables import read_tables
-from liprune_utils.images import make_task
+from liprune_utils.grid import read_tables
+from liprune_utils.images import draw_images, make_images
 from liprune_utils.scores import score
 
 # %% tags=["hide-input"]
@@ -99,24 +92,26 @@ HTML(data.banner(dataset))
 # | random | a number drawn for each image, for comparison |
 
 # %%
-task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
-numbers = other_scores.image_numbers(dataset, num_images)
+images = make_images(dataset, RECIPE.num_images, RECIPE.num_test_images)
+numbers, _ = draw_images(dataset, num_images, 0, seed=0)  # the same images
 labels = dataset.train_labels[numbers]
-pair = other_scores.networks(task)
-scores, costs = other_scores.all_scores(task, pair, parameters)
+pair = other_scores.networks(images)
+scores, costs = other_scores.all_scores(images, pair, parameters)
 fractions, num_classes = other_scores.KEEP_FRACTIONS, len(dataset.class_names)
-correlations = comparison.rank_correlations(scores)
-overlaps = comparison.overlap_table(scores, fractions)
-classes = comparison.class_table(scores, labels, fractions, num_classes, seed)
+correlations = tables.rank_correlations(scores)
+overlaps = tables.overlap_table(scores, fractions)
+classes = tables.class_table(scores, labels, fractions, num_classes, seed)
 cost_summary = tables.cost_table(costs)
 names = [dataset.class_names[label] for label in labels]
-flags = comparison.kept_flags(scores, fractions)
-whole = pd.concat([pd.DataFrame({"image": numbers, "class": names}), scores, flags], axis=1)
-for name, table in {"scores": whole, "correlations": correlations, "overlaps": overlaps}.items():
-    files.write_table(folder, name, table)
-for name, table in {"classes": classes, "costs": costs, "cost_summary": cost_summary}.items():
-    files.write_table(folder, name, table)
-score_files = other_scores.save_all(folder, scores, pair, dataset, tolerance)
+flags = tables.kept_flags(scores, fractions)
+described = pd.DataFrame({"image": numbers, "class": names}).join([scores, flags])
+files.write_table(folder, "scores", described)
+files.write_table(folder, "correlations", correlations)
+files.write_table(folder, "overlaps", overlaps)
+files.write_table(folder, "classes", classes)
+files.write_table(folder, "costs", costs)
+files.write_table(folder, "cost_summary", cost_summary)
+other_scores.save_all(folder, scores, pair, dataset, tolerance)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-correlations", "caption": "Spearman's rank correlation of every two scores on the same images, one network. GraNd, EL2N, loss and margin nearly agree with each other, and so do the Hessian and the Gauss-Newton norm; the two groups agree less. Forgetting comes from another training. The batch's norm and the random score agree with none beyond chance."}, "image": {"alt": "A square table of nine by nine rank correlations, shaded from dark for low to light for high. GraNd, EL2N, loss and margin form one light block, the Hessian and the Gauss-Newton norm another, with middling values between the two; the columns of the batch's norm and of the random score are near zero."}}
 figure = figures.correlation_figure(correlations)
@@ -148,9 +143,8 @@ figure = figures.class_figure(classes)
 # Which images are these? Under each stands its class and its score.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-score-gallery", "caption": "The scored images with the highest and the lowest Hessian norm, GraNd and EL2N, from the left; class and score are below each image, whose pixels are shown as they are."}, "image": {"alt": "Six rows of small photographs: for each of three scores the images that it ranks highest and those that it ranks lowest, each with its class and score."}}
-rows = tables.gallery_rows(
-    scores, dataset.train_images[numbers], names, ("hessian", "grand", "el2n"), 6
-)
+shown = dataset.train_images[numbers]
+rows = tables.gallery_rows(scores, shown, names, ("hessian", "grand", "el2n"), 6)
 figure = figures.gallery_figure(rows)
 
 # %% [markdown]
@@ -171,14 +165,14 @@ shown.style.hide().format("{:.2g}", subset=["median", "min", "max", "products"],
 # in its weights, the Hessian norm, the Gauss-Newton norm and the closed form $(\lVert x_i \rVert^2 + 1)\, \lambda_{\max}(A_i)$.
 
 # %%
-images, targets = task.images[:num_images], task.labels[:num_images]
+inputs, targets = images.inputs[:num_images], images.labels[:num_images]
 for at in range(3):
-    loss = nn.functional.cross_entropy(pair[1](images[at : at + 1]), targets[at : at + 1])
+    loss = nn.functional.cross_entropy(pair[1](inputs[at : at + 1]), targets[at : at + 1])
     parts = torch.autograd.grad(loss, list(pair[1].parameters()))
     norm = torch.cat([part.flatten() for part in parts]).norm().item()
     assert abs(norm / scores.grand[at] - 1) < 1e-3, "GraNd is not the gradient's norm"
 with torch.no_grad():
-    chances = pair[1](images).double().softmax(dim=1).numpy()
+    chances = pair[1](inputs).double().softmax(dim=1).numpy()
 errors = np.linalg.norm(chances - np.eye(num_classes)[labels], axis=1)
 assert np.allclose(errors, scores.el2n, atol=1e-4)
 found = correlations.set_index(["score", "other"]).correlation["hessian", "el2n"]
@@ -186,8 +180,8 @@ assert abs(spearmanr(scores.hessian, scores.el2n).statistic - found) < 1e-12
 assert (targets.numpy() == labels).all()
 
 # %% tags=["hide-input"]
-flat = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), num_classes))
-few = images[:8], targets[:8]
+flat = nn.Sequential(nn.Flatten(), nn.Linear(inputs[0].numel(), num_classes))
+few = inputs[:8], targets[:8]
 limits = {"tolerance": 1e-4, "chunk_size": 8}
 curved, linear = (score(name, flat, *few, **limits) for name in ("hessian", "gauss-newton"))
 with torch.no_grad():
@@ -217,8 +211,11 @@ contests = convex_tables.run_contests(num_runs, seed)
 losses = convex_tables.loss_table(contests)
 cases, shared = convex_tables.case_table(losses), convex_tables.shared_table(contests)
 counts, best = convex_tables.count_table(cases), convex_tables.best_cases(cases)
-for name in ("losses", "cases", "shared", "counts", "best"):
-    files.write_table(folder, f"convex_{name}", globals()[name])
+files.write_table(folder, "convex_losses", losses)
+files.write_table(folder, "convex_cases", cases)
+files.write_table(folder, "convex_shared", shared)
+files.write_table(folder, "convex_counts", counts)
+files.write_table(folder, "convex_best", best)
 outcome = claims.outperforms_claim(cases, cost=time.perf_counter() - began_convex)
 register.write_claims(folder, [outcome])
 table = register.verdict_table(folder.parent)
@@ -231,10 +228,10 @@ figure = figures.case_figure(cases)
 counts.replace({"against": convex_tables.LABELS}).style.hide()
 
 # %% tags=["hide-input"]
-glue("best-words", convex_findings.best_words(best), display=False)
-glue("shared-words", convex_findings.shared_words(shared), display=False)
-glue("linear-words", convex_findings.linear_words(losses), display=False)
-glue("random-words", convex_findings.random_words(losses, cases), display=False)
+glue("best-words", convex_tables.describe_best(best), display=False)
+glue("shared-words", convex_tables.describe_shared(shared), display=False)
+glue("linear-words", convex_tables.describe_linear(losses), display=False)
+glue("random-words", convex_tables.describe_random(losses, cases), display=False)
 
 # %% [markdown]
 # What speaks most for LiPrune, rival by rival, at the worst step: {glue:text}`best-words`
@@ -301,8 +298,8 @@ glue(
 )
 glue("recorded-final", tables.recorded_words(gaps, "final"), display=False)
 glue("answer-recorded", tables.recorded_words(gaps, "mean"), display=False)
-answer = convex_findings.convex_words(outcome, counts, cases)
-answer = f"{answer} {convex_findings.random_words(losses, cases)}"
+answer = convex_tables.describe_counts(outcome, counts, cases)
+answer = f"{answer} {convex_tables.describe_random(losses, cases)}"
 glue("answer", answer, display=False)
 glue(
     "cost",

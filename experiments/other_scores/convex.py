@@ -11,21 +11,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.convex_is_not_enough.real_data import SOURCES, SQUARED, Objective, Split, load
 from experiments.convex_is_not_enough.runs import (
     MULTIPLES,
     NUM_STEPS,
+    SOURCES,
     Draws,
+    Split,
     descend,
     excess,
+    load,
     positions,
     stream,
 )
 from experiments.convex_is_not_enough.tables import NUM_TUNING, TUNING
 from experiments.linear_model.runs import NUM_POINTS, NUM_TEST
 from experiments.linear_model.runs import NUM_STEPS as LINEAR_STEPS
-from liprune_utils.problems import NOISE_SD, draw_linear
-from liprune_utils.pruning import num_kept, rank
+from liprune_utils.problems import SQUARED, Objective, draw_linear
+from liprune_utils.pruning import num_kept, overlap, rank
 
 LINEAR = "linear model"
 PROBLEMS = (LINEAR, *SOURCES)
@@ -54,19 +56,11 @@ ENTRANTS = [Entrant(*way, fraction) for fraction in KEEP_FRACTIONS for way in WA
 
 
 def draw_split(name: str, root: tuple[int, ...]) -> Split:
-    """Draw the training and test points of a run.
-
-    Args:
-        name: A name in ``PROBLEMS``.
-        root: Root of the run's streams.
-
-    Returns:
-        The split: of a real data set, or fresh data of the paper's linear model (slope 1).
-    """
+    """Draw the training and test points of a run."""
     generator = stream(root, "split")
     if name != LINEAR:
         return load(name, generator)
-    sets = [draw_linear(generator, 1, n, noise_sd=NOISE_SD) for n in (NUM_POINTS, NUM_TEST)]
+    sets = [draw_linear(generator, 1, count) for count in (NUM_POINTS, NUM_TEST)]
     return Split(*(Objective(SQUARED, s.x[0, :, None], s.y[0, :, None], 0.0) for s in sets))
 
 
@@ -76,36 +70,19 @@ def point_scores(train: Objective, weights: np.ndarray) -> dict[str, np.ndarray]
     With the error :math:`e_i = \nabla_z \phi(W x_i, y_i)`, which is :math:`p - e_y` for
     classification and the residual for least squares: EL2N's :math:`\|e_i\|`, the loss
     :math:`\phi(W x_i, y_i)`, and GraNd's :math:`\|\nabla f_i\| = \|e_i x_i^\top + \rho W\|`.
-
-    Args:
-        train: The objective.
-        weights: :math:`W`, array of shape ``[num_scores, dim]``.
-
-    Returns:
-        "grand", "el2n" and "loss": arrays of shape ``[n]``, >= 0, to twelve decimals, so that what
-        is equal but for rounding ties.
     """
     outputs, labels = weights @ train.x.T, train.y.T
     error = train.loss.mean(outputs) - labels  # [num_scores, n]
     squares, pull = (error**2).sum(axis=0), train.ridge
     gradients = squares * (train.x**2).sum(axis=1) + 2 * pull * (error * outputs).sum(axis=0)
     gradients = np.maximum(gradients + pull**2 * (weights**2).sum(), 0)
-    found = {"grand": np.sqrt(gradients), "el2n": np.sqrt(squares)}
-    found |= {"loss": train.loss.value(outputs, labels)}
-    return {name: np.round(score, 12) for name, score in found.items()}
+    scores = {"grand": np.sqrt(gradients), "el2n": np.sqrt(squares)}
+    scores |= {"loss": train.loss.value(outputs, labels)}
+    return {name: np.round(score, 12) for name, score in scores.items()}
 
 
 def kept_points(train: Objective, later: np.ndarray, root: tuple[int, ...]) -> list[np.ndarray]:
-    """Let every entrant choose its points.
-
-    Args:
-        train: The objective.
-        later: Weights at which the later scores are taken, shape ``[num_scores, dim]``.
-        root: Root of the run's streams.
-
-    Returns:
-        For each of ``ENTRANTS`` the indices that it keeps, from the largest score down.
-    """
+    """List the points that each entrant keeps, with the later scores taken at weights ``later``."""
     shuffled = stream(root, "choice").permutation(len(train.x))
     scores = {("liprune", NEVER): train.lipschitz, ("random", NEVER): np.zeros(len(train.x))}
     for taken, weights in ((START, 0 * later), (LATER, later)):
@@ -121,18 +98,7 @@ def train_on(
     rates: np.ndarray,
     steps: Sequence[int],
 ) -> list[np.ndarray]:
-    """Run SGD from zero on several sets of kept points, in the same order of positions.
-
-    Args:
-        train: The objective.
-        chosen: For each set the indices kept.
-        root: Root of the run's streams.
-        rates: Step sizes, shape ``[num_rates]``, the same for all sets.
-        steps: Increasing steps after which to look; SGD ends with the last.
-
-    Returns:
-        At each of these the weights, shape ``[num_sets, num_rates, num_scores, dim]``.
-    """
+    """Run SGD from zero on several sets of kept points, in the same order of positions."""
     drawn = [points[positions(len(points), root, steps[-1])] for points in chosen]
     draws = np.stack(drawn, axis=1)
     sizes = np.broadcast_to(rates, (len(chosen), len(rates)))
@@ -141,28 +107,12 @@ def train_on(
 
 
 def compared_steps(name: str) -> list[int]:
-    """List the steps at which a problem's test losses are compared.
-
-    Args:
-        name: A name in ``PROBLEMS``.
-
-    Returns:
-        The ``SHARES`` of all its steps.
-    """
+    """List the steps at which a problem's test losses are compared."""
     return [round(share * (LINEAR_STEPS if name == LINEAR else NUM_STEPS)) for share in SHARES]
 
 
 def tuned_multiple(name: str, seed: int, num_tuning: int = NUM_TUNING) -> float:
-    """Tune the step size of no pruning as page 06 does, on runs that report nothing.
-
-    Args:
-        name: A real data set.
-        seed: Root seed.
-        num_tuning: Those runs, >= 1.
-
-    Returns:
-        Of the multiples of 1 / (2 max L) the one with the least mean excess after the last step.
-    """
+    """Tune the step size of no pruning as page 06 does, on runs that report nothing."""
     last = []
     for number in range(num_tuning):
         root = (seed, TUNING, number)
@@ -176,15 +126,7 @@ def tuned_multiple(name: str, seed: int, num_tuning: int = NUM_TUNING) -> float:
 
 
 def common_rates(name: str, seed: int) -> dict[str, float]:
-    """List the step sizes at which all entrants race; none is tuned for one of them.
-
-    Args:
-        name: A name in ``PROBLEMS``.
-        seed: Root seed of the tuning for no pruning.
-
-    Returns:
-        For each name of a rate its value; for real data in units of 1 / (2 max L).
-    """
+    """List the step sizes at which all entrants race; none is tuned for one of them."""
     if name == LINEAR:
         return LINEAR_RATES
     tuned = tuned_multiple(name, seed)
@@ -199,18 +141,10 @@ class Contest(NamedTuple):
 
 
 def contest(name: str, root: tuple[int, ...], rate: float) -> Contest:
-    """Let all entrants keep their points, and train on each set from the same start.
+    """Prune by every entrant's score, and train on each kept set from the same start.
 
-    The later scores are taken in training without pruning, at the same step size; it counts as no
-    step.
-
-    Args:
-        name: A name in ``PROBLEMS``.
-        root: Root of the run's streams.
-        rate: A value of `common_rates`.
-
-    Returns:
-        The test losses at `compared_steps`, and the overlaps.
+    The later scores are taken in training without pruning, at the same step size; its steps are
+    not counted.
     """
     split, steps = draw_split(name, root), compared_steps(name)
     train = split.train
@@ -218,6 +152,6 @@ def contest(name: str, root: tuple[int, ...], rate: float) -> Contest:
     (later,) = train_on(train, [np.arange(len(train.x))], root, rates, steps[1:2])
     chosen = kept_points(train, later[0, 0], root)
     losses = [split.test.value(w[:, 0]) for w in train_on(train, chosen, root, rates, steps)]
-    ours = [chosen[at - at % len(WAYS)] for at in range(len(ENTRANTS))]
-    pairs = zip(chosen, ours, strict=True)
-    return Contest(np.array(losses), np.array([np.isin(a, b).mean() for a, b in pairs]))
+    liprune = [chosen[at - at % len(WAYS)] for at in range(len(ENTRANTS))]
+    pairs = zip(chosen, liprune, strict=True)
+    return Contest(np.array(losses), np.array([overlap(kept, other) for kept, other in pairs]))

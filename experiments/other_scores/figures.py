@@ -1,6 +1,7 @@
 """Figures of page 10: how scores agree, what they keep, and how training goes on it."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.other_scores.convex import LATER, LINEAR, START
+from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
 from experiments.other_scores.convex_tables import LABELS as RIVALS
-from experiments.other_scores.tables import LABELS, MEASURES
+from experiments.other_scores.tables import LABELS, overlaps_with
 from experiments.other_scores.tables import METHODS as NAMES
-from liprune_utils.book.style import METHODS, shared_legend
+from liprune_utils.book.style import METHODS, facets
 
 # Okabe and Ito's palette, told apart by dash and marker as well.
 LOOKS = {
@@ -32,20 +33,13 @@ FRACTIONS = (
     {"color": "#E69F00", "marker": "^"},
     {"color": "#000000", "marker": "D"},
 )
-CHANCE = "#888888"
-WHEN = {START: ",\nscored at the start", LATER: ",\nscored later"}
+MEASURES = {"final": "last epoch", "mean": "mean of epochs"}
+TAKEN = {NEVER: "", START: ",\nscored at the start", LATER: ",\nscored later"}
 BARS = {"linestyle": "none", "linewidth": 1.2, "markersize": 5}
 
 
 def correlation_figure(correlations: pd.DataFrame) -> Figure:
-    """Draw the rank correlations of all scores, with their values.
-
-    Args:
-        correlations: From `experiments.other_scores.comparison.rank_correlations`.
-
-    Returns:
-        The figure.
-    """
+    """Draw the rank correlations of all scores, with their values."""
     names = list(correlations.score.unique())
     wide = correlations.pivot(index="score", columns="other", values="correlation")
     matrix = wide.loc[names, names].to_numpy()
@@ -66,79 +60,52 @@ def correlation_figure(correlations: pd.DataFrame) -> Figure:
 
 
 def overlap_figure(overlaps: pd.DataFrame, reference: str = "hessian") -> Figure:
-    """Draw how much of a score's kept set the others keep, beside chance.
-
-    Args:
-        overlaps: From `experiments.other_scores.comparison.overlap_table`.
-        reference: The score that the others are compared with.
-
-    Returns:
-        The figure, a panel for each fraction; the grey band holds at least 99% of chance.
-    """
-    here = overlaps[(overlaps.score == reference) | (overlaps.other == reference)]
-    here = here.assign(name=here.score.where(here.score != reference, here.other))
-    figure, panels = _score_panels(here, "overlap")
-    for axes, (_, rows) in zip(panels, here.groupby("keep_fraction"), strict=True):
-        ends = rows.chance_low.iloc[0], rows.chance_high.iloc[0]
-        axes.axvspan(*ends, color=CHANCE, alpha=0.35, label="by chance (99%)")
-        axes.set_xlim(0, 1.03)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    figure.supxlabel(f"share of what the {LABELS[reference]} keeps", fontsize=11)
-    shared_legend(figure)
-    return figure
+    """Draw how much of a score's kept set the others keep, beside chance."""
+    table = overlaps_with(reference, overlaps)
+    label = f"share of what the {LABELS[reference]} keeps"
+    ticks = {"xticks": [0, 0.5, 1], "xticklabels": ["0", "0.5", "1"]}
+    return _score_figure(table, "overlap", label, xlim=(0, 1.03), **ticks)
 
 
 def class_figure(classes: pd.DataFrame) -> Figure:
-    """Draw how far the classes of each kept set are from those of all images.
-
-    Args:
-        classes: From `experiments.other_scores.comparison.class_table`.
-
-    Returns:
-        The figure, a panel for each fraction; 99% of random subsets lie within the grey band.
-    """
-    here = classes.rename(columns={"score": "name"})
-    figure, panels = _score_panels(here, "distance")
-    for axes, (_, rows) in zip(panels, here.groupby("keep_fraction"), strict=True):
-        limit = rows.chance_high.iloc[0]
-        axes.axvspan(0, limit, color=CHANCE, alpha=0.35, label="by chance (99%)")
-        axes.set_xlim(0, 1.1 * max(classes.distance.max(), classes.chance_high.max()))
-    figure.supxlabel("total variation distance of the classes", fontsize=11)
-    shared_legend(figure)
-    return figure
+    """Draw how far the classes of each kept set are from those of all images, beside chance."""
+    table = classes.assign(name=classes.score, chance_low=0.0)
+    limits = 0, 1.1 * max(classes.distance.max(), classes.chance_high.max())
+    label = "total variation distance of the classes"
+    return _score_figure(table, "distance", label, xlim=limits)
 
 
-# A panel for each fraction with a dot for each score, the first on top.
-def _score_panels(table: pd.DataFrame, column: str) -> tuple[Figure, Sequence[Axes]]:
-    names, groups = list(table.name.unique()), table.groupby("keep_fraction")
-    size = (6.4, 1.4 + 0.28 * len(names))
-    figure, panels = plt.subplots(1, groups.ngroups, figsize=size, sharey=True, squeeze=False)
-    for axes, (fraction, rows) in zip(panels.flat, groups, strict=True):
+def _score_figure(table: pd.DataFrame, column: str, label: str, **settings: object) -> Figure:
+    """Draw a panel per fraction, with a dot per score, the first on top, and a band of chance."""
+    names = list(table.name.unique())
+
+    def draw(axes: Axes, fraction: float) -> None:
+        rows = table[table.keep_fraction == fraction]
         heights = [-names.index(name) for name in rows.name]
         axes.plot(rows[column], heights, "o", color="#009E73", markersize=6)
-        axes.set_title(f"keep {fraction:g}")
-    panels[0, 0].set_yticks(-np.arange(len(names)), [LABELS[name] for name in names])
-    return figure, panels.flat
+        ends = rows.chance_low.iloc[0], rows.chance_high.iloc[0]
+        axes.axvspan(*ends, color="#888888", alpha=0.35, label="by chance (99%)")
+
+    ticks = {"yticks": -np.arange(len(names)), "yticklabels": [LABELS[name] for name in names]}
+    size = {"height": 1.4 + 0.28 * len(names)}
+    return facets(_panels(table), draw, xlabel=label, ylabel="", **size, **ticks, **settings)
+
+
+def _panels(table: pd.DataFrame) -> dict[str, float]:
+    return {f"keep {fraction:g}": fraction for fraction in sorted(table.keep_fraction.unique())}
 
 
 def gallery_figure(rows: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Figure:
-    """Show images in rows, each with words below.
-
-    Args:
-        rows: For each row its title, its images (uint8, shape ``[k, 32, 32, 3]``) and their words.
-
-    Returns:
-        The figure, pixels as they are.
-    """
+    """Show images in rows, each with its caption below."""
     columns = max(len(images) for _, images, _ in rows)
     figure, panels = plt.subplots(
         len(rows), columns, figsize=(6.4, 1.62 * len(rows)), squeeze=False
     )
-    for line, (title, images, words) in zip(panels, rows, strict=True):
+    for line, (title, images, captions) in zip(panels, rows, strict=True):
         line[0].set_title(title, loc="left", fontsize=10)
-        for axes, image, text in zip(line, images, words, strict=False):
+        for axes, image, caption in zip(line, images, captions, strict=False):
             axes.imshow(image, interpolation="none")
-            axes.set_xlabel(text, fontsize=9, labelpad=2)
+            axes.set_xlabel(caption, fontsize=9, labelpad=2)
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -146,112 +113,79 @@ def gallery_figure(rows: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Fig
 
 
 def case_figure(cases: pd.DataFrame) -> Figure:
-    """Draw LiPrune's test loss over each rival's on convex problems, at the least favourable step.
+    """Draw LiPrune's test loss over each rival's on convex problems, at the worst step."""
+    problems = list(dict.fromkeys(zip(cases.problem, cases.rate, strict=True)))
+    rivals = [("random", NEVER), ("grand", START), ("el2n", START)]
+    rivals += [("loss", LATER), ("grand", LATER), ("el2n", LATER)]
 
-    Args:
-        cases: From `experiments.other_scores.convex_tables.case_table`.
+    def draw(axes: Axes, rival: tuple[str, str]) -> None:
+        rows = cases[(cases.against == rival[0]) & (cases.taken == rival[1])]
+        _draw_cases(axes, rows, problems)
 
-    Returns:
-        The figure, a panel for each rival, a height for each problem and rate; bars are the
-        table's intervals.
-    """
-    panels_of = [("random", cases.taken[cases.against == "random"].iloc[0]), ("loss", LATER)]
-    panels_of += [(score, taken) for taken in (START, LATER) for score in ("grand", "el2n")]
-    settings = list(cases.groupby(["problem", "rate"], sort=False).groups)
-    settings.sort(key=list(dict.fromkeys(zip(cases.problem, cases.rate, strict=True))).index)
-    figure, panels = plt.subplots(2, 3, figsize=(6.4, 8), sharey=True, sharex=True)
-    order = panels[:, 0].tolist() + panels[0, 1:].tolist() + panels[1, 1:].tolist()
-    for axes, (against, taken) in zip(order, panels_of, strict=True):
-        rows = cases[(cases.against == against) & (cases.taken == taken)]
-        _draw_cases(axes, rows, settings)
-        axes.set_title(f"{RIVALS[against]}{WHEN.get(taken, '')}", fontsize=9)
-    panels[0, 0].set(xscale="log")
-    panels[0, 0].set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
-    panels[0, 0].minorticks_off()
-    labels = [_setting(*setting) for setting in settings]
-    for row in panels:
-        row[0].set_yticks(-np.arange(len(settings)), labels, fontsize=9)
-    figure.supxlabel("LiPrune's test loss / rival's", fontsize=11)
-    shared_legend(figure)
+    panels = {f"{RIVALS[against]}{TAKEN[taken]}": (against, taken) for against, taken in rivals}
+    figure = facets(
+        panels, draw, xlabel="LiPrune's test loss / rival's", ylabel="", columns=3, height=8,
+        xscale="log",
+    )  # fmt: skip
+    figure.axes[0].set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    figure.axes[0].minorticks_off()
+    labels = [f"{p}\n{'rate ' if p == LINEAR else ''}{rate}" for p, rate in problems]
+    for axes in figure.axes:
+        axes.set_yticks(-np.arange(len(problems)), labels, fontsize=9)
+        axes.title.set_size(9)
     return figure
 
 
-# One panel, its intervals spread around the height of their problem.
-def _draw_cases(axes: Axes, rows: pd.DataFrame, settings: list[tuple[str, str]]) -> None:
+def _draw_cases(axes: Axes, rows: pd.DataFrame, problems: list[tuple[str, str]]) -> None:
+    """Draw one panel, the fractions' intervals spread around the height of their problem."""
     axes.axvline(1, color="black", linewidth=1)
     fractions = sorted(rows.keep_fraction.unique())
     offsets = np.linspace(0.27, -0.27, len(fractions))
     for fraction, offset, look in zip(fractions, offsets, FRACTIONS, strict=False):
         here = rows[rows.keep_fraction == fraction]
         pairs = zip(here.problem, here.rate, strict=True)
-        heights = [offset - settings.index(pair) for pair in pairs]
+        heights = [offset - problems.index(pair) for pair in pairs]
         bars = np.array([here.ratio - here.low, here.high - here.ratio])
         label = f"keep {fraction:g}"
         axes.errorbar(here.ratio, heights, xerr=bars, label=label, **(BARS | look))
 
 
-def _setting(problem: str, rate: str) -> str:
-    return f"{problem}\nrate {rate}" if problem == LINEAR else f"{problem}\n{rate}"
-
-
 def gap_figure(gaps: pd.DataFrame) -> Figure:
-    """Draw each method's test error less random pruning's in the recorded runs.
+    """Draw each method's test error less random pruning's in the recorded runs."""
+    fractions, methods = sorted(gaps.keep_fraction.unique()), list(gaps.method.unique())
 
-    Args:
-        gaps: From `experiments.other_scores.tables.gap_table`.
+    def draw(axes: Axes, choice: tuple[str, float]) -> None:
+        axes.axvline(0, color="black", linewidth=1)
+        here = gaps[(gaps.measure == choice[0]) & (gaps.keep_fraction == choice[1])]
+        for row in here.itertuples():
+            bars = [[row.difference - row.low], [row.high - row.difference]]
+            look = {key: LOOKS[row.method][key] for key in ("color", "marker")}
+            axes.errorbar(row.difference, -methods.index(row.method), xerr=bars, **(BARS | look))
 
-    Returns:
-        The figure, a row of panels for each measure and a column for each fraction; bars are the
-        table's intervals.
-    """
-    measures, fractions = list(gaps.measure.unique()), sorted(gaps.keep_fraction.unique())
-    methods = list(gaps.method.unique())
-    size = (6.4, 1.2 + 2.4 * len(measures))
-    figure, panels = plt.subplots(
-        len(measures), len(fractions), figsize=size, sharey=True, sharex=True, squeeze=False
-    )
-    for line, measure in zip(panels, measures, strict=True):
-        for axes, fraction in zip(line, fractions, strict=True):
-            axes.axvline(0, color="black", linewidth=1)
-            here = gaps[(gaps.measure == measure) & (gaps.keep_fraction == fraction)]
-            for row in here.itertuples():
-                bars = [[row.difference - row.low], [row.high - row.difference]]
-                look = {key: LOOKS[row.method][key] for key in ("color", "marker")}
-                axes.errorbar(
-                    row.difference, -methods.index(row.method), xerr=bars, **(BARS | look)
-                )
-            axes.set_title(f"keep {fraction:g}, {_short(measure)}", fontsize=10)
-        line[0].set_yticks(-np.arange(len(methods)), [NAMES[name] for name in methods])
-    figure.supxlabel("test error less that of random batches (points)", fontsize=11)
+    panels = {
+        f"keep {fraction:g}, {MEASURES[measure]}": (measure, fraction)
+        for measure, fraction in product(gaps.measure.unique(), fractions)
+    }
+    figure = facets(
+        panels, draw, xlabel="test error less that of random batches (points)", ylabel="",
+        columns=len(fractions), height=1.2 + 2.4 * gaps.measure.nunique(), legend=0,
+        yticks=-np.arange(len(methods)), yticklabels=[NAMES[name] for name in methods],
+    )  # fmt: skip
+    for axes in figure.axes:
+        axes.title.set_size(10)
     return figure
 
 
-def _short(measure: str) -> str:
-    return {"final": "last epoch", "mean": "mean of epochs"}.get(measure, MEASURES[measure])
-
-
 def error_figure(curves: pd.DataFrame) -> Figure:
-    """Draw the recorded test errors by epoch, means over seeds, a panel for each fraction.
+    """Draw the recorded test errors by epoch, means over seeds, one panel per fraction."""
 
-    Args:
-        curves: As in `experiments.other_scores.tables.error_table`.
-
-    Returns:
-        The figure; the dotted line marks the start of the epoch of the pruning.
-    """
-    groups = curves.groupby("keep_fraction")
-    figure, panels = plt.subplots(
-        1, groups.ngroups, figsize=(6.4, 4.6), sharex=True, sharey=True, squeeze=False
-    )
-    for axes, (fraction, rows) in zip(panels.flat, groups, strict=True):
+    def draw(axes: Axes, fraction: float) -> None:
+        rows = curves[curves.keep_fraction == fraction]
         means = rows.groupby(["method", "epoch"]).test_error.mean()
         for method in (name for name in NAMES if name in means.index.levels[0]):
             look = LOOKS[method] | {"label": NAMES[method], "markersize": 4, "markevery": 3}
             axes.plot(means[method], **look)
         axes.axvline(rows.prune_epoch.iloc[0] - 0.5, color="black", linewidth=0.8, linestyle=":")
-        axes.set_title(f"keep {fraction:g}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.supxlabel("epoch", fontsize=11)
-    figure.supylabel("test error (%)", fontsize=11)
-    shared_legend(figure)
-    return figure
+
+    return facets(_panels(curves), draw, xlabel="epoch", ylabel="test error (%)", height=4.6)

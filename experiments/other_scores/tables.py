@@ -1,14 +1,15 @@
-"""What page 10's tables say: costs, classes, and the recorded runs against random pruning."""
+"""What page 10's runs say: do scores keep the same images, what do they cost, and do they help?"""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
-from experiments.other_scores.comparison import extremes
 from liprune_utils.book.formats import estimated, in_brackets, number
 from liprune_utils.intervals import Estimate, mean_interval
+from liprune_utils.pruning import keep_highest, num_kept, overlap, rank
 
 LABELS = {
     "hessian": "Hessian norm",
@@ -26,23 +27,92 @@ METHODS = {"liprune": "LiPrune (batches)", "random": "random batches"} | {
     for name in ("hessian", "gauss-newton", "grand", "el2n", "loss", "forgetting")
 }
 MEASURES = {"final": "after the last epoch", "mean": "mean over the epochs after the pruning"}
-LEVEL = 0.90  # the register's, for test errors
-RUN = ["method", "keep_fraction", "seed"]
+LEVEL = 0.99  # of what chance gives
+NUM_DRAWS = 10_000  # random subsets, for the class balance that chance gives
+
+
+def rank_correlations(scores: pd.DataFrame) -> pd.DataFrame:
+    """Compute Spearman's rank correlation of every two scores; ties share their mean rank."""
+    matrix = scores.corr(method="spearman")
+    chance = 2.576 / np.sqrt(len(scores) - 1)  # 99% of independent scores are within
+    rows = [
+        {"score": one, "other": two, "correlation": matrix.loc[one, two], "chance": chance}
+        for one, two in product(scores, repeat=2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def overlap_table(scores: pd.DataFrame, keep_fractions: Sequence[float]) -> pd.DataFrame:
+    r"""Compute the share of what one score keeps that another keeps too, beside chance.
+
+    Of two independent sets of K from n, one random, the number shared is hypergeometric, with
+    mean :math:`K^2 / n`.
+    """
+    rows, tail = [], (1 - LEVEL) / 2
+    for fraction in keep_fractions:
+        count = num_kept(len(scores), fraction)
+        shared = hypergeom(len(scores), count, count)
+        chance = {"chance": count / len(scores)}
+        chance |= {"chance_low": shared.ppf(tail) / count}
+        chance |= {"chance_high": shared.ppf(1 - tail) / count}
+        kept = {name: keep_highest(scores[name], fraction) for name in scores}
+        for one, two in combinations(scores, 2):
+            facts = {"keep_fraction": fraction, "score": one, "other": two}
+            facts |= {"overlap": overlap(kept[one], kept[two])} | chance
+            rows.append(facts | {"num_kept": count, "num_examples": len(scores)})
+    return pd.DataFrame(rows)
+
+
+def overlaps_with(reference: str, overlaps: pd.DataFrame) -> pd.DataFrame:
+    """Select the overlaps with one score; the column ``name`` has the other score."""
+    here = overlaps[(overlaps.score == reference) | (overlaps.other == reference)]
+    return here.assign(name=here.score.where(here.score != reference, here.other))
+
+
+def class_table(
+    scores: pd.DataFrame,
+    labels: np.ndarray,
+    keep_fractions: Sequence[float],
+    num_classes: int,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure what pruning by each score does to the balance of classes."""
+    rows, draw = [], np.random.default_rng(seed)
+    counts = np.bincount(labels, minlength=num_classes)
+    everything = counts / len(labels)
+    for fraction in keep_fractions:
+        count = num_kept(len(labels), fraction)
+        drawn = draw.multivariate_hypergeometric(counts, count, NUM_DRAWS) / count
+        distances = _total_variation(drawn, everything)
+        chance = {"chance": distances.mean(), "chance_high": np.quantile(distances, LEVEL)}
+        for name in scores:
+            kept = labels[keep_highest(scores[name], fraction)]
+            shares = np.bincount(kept, minlength=num_classes) / count
+            facts = {"keep_fraction": fraction, "score": name}
+            facts |= {"distance": _total_variation(shares, everything)}
+            facts |= {"largest_share": shares.max(), "smallest_share": shares.min()}
+            rows.append(facts | chance)
+    return pd.DataFrame(rows)
+
+
+def _total_variation(shares: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.abs(shares - others).sum(axis=-1) / 2
+
+
+def kept_flags(scores: pd.DataFrame, keep_fractions: Sequence[float]) -> pd.DataFrame:
+    """Mark what each score keeps."""
+    flags = {}
+    for name, fraction in product(scores, keep_fractions):
+        kept = keep_highest(scores[name], fraction)
+        flags[f"{name} keeps {fraction:g}"] = np.isin(np.arange(len(scores)), kept)
+    return pd.DataFrame(flags)
 
 
 def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
-    """Reduce the costs of scoring, batch by batch, to a row for each score.
-
-    Args:
-        costs: From `experiments.other_scores.runs.all_scores`.
-
-    Returns:
-        Median, lowest and highest of ``gradients`` over the batches, and the mean number of
-        Hessian ``products``, of each batch or image.
-    """
+    """Reduce the costs of scoring, batch by batch, to one row per score."""
     groups = costs.groupby("score", sort=False)
-    found = groups.gradients.agg(["median", "min", "max"])
-    return found.assign(products=groups.products.mean(), num_turns=groups.size()).reset_index()
+    summary = groups.gradients.agg(["median", "min", "max"])
+    return summary.assign(products=groups.products.mean(), num_turns=groups.size()).reset_index()
 
 
 def gallery_rows(
@@ -52,38 +122,23 @@ def gallery_rows(
     names: Sequence[str],
     count: int,
 ) -> list[tuple[str, np.ndarray, list[str]]]:
-    """Choose the images with the highest and the lowest scores.
-
-    Args:
-        scores: One row an image, one column a score.
-        images: The images, uint8, shape ``[n, 32, 32, 3]``.
-        classes: The name of each one's class.
-        names: The scores to show.
-        count: Images in a row.
-
-    Returns:
-        Two rows for each score, as `experiments.other_scores.figures.gallery_figure` takes them.
-    """
+    """Select the images with the highest and the lowest scores: title, images and captions."""
     rows = []
     for name in names:
-        pair = zip(("highest", "lowest"), extremes(scores[name].to_numpy(), count), strict=True)
-        for end, chosen in pair:
-            values = scores[name].iloc[chosen]
-            shown = [f"{v:,.0f}" if v >= 100 else number(v, 2) for v in values]
-            words = [f"{classes[at]}\n{text}" for at, text in zip(chosen, shown, strict=True)]
-            rows.append((f"{LABELS[name]}, {end}", images[chosen], words))
+        values = scores[name].to_numpy()
+        for end, order in {"highest": rank(values), "lowest": rank(-values)}.items():
+            chosen = order[:count]
+            captions = [f"{classes[at]}\n{_short_number(values[at])}" for at in chosen]
+            rows.append((f"{LABELS[name]}, {end}", images[chosen], captions))
     return rows
 
 
+def _short_number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else number(value, 2)
+
+
 def class_words(classes: pd.DataFrame) -> str:
-    """Say which scores change the balance of classes more than chance would.
-
-    Args:
-        classes: From `experiments.other_scores.comparison.class_table`.
-
-    Returns:
-        A sentence for each fraction.
-    """
+    """Say which scores change the balance of classes more than chance would."""
     sentences = []
     for fraction, rows in classes.groupby("keep_fraction"):
         beyond = rows[rows.distance > rows.chance_high]
@@ -96,60 +151,44 @@ def class_words(classes: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def error_table(curves: pd.DataFrame) -> pd.DataFrame:
-    """Reduce recorded curves to the two errors that are compared.
+def agreement_words(correlations: pd.DataFrame, overlaps: pd.DataFrame) -> str:
+    """Say how far other scores choose what the Hessian norm of every image chooses."""
+    rows = correlations[correlations.score == "hessian"].set_index("other").correlation
+    named = [name for name in LABELS if name not in ("hessian", "random")]
+    listed = ", ".join(f"{rows[name]:.2f} with {LABELS[name]}" for name in named)
+    fraction = overlaps.keep_fraction.min()
+    here = overlaps_with("hessian", overlaps[overlaps.keep_fraction == fraction])
+    shared = here.set_index("name").overlap
+    return (
+        f"The rank correlation of an image's Hessian norm is {listed}. Of the {fraction:g} that it "
+        f"keeps, GraNd keeps {shared['grand']:.0%} too, EL2N {shared['el2n']:.0%}, the loss "
+        f"{shared['loss']:.0%}; chance would give {here.chance.iloc[0]:.0%}."
+    )
 
-    Args:
-        curves: One row a run and epoch: ``method``, ``keep_fraction``, ``seed``, ``epoch``,
-            ``prune_epoch`` and ``test_error``, in per cent.
 
-    Returns:
-        One row a run: the test error after the last epoch (``final``), and its ``mean`` over the
-        epochs from ``prune_epoch`` on.
-    """
+def gap_table(curves: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
+    """Compare the test error of every recorded method with random pruning's, paired by seed."""
     after = curves[curves.epoch >= curves.prune_epoch].sort_values("epoch")
-    errors = after.groupby(RUN, sort=False).test_error
-    return pd.DataFrame({"final": errors.last(), "mean": errors.mean()}).reset_index()
-
-
-def gap_table(curves: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
-    """Compare every method with random pruning, paired by seed.
-
-    Args:
-        curves: As in `error_table`, with "random" among the methods.
-        level: Confidence level, in (0, 1).
-
-    Returns:
-        One row a measure, fraction and method: the mean ``difference`` of test errors in points,
-        the method less random, with its interval over seeds, and random pruning's mean error.
-    """
-    errors, rows = error_table(curves), []
-    for measure, fraction in product(MEASURES, sorted(errors.keep_fraction.unique())):
-        here = errors[errors.keep_fraction == fraction]
-        wide = here.pivot(index="seed", columns="method", values=measure)
+    groups = after.groupby(["seed", "keep_fraction", "method"]).test_error
+    errors, rows = {"final": groups.last(), "mean": groups.mean()}, []
+    for measure, fraction in product(MEASURES, sorted(curves.keep_fraction.unique())):
+        wide = errors[measure].xs(fraction, level="keep_fraction").unstack("method")
         for method in (name for name in METHODS if name != "random" and name in wide):
-            found = mean_interval(wide[method] - wide["random"], level)._asdict()
             facts = {"measure": measure, "keep_fraction": fraction, "method": method}
-            facts |= {"random_error": wide["random"].mean(), "difference": found.pop("value")}
-            rows.append(facts | found)
+            facts |= {"random_error": wide["random"].mean()}
+            difference = mean_interval(wide[method] - wide["random"], level)
+            rows.append(facts | difference.columns("difference"))
     return pd.DataFrame(rows).rename(columns={"num_runs": "num_seeds"})
 
 
-def _difference(row: pd.Series) -> Estimate:
-    return Estimate(row.difference, row.low, row.high, int(row.num_seeds))
+def _differences(gaps: pd.DataFrame) -> list[Estimate]:
+    named = gaps.rename(columns={"num_seeds": "num_runs"})
+    return [Estimate.of(row, "difference") for row in named.itertuples()]
 
 
 def gap_words(gaps: pd.DataFrame) -> pd.DataFrame:
-    """Lay the differences out for a reader.
-
-    Args:
-        gaps: From `gap_table`.
-
-    Returns:
-        A row a method, a column for each measure and fraction kept, of words such as
-        "3.1 [2.1, 4.1]", in points.
-    """
-    shown = gaps.assign(gap=[in_brackets(_difference(row)) for _, row in gaps.iterrows()])
+    """Lay the differences out for a reader, one row per method."""
+    shown = gaps.assign(gap=list(map(in_brackets, _differences(gaps))))
     shown = shown.replace({"measure": MEASURES, "method": METHODS})
     shown = shown.rename(columns={"keep_fraction": "fraction kept"})
     wide = shown.pivot(index="method", columns=["measure", "fraction kept"], values="gap")
@@ -157,47 +196,16 @@ def gap_words(gaps: pd.DataFrame) -> pd.DataFrame:
 
 
 def recorded_words(gaps: pd.DataFrame, measure: str) -> str:
-    """Say who is ahead of random pruning in the recorded runs.
-
-    Args:
-        gaps: From `gap_table`.
-        measure: "final" or "mean".
-
-    Returns:
-        A sentence for each fraction kept.
-    """
+    """Say who is ahead of random pruning in the recorded runs."""
     sentences = []
     for fraction, rows in gaps[gaps.measure == measure].groupby("keep_fraction"):
-        signs = [_difference(row).below(0.0) for row in rows.itertuples()]
-        ends = [rows.loc[at] for at in (rows.difference.idxmin(), rows.difference.idxmax())]
-        best, worst = (f"{METHODS[e.method]}, {estimated(_difference(e), 'seeds')}" for e in ends)
+        estimates = dict(zip(rows.method, _differences(rows), strict=True))
+        signs = [estimate.below(0.0) for estimate in estimates.values()]
+        ends = min(estimates, key=estimates.get), max(estimates, key=estimates.get)
+        best, worst = (f"{METHODS[name]}, {estimated(estimates[name], 'seeds')}" for name in ends)
         sentences.append(
             f"With {fraction:g} kept, {signs.count(True)} of {len(signs)} ways to choose have a "
             f"90% interval below zero and {signs.count(False)} above; lowest: {best}; "
             f"highest: {worst}."
         )
     return " ".join(sentences)
-
-
-def agreement_words(correlations: pd.DataFrame, overlaps: pd.DataFrame) -> str:
-    """Say how far other scores choose what the Hessian norm of every image chooses.
-
-    Args:
-        correlations: From `experiments.other_scores.comparison.rank_correlations`.
-        overlaps: From `experiments.other_scores.comparison.overlap_table`.
-
-    Returns:
-        Two sentences.
-    """
-    rows = correlations[correlations.score == "hessian"].set_index("other").correlation
-    named = ("gauss-newton", "grand", "el2n", "loss", "margin", "forgetting", "hessian-batch")
-    listed = ", ".join(f"{rows[name]:.2f} with {LABELS[name]}" for name in named)
-    fraction = overlaps.keep_fraction.min()
-    here = overlaps[(overlaps.keep_fraction == fraction)]
-    here = here[(here.score == "hessian") | (here.other == "hessian")]
-    shared = here.set_index(here.score.where(here.score != "hessian", here.other)).overlap
-    return (
-        f"The rank correlation of an image's Hessian norm is {listed}. Of the {fraction:g} that it "
-        f"keeps, GraNd keeps {shared['grand']:.0%} too, EL2N {shared['el2n']:.0%}, the loss "
-        f"{shared['loss']:.0%}; chance would give {here.chance.iloc[0]:.0%}."
-    )

@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from experiments.convex_is_not_enough.real_data import LOGISTIC, MULTINOMIAL, SQUARED, Objective
-from experiments.convex_is_not_enough.runs import CELLS, NONE, STREAMS
-from experiments.convex_is_not_enough.tables import choose, tune
+from experiments.convex_is_not_enough.runs import NONE, SETTINGS, STREAMS
+from experiments.convex_is_not_enough.tables import best_multiples, tune
 from experiments.other_scores import convex
 from experiments.other_scores.convex import (
     ENTRANTS,
@@ -31,6 +30,7 @@ from experiments.other_scores.convex import (
     train_on,
     tuned_multiple,
 )
+from liprune_utils.problems import LOGISTIC, MULTINOMIAL, SQUARED, Objective
 from liprune_utils.pruning import keep_highest, num_kept
 
 ROOT = (0, RACING, 0)
@@ -145,8 +145,8 @@ def test_losses_are_compared_at_the_papers_steps():
     assert compared_steps("digits") == [50, 100, 200, 300]
 
 
-def test_tuning_is_page_05s():
-    chosen = choose(tune("diabetes", 2, seed=5))[CELLS.index(NONE)]
+def test_tuning_is_that_of_the_races():
+    chosen = best_multiples(tune("diabetes", 2, seed=5))[SETTINGS.index(NONE)]
     assert tuned_multiple("diabetes", 5, num_tuning=2) == chosen[1] == chosen[2]
 
 

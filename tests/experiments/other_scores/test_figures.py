@@ -11,9 +11,14 @@ import pytest
 from matplotlib.colors import to_hex
 
 from experiments.other_scores import figures
-from experiments.other_scores.comparison import class_table, overlap_table, rank_correlations
 from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
-from experiments.other_scores.tables import LABELS, METHODS
+from experiments.other_scores.tables import (
+    LABELS,
+    METHODS,
+    class_table,
+    overlap_table,
+    rank_correlations,
+)
 from liprune_utils.book import style
 
 SCORES = ("hessian", "grand", "random")
