@@ -98,7 +98,8 @@ class Checked(BaseModel):
 def _first_problem(error: ValidationError, model: type[Checked], values: dict[str, object]) -> str:
     problem = error.errors()[0]
     if problem["type"] == "missing":
-        missing = [name for name in model.model_fields if name not in values]
+        required = [name for name, field in model.model_fields.items() if field.is_required()]
+        missing = [name for name in required if name not in values]
         return f"{model.__name__} lacks {', '.join(missing)}."
     if problem["type"] == "value_error":  # from a validator, which has said it already
         return str(problem["ctx"]["error"])

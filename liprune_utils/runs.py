@@ -1,11 +1,10 @@
 """Run folders: one process each, checkpoints, requests to stop; done once ``done.json`` is there.
 
 A folder holds ``run.json`` (what it is a run of), at most two checkpoints, and at last its tables
-and ``done.json``. A checkpoint's name ends with the SHA-256 of its content, so that a damaged one
-is known; it holds the settings of its run, so that a foreign one is.
+and ``done.json``. A checkpoint's name ends with the SHA-256 of its content, so that damage is
+detected; it holds the settings of its run, so that a checkpoint of another run is detected too.
 """
 
-import fcntl
 import functools
 import hashlib
 import io
@@ -19,17 +18,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from liprune_utils.checks import InputError, require
-from liprune_utils.files import provenance, read_json, write_atomically, write_json, write_table
+from liprune_utils.files import (
+    provenance,
+    read_json,
+    read_table,
+    write_atomically,
+    write_json,
+    write_table,
+)
 
 CHECKPOINT_SECONDS = 30.0  # between two, at most; a step comes on top
-WAIT_SECONDS = 0.1  # between two looks at a lock
+POLL_SECONDS = 0.1  # between two attempts to get a lock
 NUM_CHECKPOINTS = 2  # kept: the latest, and the one before in case it is damaged
 HASH_LENGTH = 16  # hexadecimal digits in a name
 
@@ -38,243 +44,6 @@ logger = logging.getLogger(__name__)
 
 class RunError(RuntimeError):
     """A run that cannot go on, described in one sentence; what it has saved is safe."""
-
-
-@contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Have a folder for oneself; whatever ends the process gives it back.
-
-    Args:
-        folder: The folder, which is made if need be.
-        wait: Whether to wait for another process to leave.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        RunError: If another process has it and ``wait`` is false.
-        Stopped: If the runs of this process are asked to stop while it waits.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        while not _has_lock(file):
-            if not wait:
-                raise RunError(f"{folder} is in use by another process; expected to be alone.")
-            leave_if_asked()
-            time.sleep(WAIT_SECONDS)
-        yield
-
-
-# A call that waits for the lock itself would not hear that it is asked to stop.
-def _has_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@dataclass
-class Run:
-    """A run folder that this process has for itself; from `open_run`.
-
-    Attributes:
-        folder: The folder.
-        settings: Everything that decides the run's result.
-        seconds: Computing time before the latest checkpoint that was read.
-    """
-
-    folder: Path
-    settings: Mapping[str, object]
-    seconds: float = 0.0
-    _began: float = field(default_factory=time.monotonic)
-    _saved: float = field(default_factory=time.monotonic)
-
-    @property
-    def done(self) -> dict[str, object] | None:
-        """What `finish` has noted, or None while the run is not done."""
-        path = self.folder / "done.json"
-        return read_json(path) if path.exists() else None
-
-    def is_due(self) -> bool:
-        """Tell whether it is time for a checkpoint.
-
-        Returns:
-            True half a minute after the last one, or when the run is asked to stop.
-        """
-        return stop_requested.is_set() or time.monotonic() - self._saved >= CHECKPOINT_SECONDS
-
-    def save(self, position: tuple[int, int], state: Mapping[str, object]) -> None:
-        """Write a checkpoint, keep the one before, and leave if the run is asked to stop.
-
-        Args:
-            position: Epoch and step; a later checkpoint has a later position.
-            state: Tensors, numbers, texts, lists and dictionaries of them.
-
-        Raises:
-            RunError: If it cannot be written; the checkpoints before stay.
-            Stopped: If the run is asked to stop; the checkpoint is written.
-        """
-        stream = io.BytesIO()
-        content = {"settings": dict(self.settings), "state": state, "seconds": self._elapsed()}
-        torch.save(content, stream)
-        digest = hashlib.sha256(stream.getvalue()).hexdigest()[:HASH_LENGTH]
-        name = "checkpoint-{:05d}-{:06d}-{}.pt".format(*position, digest)
-        write = functools.partial(Path.write_bytes, data=stream.getvalue())
-        self._write(lambda: write_atomically(self.folder / name, write), name)
-        for path in self._checkpoints()[NUM_CHECKPOINTS:]:
-            path.unlink()
-        self._saved = time.monotonic()
-        if stop_requested.is_set():
-            raise Stopped(f"{self.folder.name}: saved at epoch {position[0]}, step {position[1]}.")
-
-    def restore(self) -> dict[str, object] | None:
-        """Read the latest checkpoint that is whole and of this run; set others aside, by name.
-
-        Returns:
-            Its state, or None if there is none.
-        """
-        for path in self._checkpoints():
-            try:
-                content = self._read(path)
-            except InputError as error:
-                logger.warning("%s It is set aside, and the one before is used.", error)
-                path.rename(path.with_suffix(".refused"))
-            else:
-                self.seconds = content["seconds"]
-                return content["state"]
-        return None
-
-    def finish(self, tables: Mapping[str, pd.DataFrame], **facts: object) -> None:
-        """Write the tables, and then that the run is done.
-
-        Args:
-            tables: By name; each becomes a CSV file.
-            **facts: What else ``done.json`` should say.
-
-        Raises:
-            RunError: If something cannot be written; the checkpoints stay.
-        """
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        facts = {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)} | facts
-        for name, table in tables.items():
-            write = functools.partial(write_table, self.folder, name, table)
-            self._write(write, f"{name}.csv")
-        record = provenance(**facts)
-        self._write(lambda: write_json(self.folder / "done.json", record), "done.json")
-
-    def _elapsed(self) -> float:
-        return self.seconds + time.monotonic() - self._began
-
-    # The latest first.
-    def _checkpoints(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
-
-    def _write(self, write: Callable[[], object], name: str) -> None:
-        try:
-            write()
-        except OSError as error:
-            raise RunError(
-                f"{name} cannot be written to {self.folder}: {error.strerror}; started again, the "
-                "run goes on from its checkpoint before."
-            ) from error
-
-    def _read(self, path: Path) -> dict[str, object]:
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
-        expected = path.stem.split("-")[-1]
-        require(
-            digest == expected, f"The SHA-256 of {path}", digest, f"{expected!r}, as in its name"
-        )
-        found = _unpacked(path, content)
-        same = found["settings"] == dict(self.settings)
-        require(same, f"The run of {path}", found["settings"], "the settings of this one")
-        return found
-
-
-# What is not a checkpoint may be anything; nothing in it is executed.
-def _unpacked(path: Path, content: bytes) -> dict[str, object]:
-    try:
-        found = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        return {name: found[name] for name in ("settings", "state", "seconds")}
-    except Exception as error:  # torch.load raises many kinds
-        raise InputError(
-            f"{path} holds something else ({type(error).__name__}); expected a checkpoint."
-        ) from None
-
-
-@contextmanager
-def open_run(
-    root: Path, label: str, settings: Mapping[str, object], *, wait: bool = False
-) -> Iterator[Run]:
-    """Open the folder of a run, new or begun, for this process alone.
-
-    Args:
-        root: Folder of run folders.
-        label: What the folder's name begins with, for people.
-        settings: Everything that decides the result: texts, numbers, lists of them.
-        wait: As in `locked`.
-
-    Yields:
-        The run.
-
-    Raises:
-        RunError: If another process has it open, or it cannot be written.
-        InputError: If the folder holds a run of other settings.
-        Stopped: As in `locked`.
-    """
-    folder = run_folder(root, label, settings)
-    with locked(folder, wait=wait):
-        for partial in folder.glob(".*.partial.*"):  # of a process that was killed
-            partial.unlink()
-        run, note = Run(folder, settings), folder / "run.json"
-        if not note.exists():
-            run._write(lambda: write_json(note, settings), note.name)
-        found = read_json(note)
-        require(found == dict(settings), f"The run in {folder}", found, f"{dict(settings)}")
-        yield run
-
-
-def run_folder(root: Path, label: str, settings: Mapping[str, object]) -> Path:
-    """Name the folder of a run: its label and a hash of its settings.
-
-    Args:
-        root: Folder of run folders.
-        label: What the name begins with.
-        settings: As in `open_run`.
-
-    Returns:
-        The path; nothing is made.
-    """
-    text = json.dumps(settings, sort_keys=True)
-    return Path(root) / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
-
-
-def save_network(model: nn.Module, path: Path) -> None:
-    """Write the parameters and buffers of a network atomically.
-
-    Args:
-        model: The network.
-        path: The file.
-    """
-    write_atomically(path, lambda partial: torch.save(model.state_dict(), partial))
-
-
-def read_network(model: nn.Module, path: Path) -> None:
-    """Read what `save_network` wrote into a network of the same shape.
-
-    Args:
-        model: The network.
-        path: The file.
-
-    Raises:
-        InputError: If the file is missing or damaged.
-    """
-    try:
-        model.load_state_dict(torch.load(path, weights_only=True))
-    except Exception as error:  # torch.load raises many kinds
-        found = type(error).__name__
-        raise InputError(f"{path} is missing or damaged ({found}); expected a network.") from None
 
 
 stop_requested = threading.Event()  # every run of this process saves and leaves soon after
@@ -324,3 +93,256 @@ def stopping_at_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         stop_requested.clear()
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock on a folder; it is released when the process ends, however it does.
+
+    Args:
+        folder: The folder, which is made if need be.
+        wait: Whether to wait until another process has released it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RunError: If another process has the lock and ``wait`` is false.
+        Stopped: If the runs of this process are asked to stop while it waits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # A lock file without the system's lock would outlive a killed process.
+    lock = FileLock(folder / ".lock", poll_interval=POLL_SECONDS, fallback_to_soft=False)
+    try:
+        held = lock.acquire(blocking=wait, cancel_check=stop_requested.is_set)
+    except Timeout:
+        leave_if_asked()
+        raise RunError(f"{folder} is in use by another process; expected to be alone.") from None
+    with held:
+        yield
+
+
+@dataclass
+class RunFolder:
+    """A run folder that this process has locked; from `open_run`.
+
+    Attributes:
+        path: The folder.
+        settings: Everything that decides the run's result.
+        seconds: Computing time before the latest checkpoint that was read.
+    """
+
+    path: Path
+    settings: Mapping[str, object]
+    seconds: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    _saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> dict[str, object] | None:
+        """What `finish` has noted, or None while the run is not done."""
+        path = self.path / "done.json"
+        return read_json(path) if path.exists() else None
+
+    def is_due(self) -> bool:
+        """Tell whether it is time for a checkpoint.
+
+        Returns:
+            True half a minute after the last one, or when the run is asked to stop.
+        """
+        return stop_requested.is_set() or time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+
+    def save(self, position: tuple[int, int], state: Mapping[str, object]) -> None:
+        """Write a checkpoint, keep the one before, and leave if the run is asked to stop.
+
+        Args:
+            position: Epoch and step; a later checkpoint has a later position.
+            state: Tensors, numbers, texts, lists and dictionaries of them.
+
+        Raises:
+            RunError: If it cannot be written; the checkpoints before stay.
+            Stopped: If the run is asked to stop; the checkpoint is written.
+        """
+        stream = io.BytesIO()
+        content = {"settings": dict(self.settings), "state": state, "seconds": self._elapsed()}
+        torch.save(content, stream)
+        digest = hashlib.sha256(stream.getvalue()).hexdigest()[:HASH_LENGTH]
+        name = "checkpoint-{:05d}-{:06d}-{}.pt".format(*position, digest)
+        write = functools.partial(Path.write_bytes, data=stream.getvalue())
+        self._write(lambda: write_atomically(self.path / name, write), name)
+        for path in self._checkpoints()[NUM_CHECKPOINTS:]:
+            path.unlink()
+        self._saved = time.monotonic()
+        if stop_requested.is_set():
+            raise Stopped(f"{self.path.name}: saved at epoch {position[0]}, step {position[1]}.")
+
+    def restore(self) -> dict[str, object] | None:
+        """Read the latest checkpoint that is whole and of this run; set others aside, by name.
+
+        Returns:
+            Its state, or None if there is none.
+        """
+        for path in self._checkpoints():
+            try:
+                content = self._read(path)
+            except InputError as error:
+                logger.warning("%s It is set aside, and the one before is used.", error)
+                path.rename(path.with_suffix(".refused"))
+            else:
+                self.seconds = content["seconds"]
+                return content["state"]
+        return None
+
+    def finish(self, tables: Mapping[str, pd.DataFrame], **facts: object) -> None:
+        """Write the tables, and then that the run is done.
+
+        Args:
+            tables: By name; each becomes a CSV file.
+            **facts: What else ``done.json`` should say.
+
+        Raises:
+            RunError: If something cannot be written; the checkpoints stay.
+        """
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        facts = {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)} | facts
+        for name, table in tables.items():
+            write = functools.partial(write_table, self.path, name, table)
+            self._write(write, f"{name}.csv")
+        record = provenance(**facts)
+        self._write(lambda: write_json(self.path / "done.json", record), "done.json")
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self._began
+
+    # The latest first.
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.path.glob("checkpoint-*.pt"), reverse=True)
+
+    def _write(self, write: Callable[[], object], name: str) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise RunError(
+                f"{name} cannot be written to {self.path}: {error.strerror}; started again, the "
+                "run goes on from its checkpoint before."
+            ) from error
+
+    def _read(self, path: Path) -> dict[str, object]:
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
+        expected = path.stem.split("-")[-1]
+        require(
+            digest == expected, f"The SHA-256 of {path}", digest, f"{expected!r}, as in its name"
+        )
+        saved = _unpacked(path, content)
+        same = saved["settings"] == dict(self.settings)
+        require(same, f"The run of {path}", saved["settings"], "the settings of this one")
+        return saved
+
+
+# What is not a checkpoint may be anything; nothing in it is executed.
+def _unpacked(path: Path, content: bytes) -> dict[str, object]:
+    try:
+        saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        return {name: saved[name] for name in ("settings", "state", "seconds")}
+    except Exception as error:  # torch.load raises many kinds
+        raise InputError(
+            f"{path} holds something else ({type(error).__name__}); expected a checkpoint."
+        ) from None
+
+
+@contextmanager
+def open_run(
+    root: Path, label: str, settings: Mapping[str, object], *, wait: bool = False
+) -> Iterator[RunFolder]:
+    """Open the folder of a run, new or begun, for this process alone.
+
+    Args:
+        root: Folder of run folders.
+        label: What the folder's name begins with, for people.
+        settings: Everything that decides the result: texts, numbers, lists of them.
+        wait: As in `locked`.
+
+    Yields:
+        The folder.
+
+    Raises:
+        RunError: If another process has it open, or it cannot be written.
+        InputError: If the folder holds a run of other settings.
+        Stopped: As in `locked`.
+    """
+    path = run_folder(root, label, settings)
+    with locked(path, wait=wait):
+        for partial in path.glob(".*.partial.*"):  # of a process that was killed
+            partial.unlink()
+        folder, note = RunFolder(path, settings), path / "run.json"
+        if not note.exists():
+            folder._write(lambda: write_json(note, settings), note.name)
+        noted = read_json(note)
+        require(noted == dict(settings), f"The run in {path}", noted, f"{dict(settings)}")
+        yield folder
+
+
+def finished_tables(
+    root: Path,
+    label: str,
+    settings: Mapping[str, object],
+    compute: Callable[[], Mapping[str, pd.DataFrame]],
+) -> dict[str, pd.DataFrame]:
+    """Read the tables of a run folder; if it is not done, compute and write them first.
+
+    Args:
+        root: As in `open_run`.
+        label: As in `open_run`.
+        settings: As in `open_run`.
+        compute: Returns the tables by name.
+
+    Returns:
+        The tables by name, as they are on the disk.
+    """
+    with open_run(root, label, settings, wait=True) as folder:
+        if not folder.done:
+            folder.finish(compute())
+        return {path.stem: read_table(path) for path in sorted(folder.path.glob("*.csv"))}
+
+
+def run_folder(root: Path, label: str, settings: Mapping[str, object]) -> Path:
+    """Name the folder of a run: its label and a hash of its settings.
+
+    Args:
+        root: Folder of run folders.
+        label: What the name begins with.
+        settings: As in `open_run`.
+
+    Returns:
+        The path; nothing is made.
+    """
+    text = json.dumps(settings, sort_keys=True)
+    return Path(root) / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
+
+
+def save_network(model: nn.Module, path: Path) -> None:
+    """Write the parameters and buffers of a network atomically.
+
+    Args:
+        model: The network.
+        path: The file.
+    """
+    write_atomically(path, lambda partial: torch.save(model.state_dict(), partial))
+
+
+def read_network(model: nn.Module, path: Path) -> None:
+    """Read what `save_network` wrote into a network of the same shape.
+
+    Args:
+        model: The network.
+        path: The file.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True))
+    except Exception as error:  # torch.load raises many kinds
+        found = type(error).__name__
+        raise InputError(f"{path} is missing or damaged ({found}); expected a network.") from None

@@ -4,6 +4,7 @@ Every choice is a field of `Recipe`; every stream of randomness depends on the s
 the epoch alone. A `State` and its recipe therefore determine all that follows, bit for bit on CPUs.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,12 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from liprune_utils.images import PADDING, Task, draw_shifts, generator, shifted
+from liprune_utils.batch_norm import BatchNorm
+from liprune_utils.checks import require
+from liprune_utils.curvature import check_arguments, scoring_mode
+from liprune_utils.images import PADDING, Images, draw_shifts, generator, shifted
 from liprune_utils.models import Activation, resnet
 from liprune_utils.settings import Recipe
 
 EVALUATION_BATCH = 500
-NO_SHIFT = (PADDING, PADDING, 0)
 
 
 @dataclass
@@ -96,27 +99,27 @@ def initial_network(recipe: Recipe, activation: Activation = functional.relu) ->
     return resnet(recipe.depth, torch.Generator().manual_seed(draw), activation=activation)
 
 
-def start(recipe: Recipe, task: Task, activation: Activation = functional.relu) -> State:
+def start(recipe: Recipe, images: Images, activation: Activation = functional.relu) -> State:
     """Initialise a network and its optimiser.
 
     Args:
         recipe: Depth, momentum, weight decay and seed.
-        task: The data, on the device that the network is to be on.
+        images: The data, on the device that the network is to be on.
         activation: As in `resnet`.
 
     Returns:
         The state before the first epoch.
     """
     model = initial_network(recipe, activation)
-    model.to(task.images.device, memory_format=torch.channels_last)
+    model.to(images.inputs.device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
     )
-    correct = torch.zeros(len(task.labels), dtype=torch.bool, device=task.labels.device)
-    return State(model, optimizer, correct, task.images.new_zeros(()))
+    correct = torch.zeros(len(images.labels), dtype=torch.bool, device=images.labels.device)
+    return State(model, optimizer, correct, images.inputs.new_zeros(()))
 
 
 def plan_epoch(
@@ -138,54 +141,54 @@ def plan_epoch(
     draw = generator(recipe.seed, "augmentation", epoch)
     shifts = np.concatenate([draw_shifts(size, draw) for size in sizes])
     if not recipe.augment:
-        shifts[:] = NO_SHIFT
+        shifts[:] = PADDING, PADDING, 0
     pair = (torch.from_numpy(array).to(device) for array in (np.concatenate(chosen), shifts))
     return list(zip(*(tensor.split(sizes) for tensor in pair), strict=True))
 
 
 def steps(
-    state: State, task: Task, batches: Sequence[np.ndarray], recipe: Recipe, last_epoch: int
+    state: State, images: Images, batches: Sequence[np.ndarray], recipe: Recipe, last_epoch: int
 ) -> Iterator[State]:
-    """Train up to an epoch, in as many steps as the caller has patience for.
+    """Train up to the end of an epoch, step by step.
 
     Args:
         state: The network; it is trained in place, from where it is.
-        task: The data.
+        images: The data.
         batches: The batches of each epoch.
         recipe: How to train.
         last_epoch: Epoch after which to stop.
 
     Yields:
-        The same state after each step, and once more after each epoch (``step`` is then 0); what is
-        saved there goes on exactly.
+        The same state after each step, and once more after each epoch (``step`` is then 0). A copy
+        of it, saved there and restored, goes on exactly.
     """
     while state.epoch <= last_epoch:
-        plan = plan_epoch(batches, recipe, state.epoch, task.images.device)
+        plan = plan_epoch(batches, recipe, state.epoch, images.inputs.device)
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.rate(state.epoch)
         state.model.train()
         for indices, shifts in plan[state.step :]:
-            take_step(state, task, indices, shifts, recipe.precision)
+            take_step(state, images, indices, shifts, recipe.precision)
             yield state
-        finish_epoch(state, task, sum(map(len, batches)), recipe.precision)
+        _finish_epoch(state, images, sum(map(len, batches)), recipe.precision)
         yield state
 
 
 def take_step(
-    state: State, task: Task, indices: Tensor, shifts: Tensor, precision: str = "float32"
+    state: State, images: Images, indices: Tensor, shifts: Tensor, precision: str = "float32"
 ) -> None:
     """Take one step of SGD; on a GPU the host does not wait for it.
 
     Args:
         state: The network in train mode, trained in place.
-        task: The data.
+        images: The data.
         indices: Images of the batch, shape ``[B]``.
         shifts: From `draw_shifts`, shape ``[B, 3]``.
         precision: As in `Recipe`.
     """
-    labels = task.labels[indices]
-    with autocast(task.images.device, precision):
-        logits = state.model(shifted(task.images[indices], shifts))
+    labels = images.labels[indices]
+    with _autocast(images.inputs.device, precision):
+        logits = state.model(shifted(images.inputs[indices], shifts))
         loss = functional.cross_entropy(logits, labels)
     state.optimizer.zero_grad()
     loss.backward()
@@ -195,17 +198,9 @@ def take_step(
     state.step += 1
 
 
-def finish_epoch(state: State, task: Task, num_images: int, precision: str = "float32") -> None:
-    """Measure the test error and file what the epoch has gathered.
-
-    Args:
-        state: The network after the epoch's last step.
-        task: The data.
-        num_images: Images that the epoch visited.
-        precision: As in `Recipe`.
-    """
-    with autocast(task.images.device, precision):
-        state.test_errors.append(test_error(state.model, task))
+def _finish_epoch(state: State, images: Images, num_images: int, precision: str) -> None:
+    with _autocast(images.inputs.device, precision):
+        state.test_errors.append(_test_error(state.model, images))
     state.train_losses.append(state.loss_sum.item() / num_images)
     state.history.append(torch.from_numpy(np.packbits(state.correct.cpu().numpy())))
     state.loss_sum.zero_()
@@ -213,43 +208,26 @@ def finish_epoch(state: State, task: Task, num_images: int, precision: str = "fl
     state.step = 0
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Let a network compute in a precision.
-
-    Args:
-        device: Where it computes.
-        precision: As in `Recipe`; weights, gradients and losses stay in float32.
-
-    Returns:
-        The context.
-    """
+# Weights, gradients and losses stay in float32.
+def _autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @torch.no_grad()
-def test_error(model: nn.Module, task: Task) -> float:
-    """Measure the share of test images that are misclassified.
-
-    Args:
-        model: The network; put into eval mode.
-        task: The data.
-
-    Returns:
-        Per cent, from 0 to 100.
-    """
+def _test_error(model: nn.Module, images: Images) -> float:
     model.eval()
-    guesses = [model(part).argmax(dim=1) for part in task.test_images.split(EVALUATION_BATCH)]
-    return 100 * (torch.cat(guesses) != task.test_labels).sum().item() / len(task.test_labels)
+    guesses = [model(some).argmax(dim=1) for some in images.test_inputs.split(EVALUATION_BATCH)]
+    return 100 * (torch.cat(guesses) != images.test_labels).sum().item() / len(images.test_labels)
 
 
 def train_until(
-    state: State, task: Task, batches: Sequence[np.ndarray], recipe: Recipe, last_epoch: int
+    state: State, images: Images, batches: Sequence[np.ndarray], recipe: Recipe, last_epoch: int
 ) -> State:
-    """Train up to an epoch.
+    """Train up to the end of an epoch.
 
     Args:
         state: As in `steps`.
-        task: As in `steps`.
+        images: As in `steps`.
         batches: As in `steps`.
         recipe: As in `steps`.
         last_epoch: As in `steps`.
@@ -257,6 +235,54 @@ def train_until(
     Returns:
         The same state.
     """
-    for _ in steps(state, task, batches, recipe, last_epoch):
+    for _ in steps(state, images, batches, recipe, last_epoch):
         pass
     return state
+
+
+def with_population_statistics(
+    model: nn.Module, images: Tensor, batch_size: int = 500
+) -> nn.Module:
+    r"""Copy a model and recompute its batch norms' running statistics over all images.
+
+    One pass with the batch norms alone in train mode. Of batches of sizes :math:`B_k` with channel
+    means :math:`m_k` and unbiased variances :math:`v_k`, the statistics are
+
+    .. math:: m = \frac1n \sum_k B_k m_k, \qquad v = \frac1n \sum_k B_k v_k .
+
+    So a ragged last batch counts by its size. In the first batch norm m is the population's mean;
+    deeper ones see features that the batches' own statistics have normalised. v lacks the variance
+    between the batches' means, which is small for large shuffled batches.
+
+    Args:
+        model: A network that uses each of its batch norms once in a pass; it stays as it was.
+        images: Its inputs, shape ``[n, ...]``, on its device.
+        batch_size: Images in each batch but the last, >= 2.
+
+    Returns:
+        The copy, in eval mode, with the same weights.
+    """
+    check_arguments(model, images, "train")
+    require(batch_size >= 2, "batch_size", batch_size, "at least 2")
+    expected = f"a number that does not leave a last batch of one beside batches of {batch_size}"
+    require(len(images) % batch_size != 1, "The number of images", len(images), expected)
+    result = copy.deepcopy(model)
+    norms = [module for module in result.modules() if isinstance(module, BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    _average(result, norms, images.split(batch_size))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return result.eval()
+
+
+# A batch's momentum is its share of what has been seen, which makes a mean of a moving average.
+def _average(model: nn.Module, norms: list[BatchNorm], batches: tuple[Tensor, ...]) -> None:
+    num_seen = 0
+    for norm in norms:
+        norm.reset_running_stats()
+    with scoring_mode(model, "train"), torch.no_grad():
+        for batch in batches:
+            num_seen += len(batch)
+            for norm in norms:
+                norm.momentum = len(batch) / num_seen
+            model(batch)

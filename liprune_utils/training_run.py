@@ -1,13 +1,14 @@
 """One run of the paper's experiment: train, prune at the start of an epoch, train on (Section 4.2).
 
-A point is the unit of every table and sweep: one run folder, resumed where it was left. Points of
-one seed share images, batches, initialisation, order and augmentation, and what comes before the
-pruning, which is a run of its own; they differ in what is kept.
+Each run has a folder of its own and resumes where it was left. Runs of one seed share images,
+batches, initialisation, order and augmentation, and what comes before the pruning, which is a run
+of its own; they differ in what is kept.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,16 +17,16 @@ import pandas as pd
 import torch
 
 from liprune_utils.data import Dataset
-from liprune_utils.example_scores import losses
-from liprune_utils.images import Task, fixed_batches, images_sha256, make_task
-from liprune_utils.runs import Run, RunError, open_run, run_folder
-from liprune_utils.selection import batch_table, kept_batches, point_scores
-from liprune_utils.settings import ENGINE, Point
+from liprune_utils.example_scores import example_losses
+from liprune_utils.images import Images, fixed_batches, images_sha256, make_images
+from liprune_utils.runs import RunError, RunFolder, open_run, run_folder
+from liprune_utils.selection import batch_table, kept_batches, run_scores
+from liprune_utils.settings import ENGINE, Recipe, TrainingRun
 from liprune_utils.training import State, start, steps
 
 
 @dataclass(frozen=True)
-class Laboratory:
+class Workspace:
     """What all runs share.
 
     Attributes:
@@ -38,58 +39,82 @@ class Laboratory:
     root: Path
     device: str = "cpu"
 
-    def settings(self, point: Point) -> dict[str, object]:
-        """Say everything that decides a run's result.
+    def settings(self, run: Recipe) -> dict[str, object]:
+        """List everything that decides a run's result.
 
         Args:
-            point: The run.
+            run: The run.
 
         Returns:
-            The point's fields, the data's hash and the engine's number, as JSON has them.
+            The run's fields, the data's hash and the engine's number, as JSON has them.
         """
-        facts = asdict(point) | {"pixel_sha256": self.dataset.sha256, "engine": ENGINE}
+        facts = dict(run) | {"pixel_sha256": self.dataset.sha256, "engine": ENGINE}
         return json.loads(json.dumps(facts))
 
-    def folder(self, point: Point) -> Path:
+    def folder(self, run: TrainingRun) -> Path:
         """Name the folder of a run.
 
         Args:
-            point: The run.
+            run: The run.
 
         Returns:
             The path, whether or not it exists.
         """
-        return run_folder(self.root / "runs", point.label, self.settings(point))
+        return run_folder(self.root / "runs", run.label, self.settings(run))
 
-    def task(self, point: Point) -> Task:
+    def is_done(self, run: TrainingRun) -> bool:
+        """Tell whether a run is finished.
+
+        Args:
+            run: The run.
+
+        Returns:
+            Whether ``done.json`` is in its folder.
+        """
+        return (self.folder(run) / "done.json").exists()
+
+    def images(self, run: Recipe) -> Images:
         """Return the images of a run, kept for the next one with the same.
 
         Args:
-            point: The run.
+            run: The run.
 
         Returns:
-            The task.
+            The images.
         """
-        return _task(self.dataset, *_images(point), self.device)
+        return _make_images(self.dataset, *_image_settings(run), self.device)
+
+    def open(self, run: TrainingRun, *, wait: bool = False) -> AbstractContextManager[RunFolder]:
+        """Open the folder of a run.
+
+        Args:
+            run: The run.
+            wait: As in `open_run`.
+
+        Returns:
+            As `open_run`.
+        """
+        return open_run(self.root / "runs", run.label, self.settings(run), wait=wait)
 
 
-# A worker runs many points on the same images.
+# A worker does many runs on the same images.
 @lru_cache(maxsize=1)
-def _task(dataset: Dataset, num_images: int, num_test_images: int, seed: int, device: str) -> Task:
-    return make_task(dataset, num_images, num_test_images, seed=seed, device=device)
+def _make_images(
+    dataset: Dataset, num_images: int, num_test_images: int, seed: int, device: str
+) -> Images:
+    return make_images(dataset, num_images, num_test_images, seed=seed, device=device)
 
 
-# What decides the images of a run.
-def _images(point: Point) -> tuple[int, int, int]:
-    return point.num_images, point.num_test_images, point.seed
+def _image_settings(run: Recipe) -> tuple[int, int, int]:
+    return run.num_images, run.num_test_images, run.seed
 
 
-def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Path:
+def run_training(run: TrainingRun, workspace: Workspace, *, wait: bool = False) -> Path:
     """Do a run, or the rest of it, unless it is done.
 
     Args:
-        point: The run.
-        laboratory: Data, device and folders.
+        run: The run.
+        workspace: Data, device and folders.
         wait: Whether to wait while another process does the same run; otherwise that is refused.
 
     Returns:
@@ -98,126 +123,101 @@ def run_point(point: Point, laboratory: Laboratory, *, wait: bool = False) -> Pa
         chosen ``scores.csv`` (see `liprune_utils.selection.batch_table`), and ``done.json``, with
         `final_losses` and the hash of the images.
     """
-    settings, task = laboratory.settings(point), laboratory.task(point)
-    with open_run(laboratory.root / "runs", point.label, settings, wait=wait) as run:
-        if not run.done:
-            state = before_pruning(point, laboratory)
-            where = laboratory.dataset, laboratory.root / "scores"
-            scores = point_scores(point, state, task, *where)
-            kept = kept_batches(point, scores, len(task.labels))
-            looked = batch_table(point, state, task, *where) if point.method == "liprune" else None
-            if saved := run.restore():
-                state.load_dict(saved)
-            train_on(run, state, task, kept, point)
-            tables = {"curve": curve(point, state, len(kept)), "kept": kept_table(kept)}
-            tables |= {} if looked is None else {"scores": looked}
-            facts = final_losses(state, task, kept) | {"device": laboratory.device}
-            facts["images_sha256"] = images_sha256(laboratory.dataset, *_images(point))
-            run.finish(tables, threads=torch.get_num_threads(), **facts)
-        return run.folder
+    with workspace.open(run, wait=wait) as folder:
+        if not folder.done:
+            _complete(folder, run, workspace)
+        return folder.path
 
 
-def before_pruning(point: Point, laboratory: Laboratory) -> State:
+def _complete(folder: RunFolder, run: TrainingRun, workspace: Workspace) -> None:
+    images, state = workspace.images(run), before_pruning(run, workspace)
+    source = state, images, workspace.dataset, workspace.root / "scores"
+    kept = kept_batches(run, run_scores(run, *source), len(images.labels))
+    tables = {"scores": batch_table(run, *source)} if run.method == "liprune" else {}
+    if saved := folder.restore():
+        state.load_dict(saved)
+    for _ in steps(state, images, kept, run, run.num_epochs):
+        if state.step == 0 or folder.is_due():
+            folder.save((state.epoch, state.step), state.to_dict())
+    numbers = np.repeat(np.arange(len(kept)), [len(batch) for batch in kept])
+    tables["kept"] = pd.DataFrame({"image": np.concatenate(kept), "batch": numbers})
+    tables["curve"] = curve(run, state, len(kept))
+    facts = final_losses(state, images, kept) | {"device": workspace.device}
+    facts["images_sha256"] = images_sha256(workspace.dataset, *_image_settings(run))
+    folder.finish(tables, threads=torch.get_num_threads(), **facts)
+
+
+def before_pruning(run: TrainingRun, workspace: Workspace) -> State:
     """Return the network at the start of the prune epoch, trained once for all that share it.
 
     Args:
-        point: The run.
-        laboratory: Data, device and folders.
+        run: The run.
+        workspace: Data, device and folders.
 
     Returns:
         The state.
     """
-    state = start(point, laboratory.task(point))
-    return load_final(point.before_pruning(), laboratory, state) if point.prune_epoch > 1 else state
+    if run.prune_epoch > 1:
+        return final_state(run.before_pruning(), workspace)
+    return start(run, workspace.images(run))
 
 
-def load_final(point: Point, laboratory: Laboratory, state: State) -> State:
-    """Do a run if need be, and bring a network to its end.
+def final_state(run: TrainingRun, workspace: Workspace) -> State:
+    """Do a run if need be, and return its last state.
 
     Args:
-        point: The run.
-        laboratory: Data, device and folders.
-        state: A network of its depth; becomes the run's last state.
+        run: The run.
+        workspace: Data, device and folders.
 
     Returns:
-        The same state.
+        The state.
 
     Raises:
         RunError: If the run is done but its last checkpoint is lost or damaged.
     """
-    run_point(point, laboratory, wait=True)
-    settings = laboratory.settings(point)
-    with open_run(laboratory.root / "runs", point.label, settings, wait=True) as run:
-        saved = run.restore()
-        if not saved or len(saved["test_errors"]) < point.num_epochs:
-            raise RunError(f"{run.folder} is done, but without its last checkpoint; delete it.")
+    run_training(run, workspace, wait=True)
+    state = start(run, workspace.images(run))
+    with workspace.open(run, wait=True) as folder:
+        saved = folder.restore()
+        if not saved or len(saved["test_errors"]) < run.num_epochs:
+            raise RunError(f"{folder.path} is done, but without its last checkpoint; delete it.")
         state.load_dict(saved)
     return state
 
 
-def train_on(
-    run: Run, state: State, task: Task, batches: Sequence[np.ndarray], point: Point
-) -> None:
-    """Train to the last epoch, with a checkpoint at each epoch's end and when one is due.
-
-    Args:
-        run: Where checkpoints go.
-        state: The network, trained in place.
-        task: The images.
-        batches: The kept batches.
-        point: The run.
-    """
-    for _ in steps(state, task, batches, point, point.num_epochs):
-        if state.step == 0 or run.is_due():
-            run.save((state.epoch, state.step), state.to_dict())
-
-
-def curve(point: Point, state: State, num_kept: int) -> pd.DataFrame:
+def curve(run: TrainingRun, state: State, num_kept: int) -> pd.DataFrame:
     """Tabulate a finished run.
 
     Args:
-        point: The run.
+        run: The run.
         state: Its last state.
         num_kept: Batches of an epoch after the pruning.
 
     Returns:
-        One row an epoch: ``epoch``, ``num_updates`` (steps of SGD so far), ``test_error`` (per
+        One row per epoch: ``epoch``, ``num_updates`` (steps of SGD so far), ``test_error`` (per
         cent) and ``train_loss`` (mean during the epoch).
     """
-    epochs = np.arange(1, point.num_epochs + 1)
-    num_batches = len(fixed_batches(len(state.correct), point.batch_size, point.seed))
-    updates = np.where(epochs < point.prune_epoch, num_batches, num_kept).cumsum()
+    epochs = np.arange(1, run.num_epochs + 1)
+    num_batches = len(fixed_batches(len(state.correct), run.batch_size, run.seed))
+    updates = np.where(epochs < run.prune_epoch, num_batches, num_kept).cumsum()
     return pd.DataFrame({
         "epoch": epochs, "num_updates": updates,
         "test_error": state.test_errors, "train_loss": state.train_losses,
     })  # fmt: skip
 
 
-def final_losses(state: State, task: Task, kept: Sequence[np.ndarray]) -> dict[str, float]:
-    """Measure what a trained network has made of its images, kept and not.
+def final_losses(state: State, images: Images, kept: Sequence[np.ndarray]) -> dict[str, float]:
+    """Measure the loss of a trained network on all images and on the kept ones.
 
     Args:
         state: The network.
-        task: The images.
+        images: The images.
         kept: The kept batches, arrays of indices.
 
     Returns:
         ``full_set_loss`` and ``kept_set_loss``: mean cross-entropy over all training images and
         over the kept ones, without augmentation, in eval mode.
     """
-    found = losses(state.model, task.images, task.labels)
-    chosen = found[np.concatenate(kept)]
-    return {"full_set_loss": float(found.mean()), "kept_set_loss": float(chosen.mean())}
-
-
-def kept_table(kept: Sequence[np.ndarray]) -> pd.DataFrame:
-    """Tabulate what was kept.
-
-    Args:
-        kept: The kept batches, arrays of indices.
-
-    Returns:
-        One row an image: ``image`` and the number of its ``batch``.
-    """
-    numbers = np.repeat(np.arange(len(kept)), [len(batch) for batch in kept])
-    return pd.DataFrame({"image": np.concatenate(kept), "batch": numbers})
+    values = example_losses(state.model, images.inputs, images.labels)
+    chosen = values[np.concatenate(kept)]
+    return {"full_set_loss": float(values.mean()), "kept_set_loss": float(chosen.mean())}

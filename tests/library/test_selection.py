@@ -1,4 +1,4 @@
-"""What a point keeps: Algorithm 1 on batches or examples, scores computed once and read by all."""
+"""What a run keeps: Algorithm 1 on batches or examples, scores computed once and read by all."""
 
 import copy
 from dataclasses import replace
@@ -8,23 +8,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import BATCHES, POINT, dataset, same, seeded, task
+from synthetic import BATCHES, RUN, dataset, images, same, seeded
 
-from liprune_utils import runs, selection
+from liprune_utils import batch_scores, runs, selection
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches
-from liprune_utils.batch_statistics import with_population_statistics
 from liprune_utils.example_scores import forgetting_counts
 from liprune_utils.images import fixed_batches
 from liprune_utils.pruning import keep_highest
 from liprune_utils.runs import Stopped
 from liprune_utils.scores import score
-from liprune_utils.selection import batch_table, kept_batches, point_scores
-from liprune_utils.settings import EXAMPLE_METHODS, Point
-from liprune_utils.training import State, start, train_until
+from liprune_utils.selection import batch_table, kept_batches, run_scores
+from liprune_utils.settings import EXAMPLE_METHODS, TrainingRun
+from liprune_utils.training import State, start, train_until, with_population_statistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-LIPRUNE = replace(POINT, method="liprune", keep_fraction=0.34, prune_epoch=3, tolerance=0.2)
-EL2N = replace(LIPRUNE, method="el2n")
+LIPRUNE = RUN.replace(method="liprune", keep_fraction=0.34, prune_epoch=3, tolerance=0.2)
+EL2N = LIPRUNE.replace(method="el2n")
 FRACTIONS = st.floats(0.01, 1)
 SIZES = st.integers(2, 12)
 COUNTS = st.integers(2, 60)
@@ -33,11 +32,11 @@ COUNTS = st.integers(2, 60)
 @pytest.fixture(scope="module")
 def trained(one_thread) -> State:
     """The network at the start of epoch 3; no test may change it."""
-    return train_until(start(POINT, task()), task(), BATCHES, POINT, 2)
+    return train_until(start(RUN, images()), images(), BATCHES, RUN, 2)
 
 
-def scores(point: Point, state: State, folder) -> np.ndarray:
-    return point_scores(point, state, task(), dataset(), folder)
+def scores(run: TrainingRun, state: State, folder) -> np.ndarray:
+    return run_scores(run, state, images(), dataset(), folder)
 
 
 # What is kept
@@ -46,10 +45,10 @@ def scores(point: Point, state: State, folder) -> np.ndarray:
 @pytest.mark.parametrize("method", ["liprune", "random"])
 @given(COUNTS, SIZES, FRACTIONS, st.integers(0, 5))
 def test_the_batches_with_the_largest_scores_are_kept_whole(method, count, size, fraction, seed):
-    point = Point(method=method, keep_fraction=fraction, batch_size=size, seed=seed)
+    run = TrainingRun(method=method, keep_fraction=fraction, batch_size=size, seed=seed)
     batches = fixed_batches(count, size, seed)
     values = seeded(seed).permutation(len(batches))
-    kept = kept_batches(point, values, count)
+    kept = kept_batches(run, values, count)
     wanted = [
         b for b, value in zip(batches, values, strict=True) if value >= len(values) - len(kept)
     ]
@@ -58,7 +57,7 @@ def test_the_batches_with_the_largest_scores_are_kept_whole(method, count, size,
 
 
 def test_without_pruning_all_batches_are_kept():
-    kept = kept_batches(POINT, seeded().random(3), 12)
+    kept = kept_batches(RUN, seeded().random(3), 12)
     assert len(kept) == len(BATCHES)
     assert all(map(np.array_equal, kept, BATCHES))
 
@@ -66,8 +65,10 @@ def test_without_pruning_all_batches_are_kept():
 @given(COUNTS, SIZES, FRACTIONS, st.integers(0, 5), st.sampled_from(EXAMPLE_METHODS))
 def test_the_examples_with_the_largest_scores_are_kept(count, size, fraction, seed, method):
     values = seeded(seed).integers(0, 9, count)  # many are equal
-    point = Point(method=method, keep_fraction=fraction, batch_size=size, seed=seed, prune_epoch=2)
-    found = np.concatenate(kept_batches(point, values, count))
+    run = TrainingRun(
+        method=method, keep_fraction=fraction, batch_size=size, seed=seed, prune_epoch=2
+    )
+    found = np.concatenate(kept_batches(run, values, count))
     assert sorted(found) == keep_highest(values, fraction).tolist()
     order = np.concatenate(fixed_batches(count, size, seed)).tolist()
     assert found.tolist() == [image for image in order if image in set(found)]
@@ -75,8 +76,8 @@ def test_the_examples_with_the_largest_scores_are_kept(count, size, fraction, se
 
 @given(COUNTS, SIZES, FRACTIONS, st.integers(0, 5))
 def test_kept_examples_are_cut_into_whole_batches_and_none_is_of_one(count, size, fraction, seed):
-    point = Point(method="loss", keep_fraction=fraction, batch_size=size, seed=seed)
-    sizes = [len(batch) for batch in kept_batches(point, seeded(seed).random(count), count)]
+    run = TrainingRun(method="loss", keep_fraction=fraction, batch_size=size, seed=seed)
+    sizes = [len(batch) for batch in kept_batches(run, seeded(seed).random(count), count)]
     assert set(sizes[:-1]) <= {size}
     total = sum(sizes)
     rest = total % size or size
@@ -89,20 +90,20 @@ def test_kept_examples_are_cut_into_whole_batches_and_none_is_of_one(count, size
 
 @pytest.mark.parametrize("batch_norm", ["train", "eval"])
 def test_liprune_ranks_by_the_hessian_norms_of_the_batches(trained, tmp_path, batch_norm):
-    point = replace(LIPRUNE, batch_norm=batch_norm, seed=1, tolerance=1e-3)
+    run = LIPRUNE.replace(batch_norm=batch_norm, seed=1, tolerance=1e-3)
     batches = fixed_batches(12, 4, seed=1)
-    found, data = scores(point, trained, tmp_path), task()
+    found, data = scores(run, trained, tmp_path), images()
     options = {"batch_norm": batch_norm, "seed": 1}
-    inputs = trained.model, data.images, data.labels, batches
-    chosen = select_batches(*inputs, point.keep_fraction, finest=1e-3, **options)
+    inputs = trained.model, data.inputs, data.labels, batches
+    chosen = select_batches(*inputs, run.keep_fraction, tolerance=1e-3, **options)
     assert np.array_equal(found, best_estimates(chosen.scores))
-    (kept,) = kept_batches(point, found, 12)
+    (kept,) = kept_batches(run, found, 12)
     exact = batch_hessian_norms(*inputs, tolerance=1e-6, **options)
     assert np.array_equal(kept, batches[exact.norm.argmax()])
 
 
 def test_the_table_of_a_choice_names_every_batch_and_which_are_kept(trained, tmp_path):
-    found = batch_table(LIPRUNE, trained, task(), dataset(), tmp_path)
+    found = batch_table(LIPRUNE, trained, images(), dataset(), tmp_path)
     assert found.columns.tolist() == ["batch", "norm", "norm_error", "num_products", "kept"]
     assert found.batch.tolist() == [0, 1, 2]
     assert np.flatnonzero(found.kept).tolist() == [found.norm.argmax()]
@@ -111,45 +112,45 @@ def test_the_table_of_a_choice_names_every_batch_and_which_are_kept(trained, tmp
 def test_fractions_share_the_first_look(trained, tmp_path):
     scores(LIPRUNE, trained, tmp_path)
     before = set(tmp_path.rglob("look-0.1-*"))
-    scores(replace(LIPRUNE, keep_fraction=0.67), trained, tmp_path)
+    scores(LIPRUNE.replace(keep_fraction=0.67), trained, tmp_path)
     assert len(before) == 1
     assert set(tmp_path.rglob("look-0.1-*")) == before
 
 
 @pytest.mark.parametrize("method", EXAMPLE_METHODS)
 def test_every_score_of_examples_is_that_with_population_statistics(trained, tmp_path, method):
-    data = task()
-    found = scores(replace(EL2N, method=method, seed=3, tolerance=0.2), trained, tmp_path)
-    network = with_population_statistics(trained.model, data.images)
+    data = images()
+    found = scores(EL2N.replace(method=method, seed=3, tolerance=0.2), trained, tmp_path)
+    network = with_population_statistics(trained.model, data.inputs)
     history = trained.correct_history()
     given = {"correct": history} if method == "forgetting" else {}
-    expected = score(method, network, data.images, data.labels, tolerance=0.2, seed=3, **given)
+    expected = score(method, network, data.inputs, data.labels, tolerance=0.2, seed=3, **given)
     assert np.array_equal(found, expected)
     assert found.shape == (12,)
     assert len(set(found)) > 1
 
 
 def test_forgetting_looks_at_the_epochs_before_the_pruning(trained, tmp_path):
-    found = scores(replace(EL2N, method="forgetting"), trained, tmp_path)
+    found = scores(EL2N.replace(method="forgetting"), trained, tmp_path)
     history = np.array([np.unpackbits(row.numpy())[:12] for row in trained.history], dtype=bool)
     assert np.array_equal(found, forgetting_counts(history))
     assert history.shape == (2, 12)
 
 
 def test_random_scores_depend_on_the_seed_alone(trained, tmp_path):
-    point = replace(LIPRUNE, method="random")
-    untrained = start(POINT, task())
-    first = scores(point, trained, tmp_path)
-    assert np.array_equal(first, scores(replace(point, prune_epoch=1), untrained, tmp_path))
-    assert not np.array_equal(first, scores(replace(point, seed=1), trained, tmp_path))
+    run = LIPRUNE.replace(method="random")
+    untrained = start(RUN, images())
+    first = scores(run, trained, tmp_path)
+    assert np.array_equal(first, scores(run.replace(prune_epoch=1), untrained, tmp_path))
+    assert not np.array_equal(first, scores(run.replace(seed=1), trained, tmp_path))
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("method", ["liprune", "el2n", "hessian"])
 def test_scoring_leaves_the_run_as_it_was(tmp_path, method):
-    state = start(POINT, task())
+    state = start(RUN, images())
     before, generators = copy.deepcopy(state.to_dict()), torch.get_rng_state()
-    scores(replace(EL2N, method=method), state, tmp_path)
+    scores(EL2N.replace(method=method), state, tmp_path)
     assert same(state.to_dict(), before)
     assert all(module.training for module in state.model.modules())
     assert torch.equal(torch.get_rng_state(), generators)
@@ -168,20 +169,18 @@ def no_scoring(monkeypatch):
         raise Scored
 
     def forbid():
-        for name in ("look_at_batches", "score"):
-            monkeypatch.setattr(selection, name, refuse)
+        monkeypatch.setattr(batch_scores, "hessian_norm", refuse)
+        monkeypatch.setattr(selection, "score", refuse)
 
     return forbid
 
 
-@pytest.mark.parametrize("point", [LIPRUNE, EL2N], ids=lambda point: point.method)
-def test_a_second_point_with_the_same_network_reads_the_scores(
-    trained, tmp_path, point, no_scoring
-):
-    first = scores(point, trained, tmp_path)
+@pytest.mark.parametrize("run", [LIPRUNE, EL2N], ids=lambda run: run.method)
+def test_a_second_point_with_the_same_network_reads_the_scores(trained, tmp_path, run, no_scoring):
+    first = scores(run, trained, tmp_path)
     no_scoring()
     others = {"num_test_images": 7, "num_epochs": 9, "decay_epochs": (4, 5)}
-    assert np.array_equal(scores(replace(point, **others), trained, tmp_path), first)
+    assert np.array_equal(scores(run.replace(**others), trained, tmp_path), first)
 
 
 @pytest.mark.parametrize(
@@ -200,34 +199,34 @@ def test_scores_of_something_else_are_not_read(trained, tmp_path, no_scoring, ch
     scores(LIPRUNE, trained, tmp_path)
     no_scoring()
     with pytest.raises(Scored):
-        scores(replace(LIPRUNE, **change), trained, tmp_path)
+        scores(LIPRUNE.replace(**change), trained, tmp_path)
 
 
-@pytest.mark.parametrize("point", [LIPRUNE, EL2N], ids=lambda point: point.method)
-def test_scores_of_another_network_are_not_read(trained, tmp_path, no_scoring, point):
-    scores(point, trained, tmp_path)
+@pytest.mark.parametrize("run", [LIPRUNE, EL2N], ids=lambda run: run.method)
+def test_scores_of_another_network_are_not_read(trained, tmp_path, no_scoring, run):
+    scores(run, trained, tmp_path)
     no_scoring()
     with pytest.raises(Scored):
-        scores(point, start(POINT, task()), tmp_path)
+        scores(run, start(RUN, images()), tmp_path)
 
 
-@pytest.mark.parametrize("point", [LIPRUNE, EL2N], ids=lambda point: point.method)
-def test_scores_of_other_images_are_not_read(trained, tmp_path, no_scoring, point):
-    scores(point, trained, tmp_path)
+@pytest.mark.parametrize("run", [LIPRUNE, EL2N], ids=lambda run: run.method)
+def test_scores_of_other_images_are_not_read(trained, tmp_path, no_scoring, run):
+    scores(run, trained, tmp_path)
     no_scoring()
     with pytest.raises(Scored):
-        point_scores(point, trained, task(), replace(dataset(), sha256="1"), tmp_path)
+        run_scores(run, trained, images(), replace(dataset(), sha256="1"), tmp_path)
 
 
-@pytest.mark.parametrize("point", [LIPRUNE, EL2N], ids=lambda point: point.method)
+@pytest.mark.parametrize("run", [LIPRUNE, EL2N], ids=lambda run: run.method)
 def test_scoring_leaves_when_asked_and_goes_on_with_the_next_part(
-    trained, tmp_path, monkeypatch, point
+    trained, tmp_path, monkeypatch, run
 ):
-    monkeypatch.setattr(selection, "BATCHES_IN_A_PART", 1)
-    monkeypatch.setattr(selection, "EXAMPLES_IN_A_PART", 5)
+    monkeypatch.setattr(selection, "BATCH_CHUNK", 1)
+    monkeypatch.setattr(selection, "EXAMPLE_CHUNK", 5)
     asked = []
     monkeypatch.setattr(selection, "leave_if_asked", lambda: asked.append(True))
-    whole = scores(point, trained, tmp_path / "whole")
+    whole = scores(run, trained, tmp_path / "whole")
     number_of_parts = len(asked)
 
     def leave():
@@ -237,8 +236,8 @@ def test_scoring_leaves_when_asked_and_goes_on_with_the_next_part(
 
     monkeypatch.setattr(selection, "leave_if_asked", leave)
     with pytest.raises(Stopped):
-        scores(point, trained, tmp_path / "left")
-    assert np.array_equal(scores(point, trained, tmp_path / "left"), whole)
+        scores(run, trained, tmp_path / "left")
+    assert np.array_equal(scores(run, trained, tmp_path / "left"), whole)
     assert len(asked) == 2 * number_of_parts + 1  # only the part that was left is scored again
 
 

@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import yaml
 from dask.distributed import LocalCluster
+from synthetic import dataset
 
-from liprune_utils import clusters, runs, sweep
+from liprune_utils import runs, sweep
 from liprune_utils.files import PROJECT
-from liprune_utils.grid import Grid, read_grid
-from liprune_utils.grid_tables import epochs_done, progress, run_name
-from liprune_utils.training_run import Laboratory
+from liprune_utils.grid import Grid, epochs_done, progress, read_grid, run_name
+from liprune_utils.settings import TrainingRun
+from liprune_utils.training_run import Workspace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 COMMON = {
@@ -61,8 +63,8 @@ class Toy:
         return read_grid(self.file)
 
     @cached_property
-    def lab(self) -> Laboratory:
-        return sweep.Workplace(str(self.root)).laboratory()
+    def workspace(self) -> Workspace:
+        return sweep.open_workspace(self.root)
 
     def main(self, *options: str) -> int:
         return sweep.main([*self.words, *options])
@@ -74,7 +76,7 @@ class Toy:
         return subprocess.Popen(command, cwd=PROJECT, start_new_session=True, **pipes)
 
     def folders(self, *, done: bool) -> list[Path]:
-        folders = map(self.lab.folder, self.grid.points)
+        folders = map(self.workspace.folder, self.grid.runs)
         return [folder for folder in folders if (folder / "done.json").exists() == done]
 
     def is_midway(self) -> None:
@@ -136,10 +138,10 @@ def toy(tmp_path) -> Toy:
 
 
 def test_a_sweep_does_what_its_runs_do_one_by_one(whole, toy):
-    for point in toy.grid.points[::3]:
-        folder = sweep.run_point(point, toy.lab)
+    for run in toy.grid.runs[::3]:
+        folder = sweep.run_training(run, toy.workspace)
         for name in ("curve.csv", "kept.csv", "run.json"):
-            assert (folder / name).read_text() == (whole.lab.folder(point) / name).read_text()
+            assert (folder / name).read_text() == (whole.workspace.folder(run) / name).read_text()
     assert len(whole.results()) == 4 * COMMON["num_epochs"]
 
 
@@ -148,7 +150,7 @@ def test_a_second_start_does_nothing_and_writes_the_same_table(whole, capsys, mo
     for name in TABLES:
         (whole.tables / name).unlink()
     found = tree(whole.root)
-    monkeypatch.setattr(clusters, "LocalCluster", None)  # none is started
+    monkeypatch.setattr(sweep, "LocalCluster", None)  # none is started
     assert whole.main() == 0
     assert capsys.readouterr().out == (
         f"All 4 runs are done; their tables are in {whole.tables}.\n"
@@ -162,7 +164,7 @@ def test_status_and_dry_run_write_nothing(toy, whole, capsys):
     assert toy.main("--status") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        *(f"{toy.lab.folder(point).name}: not begun" for point in toy.grid.points),
+        *(f"{toy.workspace.folder(run).name}: not begun" for run in toy.grid.runs),
         "0 of 4 runs are done, 0 of them recorded.",
     ]
     assert toy.main("--dry-run") == 0
@@ -174,30 +176,30 @@ def test_status_and_dry_run_write_nothing(toy, whole, capsys):
     assert capsys.readouterr().out == "0 of 4 runs to do, about 0.0 hours.\n"
 
 
-def test_an_estimate_is_for_the_points_to_do_the_workers_and_their_threads(
+def test_an_estimate_is_for_the_runs_to_do_the_workers_and_their_threads(
     whole, toy, monkeypatch, capsys
 ):
     asked = []
 
-    def estimate(points, lab, number):
-        asked.append((points, lab.root, number, sweep.torch.get_num_threads()))
+    def estimate(waiting, workspace, number):
+        asked.append((waiting, workspace.root, number, sweep.torch.get_num_threads()))
         return 12.34
 
-    monkeypatch.setattr(sweep, "estimate_hours", estimate)
+    monkeypatch.setattr(sweep, "_estimate_hours", estimate)
     monkeypatch.setattr(sweep, "CPU_COUNT", 6)
-    points = list(toy.grid.points)
-    for point in points[1:]:
-        toy.lab.folder(point).parent.mkdir(exist_ok=True, parents=True)
-        toy.lab.folder(point).symlink_to(whole.lab.folder(point))
+    first, *others = toy.grid.runs
+    for run in others:
+        toy.workspace.folder(run).parent.mkdir(exist_ok=True, parents=True)
+        toy.workspace.folder(run).symlink_to(whole.workspace.folder(run))
     assert toy.main("--dry-run") == 0
-    assert asked == [(points[:1], toy.root, 2, 3)]
+    assert asked == [([first], toy.root, 2, 3)]
     assert capsys.readouterr().out == "1 of 4 runs to do, about 12.3 hours.\n"
 
 
 @pytest.mark.slow
 def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsys):
-    points = toy.grid.points
-    blocked = [toy.lab.folder(points[0]), toy.lab.folder(points[3].before_pruning())]
+    first, second, third, last = toy.grid.runs
+    blocked = [toy.workspace.folder(first), toy.workspace.folder(last.before_pruning())]
     for folder in blocked:
         folder.mkdir(parents=True)
         (folder / "run.json").write_text('{"depth": 20}')
@@ -205,14 +207,14 @@ def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsy
     errors = capsys.readouterr().err
     assert "failed=2]" in errors
     found = beside_the_bar(errors)
-    failed = [toy.lab.folder(points[0]), toy.lab.folder(points[3])]
+    failed = [toy.workspace.folder(first), toy.workspace.folder(last)]
     for line, folder, cause in zip(sorted(found), failed, blocked, strict=True):
         words = (
             f"failed: {folder.name}: InputError: The run in {cause} is {{'depth': 20}}; expected"
         )
         assert line.startswith(words)
     assert toy.folders(done=False) == failed
-    assert toy.recorded() == [run_name(points[1], toy.lab), run_name(points[2], toy.lab)]
+    assert toy.recorded() == [run_name(second, toy.workspace), run_name(third, toy.workspace)]
     for folder in blocked:
         (folder / "run.json").unlink()
     assert toy.main("--scheduler", cluster) == 0
@@ -221,7 +223,7 @@ def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsy
 
 @pytest.mark.slow
 def test_a_sweep_killed_after_a_seed_goes_on_with_the_next_without_its_folders(toy, whole):
-    first = {run_name(point, toy.lab) for point in toy.grid.points if point.seed == 0}
+    first = {run_name(run, toy.workspace) for run in toy.grid.runs if run.seed == 0}
     process = toy.start()
     patiently(lambda: first <= set(toy.recorded()))
     os.killpg(process.pid, signal.SIGKILL)
@@ -245,20 +247,20 @@ def stopped_by_another(*_: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("run_in_worker", "words"),
+    ("_run_in_worker", "words"),
     [
-        (left_elsewhere, "The workers say that it is done; expected it in {root}."),
+        (left_elsewhere, "The worker reports that it is done; expected it in {root}."),
         (stopped_by_another, "Stopped: Asked to stop."),
     ],
 )
 def test_a_run_that_is_not_done_is_a_failure(
-    toy, cluster, capsys, monkeypatch, run_in_worker, words
+    toy, cluster, capsys, monkeypatch, _run_in_worker, words
 ):
-    monkeypatch.setattr(sweep, "run_in_worker", run_in_worker)
+    monkeypatch.setattr(sweep, "_run_in_worker", _run_in_worker)
     assert toy.main("--scheduler", cluster) == 1
     expected = words.format(root=toy.root)
     assert sorted(beside_the_bar(capsys.readouterr().err)) == sorted(
-        f"failed: {toy.lab.folder(point).name}: {expected}" for point in toy.grid.points
+        f"failed: {toy.workspace.folder(run).name}: {expected}" for run in toy.grid.runs
     )
     assert not list(toy.tables.iterdir())
 
@@ -267,7 +269,7 @@ def test_a_worker_that_is_asked_to_stop_begins_nothing(toy):
     runs.ask_to_stop()
     try:
         with pytest.raises(runs.Stopped):
-            sweep.run_in_worker(toy.grid.points[0], sweep.Workplace(str(toy.root)))
+            sweep._run_in_worker(toy.grid.runs[0], toy.root, 1)
     finally:
         runs.withdraw_stop()
     assert not toy.root.exists()
@@ -287,10 +289,10 @@ def test_a_stopped_sweep_goes_on_to_the_same_table(toy, whole, cluster, capsys, 
     assert toy.finish(process) == (130, "", ["Stopped and saved; the same command goes on."])
     assert time.monotonic() - began < sweep.GRACE_SECONDS  # all have left by themselves
     assert toy.saved_amid_an_epoch()
-    waiting = [point for point in toy.grid.points if progress(point, toy.lab) != "done"]
-    assert len(toy.recorded()) + len(waiting) == len(toy.grid.points)
-    known = sum(epochs_done(point, toy.lab) for point in waiting)
-    total = sum(point.num_epochs for point in waiting)
+    waiting = [run for run in toy.grid.runs if progress(run, toy.workspace) != "done"]
+    assert len(toy.recorded()) + len(waiting) == len(toy.grid.runs)
+    known = sum(epochs_done(run, toy.workspace) for run in waiting)
+    total = sum(run.num_epochs for run in waiting)
     assert toy.main("--scheduler", cluster) == 0
     counts = re.findall(r"(\d+)/(\d+) \[", capsys.readouterr().err)
     assert (counts[0], counts[-1]) == ((f"{known}", f"{total}"), (f"{total}", f"{total}"))
@@ -341,31 +343,6 @@ def refused(words: list[str], capsys) -> str:
     return errors.removeprefix("error: ").rstrip("\n")
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, r"The grid file .*toy\.yml cannot be read: No such file or directory\."),
-        ("a: [\n", r"The grid file .*toy\.yml cannot be read: .*line 2, column 1\."),
-        ("[1]", r"Grid file .*toy\.yml: The content is \[1\]; expected a mapping of folder, .*"),
-    ],
-)
-def test_a_bad_grid_is_refused_in_one_sentence(toy, capsys, content, words):
-    toy.file.unlink()
-    if content is not None:
-        toy.file.write_text(content)
-    before = tree(toy.file.parent)
-    assert re.fullmatch(words, refused(toy.words, capsys))
-    assert tree(toy.file.parent) == before
-
-
-def test_the_command_refuses_in_one_sentence(toy):
-    toy.file.write_text(toy.file.read_text().replace("num_epochs", "num_epoch"))
-    process = toy.start()
-    expected = "A point has no parameter 'num_epoch': did you mean 'num_epochs'?"
-    assert toy.finish(process) == (1, "", [f"error: Grid file {toy.file}: {expected}"])
-    assert os.listdir(toy.file.parent) == ["toy.yml"]
-
-
 @pytest.mark.parametrize("number", ["0", "-1", "two"])
 def test_an_impossible_number_of_workers_is_refused(toy, capsys, number):
     with pytest.raises(SystemExit, match="2"):
@@ -375,7 +352,7 @@ def test_an_impossible_number_of_workers_is_refused(toy, capsys, number):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "nowhere", "a://b:1"])
 def test_an_unreachable_scheduler_is_refused(toy, capsys, monkeypatch, address):
-    monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.5)
     found = refused([*toy.words, "--scheduler", address], capsys)
     expected = f"--scheduler is '{address}'; expected the address of a running scheduler, but: "
     assert found.startswith(expected)
@@ -393,6 +370,86 @@ def test_a_lost_scheduler_is_one_sentence(toy):
     options = {"processes": False, "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=0, **options) as workers:
         process = toy.start("--scheduler", workers.scheduler_address)
-        patiently(lambda: len(workers.scheduler.tasks) == 6)  # four points, and two before pruning
+        patiently(lambda: len(workers.scheduler.tasks) == 6)  # four runs, and two before pruning
     expected = ["error: The scheduler is lost; the same command goes on."]
     assert toy.finish(process) == (1, "", expected)
+
+
+def test_workers_keep_their_memory_and_leave_ctrl_c_to_the_sweep(monkeypatch):
+    for name in sweep.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with sweep._connected(None, 1) as client:
+        found = [client.run(os.getenv, name).popitem()[1] for name in sweep.ENVIRONMENT]
+        masks = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, []).popitem()[1]
+    assert found == [str(value) for value in sweep.ENVIRONMENT.values()]
+    assert signal.SIGINT in masks
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+# How long runs take
+
+
+BASE = {"num_images": 1000, "num_test_images": 300, "num_epochs": 10, "depth": 8}
+
+
+@pytest.fixture
+def timed(monkeypatch) -> list[tuple]:
+    """The kinds of runs that are timed, at a second for each gradient."""
+    kinds = []
+
+    def pace(run: TrainingRun, _: Workspace) -> float:
+        kinds.append((run.depth, run.batch_size, run.precision))
+        return 1.0 if run.precision == "float32" else 10.0
+
+    monkeypatch.setattr(sweep, "_seconds_per_gradient", pace)
+    return kinds
+
+
+# 10 epochs: 300 test images at a third of a gradient each make 1000 in all.
+@pytest.mark.parametrize(
+    ("fields", "images"),
+    [
+        ({}, 10_000),
+        ({"method": "random", "keep_fraction": 0.2}, 2_000),
+        ({"method": "random", "keep_fraction": 0.2, "prune_epoch": 5}, 4_000 + 1_200),
+        ({"method": "random", "keep_fraction": 0.2, "prune_epoch": 10}, 9_000 + 200),
+        ({"method": "liprune", "keep_fraction": 0.5}, 5_000 + 8_000),
+        ({"method": "hessian", "keep_fraction": 0.5}, 5_000 + 100_000),
+        ({"method": "gauss-newton", "keep_fraction": 0.5}, 5_000 + 12_000),
+        ({"method": "grand", "keep_fraction": 0.5, "prune_epoch": 6}, 5_000 + 2_500 + 5_000),
+        ({"method": "forgetting", "keep_fraction": 0.5, "prune_epoch": 2}, 1_000 + 4_500 + 500),
+    ],
+)
+def test_an_estimate_counts_training_evaluation_and_scores(timed, fields, images):
+    run = TrainingRun(**BASE, **fields)
+    assert sweep._estimate_hours([run], None, 1) * 3600 == pytest.approx(images + 1000)
+    assert sweep._estimate_hours([run, run], None, 4) * 3600 == pytest.approx((images + 1000) / 4)
+
+
+def test_an_estimate_counts_once_what_runs_share_and_times_each_kind_once(timed):
+    pruned = TrainingRun(**BASE, prune_epoch=5, method="liprune", keep_fraction=0.2)
+    runs = [pruned, pruned.replace(keep_fraction=0.5), pruned.replace(method="random")]
+    before, scores = 4 * 1100, 8000
+    after = 6 * (200 + 100) * 2 + 6 * (500 + 100)
+    seconds = before + scores + after
+    assert sweep._estimate_hours(runs, None, 1) * 3600 == pytest.approx(seconds)
+    mixed = [run.replace(precision="bfloat16") for run in runs]
+    assert sweep._estimate_hours([*runs, *mixed], None, 1) * 3600 == pytest.approx(11 * seconds)
+    assert timed == [(8, 128, "float32")] * 2 + [(8, 128, "bfloat16")]
+    assert sweep._estimate_hours([], None, 1) == 0
+
+
+def test_the_pace_is_that_of_the_steps_after_two(tmp_path, monkeypatch):
+    workspace = Workspace(dataset(300), tmp_path / "runs")
+    ticks = iter([100.0, 200.0, *np.arange(200.5, 204.0, 0.5)])  # the first two take long
+    monkeypatch.setattr(sweep.time, "perf_counter", lambda: next(ticks))
+    run = TrainingRun(**BASE | {"batch_size": 20})
+    assert sweep._seconds_per_gradient(run, workspace) == pytest.approx(0.5 / 20)
+    assert not workspace.root.exists()
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(150, 60), (2, 2), (20_000, 10_000)])
+def test_the_pace_is_found_where_few_batches_are(tmp_path, num_images, batch_size):
+    run = TrainingRun(**BASE | {"num_images": num_images, "batch_size": batch_size})
+    assert 0 < sweep._seconds_per_gradient(run, Workspace(dataset(300), tmp_path)) < 10

@@ -1,19 +1,29 @@
-"""Training by SGD: against arithmetic by hand, left and resumed at any step."""
+"""Training by SGD: against arithmetic by hand, left and resumed at any step; batch statistics."""
 
+import copy
 import io
-from dataclasses import replace
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
-from synthetic import BATCHES, POINT, dataset, moved, same, seeded, task
-from torch import nn
+from synthetic import BATCHES, RUN, dataset, images, moved, same, seeded
+from torch import Tensor, nn
 from torch.nn import functional
 
 from liprune_utils import training
-from liprune_utils.images import Task, draw_shifts, fixed_batches, generator, make_task
+from liprune_utils.checks import InputError
+from liprune_utils.images import Images, draw_shifts, fixed_batches, generator, make_images
 from liprune_utils.settings import Recipe
-from liprune_utils.training import State, initial_network, plan_epoch, start, steps, train_until
+from liprune_utils.training import (
+    State,
+    initial_network,
+    plan_epoch,
+    start,
+    steps,
+    train_until,
+    with_population_statistics,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -23,37 +33,9 @@ RECIPE = Recipe(
 MOMENTS = [(1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0)]
 
 
-# The order of an epoch
-
-
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_an_epoch_visits_each_batch_once_in_the_order_of_its_stream(epoch):
-    plan = plan_epoch(BATCHES, POINT, epoch, CPU)
-    order = generator(POINT.seed, "order", epoch).permutation(len(BATCHES))
-    assert sorted(order) == [0, 1, 2]
-    for (indices, _), number in zip(plan, order, strict=True):
-        assert np.array_equal(indices, BATCHES[number])
-
-
-def test_an_epochs_shifts_come_from_one_stream_batch_after_batch():
-    batches = fixed_batches(10, 4, seed=0)
-    draw = generator(5, "augmentation", 3)
-    for indices, shifts in plan_epoch(batches, replace(POINT, seed=5), 3, CPU):
-        assert np.array_equal(shifts, draw_shifts(len(indices), draw))
-
-
-def test_epochs_and_seeds_differ_in_order_and_shifts():
-    batches = fixed_batches(200, 4, seed=0)
-    keys = [(0, 1), (0, 2), (1, 1)]
-    plans = [plan_epoch(batches, replace(POINT, seed=s), epoch, CPU) for s, epoch in keys]
-    for part in (0, 1):
-        found = [torch.cat([step[part] for step in plan]).numpy().tobytes() for plan in plans]
-        assert len(set(found)) == 3
-
-
 def test_without_augmentation_the_order_is_the_same_and_nothing_is_shifted():
     with_shifts, without = (
-        plan_epoch(BATCHES, replace(POINT, augment=augment), 1, CPU) for augment in (True, False)
+        plan_epoch(BATCHES, RUN.replace(augment=augment), 1, CPU) for augment in (True, False)
     )
     for (indices, shifts), (again, none) in zip(with_shifts, without, strict=True):
         assert torch.equal(indices, again)
@@ -68,11 +50,11 @@ LINEAR = Recipe(learning_rate=0.5, decay_epochs=(2,), momentum=0.8, weight_decay
 SEVEN = [np.array([4, 0, 6]), np.array([1, 5, 2]), np.array([3])]
 
 
-def small_task() -> Task:
+def small_images() -> Images:
     draw = seeded(9)
     images, tests = (torch.from_numpy(draw.normal(size=(n, 3, 6, 6))) for n in (7, 9))
     labels, answers = (torch.from_numpy(draw.integers(0, 3, n)) for n in (7, 9))
-    return Task(images, labels, tests, answers)
+    return Images(images, labels, tests, answers)
 
 
 def linear_state() -> State:
@@ -84,14 +66,14 @@ def linear_state() -> State:
     return State(model, optimizer, torch.zeros(7, dtype=torch.bool), zero)
 
 
-def by_hand(data: Task, batches: list[np.ndarray], weight: np.ndarray) -> tuple:
+def by_hand(data: Images, batches: list[np.ndarray], weight: np.ndarray) -> tuple:
     """Two epochs of `LINEAR`: weights, mean losses, and who was right after each step."""
     buffer, losses, correct = np.zeros_like(weight), [], []
     for epoch, rate in ((1, 0.5), (2, 0.05)):
         draw, total, right = generator(4, "augmentation", epoch), 0.0, np.zeros(7, dtype=bool)
         for number in generator(4, "order", epoch).permutation(len(batches)):
             batch, classes = batches[number], data.labels[batches[number]].numpy()
-            pairs = zip(data.images[batch].numpy(), draw_shifts(len(batch), draw), strict=True)
+            pairs = zip(data.inputs[batch].numpy(), draw_shifts(len(batch), draw), strict=True)
             x = np.stack([moved(image, shift).ravel() for image, shift in pairs])
             logits = x @ weight.T
             p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -106,8 +88,9 @@ def by_hand(data: Task, batches: list[np.ndarray], weight: np.ndarray) -> tuple:
 
 
 @pytest.mark.parametrize("batches", [SEVEN, SEVEN[:2]], ids=["all", "pruned"])
-def test_weights_losses_and_right_answers_are_those_by_hand(batches):
-    data, state = small_task(), linear_state()
+def test_weights_losses_and_right_answers_are_those_by_hand(batches, monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 4)
+    data, state = small_images(), linear_state()
     weight, losses, correct = by_hand(data, batches, state.model[1].weight.detach().numpy())
     for moment in steps(state, data, batches, LINEAR, 2):
         if moment.step:
@@ -118,7 +101,7 @@ def test_weights_losses_and_right_answers_are_those_by_hand(batches):
     ends = correct[len(batches) - 1 :: len(batches)]
     assert np.array_equal(state.correct_history(), ends)
     assert 0 < np.mean(ends) < 1
-    guesses = (data.test_images.numpy().reshape(9, -1) @ weight.T).argmax(axis=1)
+    guesses = (data.test_inputs.numpy().reshape(9, -1) @ weight.T).argmax(axis=1)
     wrong = 100 * np.mean(guesses != data.test_labels.numpy())
     assert state.test_errors[-1] == pytest.approx(wrong)
 
@@ -136,8 +119,8 @@ def read(content: bytes) -> dict:
     return torch.load(io.BytesIO(content), weights_only=True)
 
 
-def ten() -> tuple[Task, list[np.ndarray]]:
-    return make_task(dataset(), 10, 40), fixed_batches(10, 4, seed=0)
+def ten() -> tuple[Images, list[np.ndarray]]:
+    return make_images(dataset(), 10, 40), fixed_batches(10, 4, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +140,7 @@ def test_a_run_can_be_left_after_each_step_and_after_each_epoch(snapshots):
 @pytest.mark.parametrize("moment", range(len(MOMENTS)), ids=map(str, MOMENTS))
 def test_a_resumed_run_ends_as_one_that_was_never_left(snapshots, moment):
     data, batches = ten()
-    state = start(replace(RECIPE, seed=1), data)  # nothing of it may survive
+    state = start(RECIPE.replace(seed=1), data)  # nothing of it may survive
     state.load_dict(read(snapshots[moment]))
     assert (state.epoch, state.step) == MOMENTS[moment]
     train_until(state, data, batches, RECIPE, 2)
@@ -178,17 +161,17 @@ def test_training_stops_after_its_last_epoch_and_goes_on_from_there(snapshots):
 
 
 def test_first_weights_depend_on_seed_and_depth_alone():
-    first = start(POINT, task())
-    again = initial_network(replace(POINT, learning_rate=0.5, num_epochs=9, augment=False))
+    first = start(RUN, images())
+    again = initial_network(RUN.replace(learning_rate=0.5, num_epochs=9, augment=False))
     assert same(first.model.state_dict(), again.state_dict())
-    other = initial_network(replace(POINT, seed=1))
+    other = initial_network(RUN.replace(seed=1))
     assert not same(first.model.state_dict(), other.state_dict())
     assert again.training
 
 
 def test_a_start_has_the_recipes_optimiser_and_an_empty_record():
-    recipe = replace(POINT, momentum=0.3, weight_decay=0.2)
-    state = start(recipe, task(), functional.softplus)
+    recipe = RUN.replace(momentum=0.3, weight_decay=0.2)
+    state = start(recipe, images(), functional.softplus)
     (group,) = state.optimizer.param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.05, 0.3, 0.2)
     assert (state.epoch, state.step, state.test_errors, state.history) == (1, 0, [], [])
@@ -198,7 +181,7 @@ def test_a_start_has_the_recipes_optimiser_and_an_empty_record():
 
 def test_training_leaves_the_global_generators_alone():
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    train_until(start(POINT, task()), task(), BATCHES, POINT, 1)
+    train_until(start(RUN, images()), images(), BATCHES, RUN, 1)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
@@ -219,18 +202,18 @@ class Watched(nn.Linear):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_training_and_testing_compute_in_the_recipes_precision(precision):
-    model, data = Watched(), task()
+    model, data = Watched(), images()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     state = State(model, optimizer, torch.zeros(12, dtype=torch.bool), torch.zeros(()))
-    train_until(state, data, BATCHES, replace(POINT, precision=precision), 2)
+    train_until(state, data, BATCHES, RUN.replace(precision=precision), 2)
     kind = getattr(torch, precision)
     assert model.seen == ([(kind, True)] * 3 + [(kind, False)]) * 2
 
 
 def test_bfloat16_changes_the_result_only_a_little_and_no_weights_type():
     exact, rough = (
-        train_until(start(recipe, task()), task(), BATCHES, recipe, 1)
-        for recipe in (POINT, replace(POINT, precision="bfloat16"))
+        train_until(start(recipe, images()), images(), BATCHES, recipe, 1)
+        for recipe in (RUN, RUN.replace(precision="bfloat16"))
     )
     assert rough.train_losses != exact.train_losses
     assert rough.train_losses == pytest.approx(exact.train_losses, rel=0.005)
@@ -240,9 +223,90 @@ def test_bfloat16_changes_the_result_only_a_little_and_no_weights_type():
     assert rough.loss_sum.dtype == torch.float32
 
 
-@pytest.mark.parametrize("size", [2, 5, 500])
-def test_test_error_is_the_share_of_wrong_guesses(monkeypatch, size):
-    monkeypatch.setattr(training, "EVALUATION_BATCH", size)
-    images, labels = torch.eye(4)[[0, 1, 2, 3, 3]], torch.tensor([0, 1, 2, 0, 0])
-    model = nn.Sequential(nn.Dropout(1.0))  # in train mode all logits are 0
-    assert training.test_error(model, Task(images, labels, images, labels)) == pytest.approx(40)
+# Running statistics of batch norm
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def small_net() -> nn.Module:
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3, momentum=0.3), nn.Dropout(0.5),
+        nn.Conv2d(3, 2, 2), nn.BatchNorm2d(2, momentum=None), nn.Flatten(), nn.Linear(2, 3),
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        for number, p in enumerate(model.parameters()):
+            p.copy_(draw(*p.shape, seed=number))
+        model[1].running_mean.copy_(draw(3, seed=20))
+        model[4].running_var.fill_(torch.inf)  # of a past that should be forgotten
+    return model
+
+
+IMAGES = draw(7, 2, 3, 3, seed=30) + torch.arange(7)[:, None, None, None]  # not shuffled
+
+
+# Mean and unbiased variance of each channel in each batch, weighted by the batches' sizes.
+def averages(features: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    weights = [len(f) for f in features]
+    rows = [f.detach().transpose(0, 1).flatten(1).numpy() for f in features]
+    means = np.average([r.mean(axis=1) for r in rows], axis=0, weights=weights)
+    return means, np.average([r.var(axis=1, ddof=1) for r in rows], axis=0, weights=weights)
+
+
+@pytest.mark.parametrize("batch_size", [4, 5, 7, 500])  # 4 and 5 leave a ragged last batch
+def test_statistics_are_averages_weighted_by_the_batches_sizes(batch_size):
+    model = small_net()
+    found = with_population_statistics(model, IMAGES, batch_size)
+    first = [model[0](batch) for batch in IMAGES.split(batch_size)]
+    second = [model[3](nn.functional.batch_norm(  # no dropout
+        f, None, None, model[1].weight, model[1].bias, training=True)) for f in first]  # fmt: skip
+    for norm, features in ((found[1], first), (found[4], second)):
+        mean, variance = averages(features)
+        np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-12)
+        np.testing.assert_allclose(norm.running_var, variance, rtol=1e-12)
+
+
+def test_the_copy_has_the_same_weights_and_momenta_in_eval_mode():
+    model = small_net()
+    found = with_population_statistics(model, IMAGES)
+    for a, b in zip(model.parameters(), found.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert a.data_ptr() != b.data_ptr()
+    assert not any(module.training for module in found.modules())
+    assert (found[1].momentum, found[4].momentum) == (0.3, None)
+    found(IMAGES).sum().backward()
+
+
+def fail(*_):
+    raise KeyError
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_and_the_generators_are_as_before(fails):
+    model = small_net()
+    model[2].eval()
+    if fails:
+        model[6].register_forward_hook(fail)
+    before, generators = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    with pytest.raises(KeyError) if fails else nullcontext():
+        with_population_statistics(model, IMAGES)
+    assert [module.training for module in model] == [True, True, False, True, True, True, True]
+    assert (model[1].momentum, model[4].momentum) == (0.3, None)
+    assert torch.equal(torch.get_rng_state(), generators)
+    assert same(model.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "message"),
+    [
+        (0, 3, "number of examples is 0; expected at least 1"),
+        (1, 3, "number of examples is 1; expected at least 2"),
+        (7, 3, "number of images is 7; expected a number that does not leave a last batch of one"),
+        (7, 1, "batch_size is 1; expected at least 2"),
+    ],
+)
+def test_batches_without_a_variance_are_refused(count, batch_size, message):
+    with pytest.raises(InputError, match=message):
+        with_population_statistics(small_net(), IMAGES[:count], batch_size)
