@@ -56,12 +56,11 @@ import torch
 from IPython.display import HTML
 from myst_nb import glue
 
-from experiments.hessian_norm import claims, figures, tables
+from experiments.hessian_norm import claims, figures, runs, tables
 from experiments.hessian_norm.record import RECIPE, RECORDED, recorded_network
-from experiments.hessian_norm.runs import example_costs, probe_networks, recheck
 from liprune_utils import data, files
 from liprune_utils.book import formats, frames, register, style
-from liprune_utils.images import make_task
+from liprune_utils.images import make_images
 
 style.use_style()
 folder = files.results_folder(results_dir)
@@ -84,8 +83,8 @@ HTML(data.banner(dataset))
 
 # %%
 began = time.perf_counter()
-task = make_task(dataset, RECIPE.num_images, RECIPE.num_test_images)
-secants = probe_networks(task, parameters)
+images = make_images(dataset, RECIPE.num_images, RECIPE.num_test_images)
+secants = runs.probe_networks(images, parameters)
 files.write_table(folder, "secants", secants)
 tight = claims.tight_claim(secants, cost=time.perf_counter() - began)
 
@@ -136,19 +135,20 @@ by_size = tables.spreads(sizes, ["epoch", "batch_size"])
 files.write_table(folder, "spread_by_size", by_size)
 exponents = {epoch: tables.spread_exponent(rows) for epoch, rows in sizes.groupby("epoch")}
 before, after = by_epoch[by_epoch.epoch.isin([1, 5])].itertuples()
-glue(
-    "spread-words",
-    f"The exponent is {formats.estimated(exponents[1], 'batches')} before training and {formats.estimated(exponents[5], 'batches')} at the start of epoch 5. "
-    f"At the paper's {RECIPE.batch_size} images a batch the norms still differ, by {before.relative_sd:.1%} and {after.relative_sd:.1%} in standard deviation; but the "
-    f"mean norm of the fifth that LiPrune would keep is only {formats.number(before.gain)} and {formats.number(after.gain)} times that of all.",
-    display=False,
-)
+assert all(exponent.high < 0 for exponent in exponents.values()), "larger batches differ more"
+assert max(before.gain, after.gain) < 1.5, "the kept fifth's norms are far above the mean"
+for stage, row in {"before": before, "after": after}.items():
+    glue(f"exponent-{stage}", formats.estimated(exponents[row.epoch], "batches"), display=False)
+    glue(f"sd-{stage}", f"{row.relative_sd:.1%}", display=False)
+    glue(f"gain-{stage}", formats.number(row.gain), display=False)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-norm-spread", "caption": "Standard deviation of the batches' Hessian norms in units of their mean, against batch size, recorded; bars are 99% bootstrap intervals. The dotted lines fall as one over the square root of the batch size from the leftmost point."}, "image": {"alt": "Relative spread of Hessian norms against batch size on logarithmic axes, a line for each of two stages of training, both falling, with dotted reference lines."}}
 figure = figures.spread_figure(by_size)
 
 # %% [markdown]
-# {glue:text}`spread-words`
+# The exponent is {glue:text}`exponent-before` before training and {glue:text}`exponent-after` at the start of epoch 5. At the paper's 128 images per batch the
+# norms still differ, by {glue:text}`sd-before` and {glue:text}`sd-after` in standard deviation; but the mean norm of the fifth that LiPrune would keep is only
+# {glue:text}`gain-before` and {glue:text}`gain-after` times that of all.
 #
 # ## How stable is the ranking?
 #
@@ -187,15 +187,17 @@ by_seed.drop(columns="gain").style.hide().format("{:.3g}")
 # %% tags=["hide-input"]
 fold = by_seed.groupby("epoch").mean_norm.agg(lambda means: means.max() / means.min())
 signs = by_seed.groupby("epoch")[["num_negative", "num_batches"]].sum()
-glue(
-    "seed-words",
-    f"The mean norm itself differs {fold[1]:.0f}-fold between {by_seed.seed.nunique()} initialisations, and {fold[5]:.1f}-fold at the start of epoch 5. "
-    f"Before training {signs.num_negative[1]} of {signs.num_batches[1]} dominant eigenvalues are negative, then {signs.num_negative[5]} of {signs.num_batches[5]}.",
-    display=False,
-)
+negative = signs.num_negative / signs.num_batches
+assert fold[1] > fold[5], "initialisations differ less than trained networks"
+assert negative[1] > 0.9, "before training many dominant eigenvalues are positive"
+for stage, epoch in {"before": 1, "after": 5}.items():
+    glue(f"fold-{stage}", formats.number(fold[epoch], 2), display=False)
+    counts = f"{signs.num_negative[epoch]} of {signs.num_batches[epoch]}"
+    glue(f"negative-{stage}", counts, display=False)
 
 # %% [markdown]
-# {glue:text}`seed-words`
+# The mean norm itself differs {glue:text}`fold-before`-fold between three initialisations, and {glue:text}`fold-after`-fold at the start of epoch 5. Before training
+# {glue:text}`negative-before` dominant eigenvalues are negative, then {glue:text}`negative-after`.
 #
 # ## What does it cost?
 #
@@ -241,18 +243,20 @@ faster.style.hide().format("{:.1f}", subset=["median", "min", "max"])
 
 # %%
 stages = {0: recorded_network(1), 4: recorded_network(5)}
-costs = [example_costs(m, task, parameters).assign(epochs=e) for e, m in stages.items()]
+costs = [
+    runs.example_costs(model, images, parameters).assign(epochs=epochs)
+    for epochs, model in stages.items()
+]
 costs = pd.concat(costs, ignore_index=True)
 files.write_table(folder, "example_costs", costs)
 costs.style.hide().format("{:.3g}")
 
 # %%
 spent = time.perf_counter() - began
-outcome = claims.cost_claim(costs, is_cifar10=dataset.is_cifar10, cost=spent)
-claims = [tight, outcome]
-register.write_claims(folder, claims)
+costly = claims.cost_claim(costs, is_cifar10=dataset.is_cifar10, cost=spent)
+register.write_claims(folder, [tight, costly])
 table = register.verdict_table(folder.parent)
-table = table[table.id.isin([claim.id for claim in claims])]
+table = table[table.id.isin([tight.id, costly.id])]
 HTML(formats.claims_html(table))
 
 # %% [markdown]
@@ -263,7 +267,7 @@ HTML(formats.claims_html(table))
 # products by another route of differentiation.)
 
 # %%
-again = recheck(task, everything, num_checked)
+again = runs.recheck(images, everything, num_checked)
 source = files.read_provenance(files.PROJECT / "book" / "results", "08_hessian_norm")
 assert dataset.sha256 != source["pixel_sha256"] or again.agrees.all(), again
 again.style.hide().format(precision=4)
@@ -271,13 +275,21 @@ again.style.hide().format(precision=4)
 # %% tags=["hide-input"]
 worst = tables.worst_ratios(secants).set_index("activation").highest
 seeds = agreements[agreements.kind == "seeds"].correlation
+smooth, near = worst["softplus"].max(), register.margin("hessian-tight", "distance")
+lowest, highest = map(formats.number, (worst["relu"].min(), worst["relu"].max()))
+ranks = [formats.number(value, 2) for value in (seeds.min(), seeds.max())]
 glue(
     "answer",
-    f"The constant is tight for a smooth activation and not for ReLU ({formats.words(tight.verdict)}): up to a distance of {tables.NEAR:g} the gradient of a softplus network changes at most "
-    f"{worst['softplus'].max():.3f} times as fast as the Hessian norm says, that of a ReLU network {formats.number(worst['relu'].min())} to {formats.number(worst['relu'].max())} times. "
-    f"Batches of {RECIPE.batch_size} differ by {before.relative_sd:.1%} before training and {after.relative_sd:.1%} at epoch 5 (standard deviation, n = {before.num_batches:.0f} each), and networks of "
-    f"different seeds rank them with a correlation of {formats.number(seeds.min(), 2)} to {formats.number(seeds.max(), 2)} (n = {agreements.num_batches.iloc[0]} batches each). Scoring every single example costs {formats.number(outcome.estimate)} epochs of training "
-    f"[{formats.number(outcome.low)}, {formats.number(outcome.high)}], n = {outcome.num_runs} samples of {chunk_size}: the second claim {formats.words(outcome.verdict)}.",
+    f"The constant is tight for a smooth activation and not for ReLU "
+    f"({formats.words(tight.verdict)}): up to a distance of {near:g} the gradient of a softplus "
+    f"network changes at most {smooth:.3f} times as fast as the Hessian norm says, that of a ReLU "
+    f"network {lowest} to {highest} times. Batches of {RECIPE.batch_size} differ by "
+    f"{before.relative_sd:.1%} before training and {after.relative_sd:.1%} at epoch 5 (standard "
+    f"deviation, n = {before.num_batches} each), and networks of different seeds rank them with "
+    f"a correlation of {ranks[0]} to {ranks[1]} (n = {agreements.num_batches.iloc[0]} batches "
+    f"each). Scoring every single example costs {formats.number(costly.estimate)} epochs of "
+    f"training [{formats.number(costly.low)}, {formats.number(costly.high)}], n = "
+    f"{costly.num_runs} samples of {chunk_size}: the second claim {formats.words(costly.verdict)}.",
     display=False,
 )
 glue(

@@ -67,16 +67,16 @@ from myst_nb import glue
 from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
-from experiments.cifar10 import claims, engine, figures, tables
-from experiments.cifar10.runs import run_points, score_tables
+from experiments.cifar10 import claims, figures, tables
+from experiments.cifar10.runs import score_networks, train_all
 from liprune_utils import data, files
 from liprune_utils.book import formats, frames, register, style
-from liprune_utils.curvature import forward_over_reverse, hessian_norm
-from liprune_utils.grid_tables import read_tables
+from liprune_utils.curvature import hessian_norm, hessian_operator
+from liprune_utils.grid import read_tables
 from liprune_utils.images import fixed_batches
 from liprune_utils.intervals import components
 from liprune_utils.training import initial_network
-from liprune_utils.training_run import Laboratory
+from liprune_utils.training_run import Workspace
 
 style.use_style()
 folder = files.results_folder(results_dir)
@@ -147,16 +147,16 @@ HTML(formats.claims_html(table))
 # The slider below it goes through all cells of the reduced grid on one scale, named by depth, rate, prune epoch and fraction kept.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-13", "caption": "The paper's Figure 13, reduced: rate 0.01, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.01."}}
-figure = figures.cells_figure(tables.part(reduced, learning_rate=0.01, prune_epoch=1))
+figure = figures.cells_figure(tables.select(reduced, learning_rate=0.01, prune_epoch=1))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-14", "caption": "The paper's Figure 14, reduced: rate 0.01, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.01."}}
-figure = figures.cells_figure(tables.part(reduced, learning_rate=0.01, prune_epoch=5))
+figure = figures.cells_figure(tables.select(reduced, learning_rate=0.01, prune_epoch=5))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-15", "caption": "The paper's Figure 15, reduced: rate 0.1, pruned before training (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, before training, rate 0.1."}}
-figure = figures.cells_figure(tables.part(reduced, learning_rate=0.1, prune_epoch=1))
+figure = figures.cells_figure(tables.select(reduced, learning_rate=0.1, prune_epoch=1))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-paper-16", "caption": "The paper's Figure 16, reduced: rate 0.1, pruned at the start of epoch 5 (vertical line). Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "A panel for each depth and fraction kept, of test error in per cent against epoch for LiPrune, random pruning and no pruning, with a vertical line at the pruning, at the start of epoch 5, rate 0.1."}}
-figure = figures.cells_figure(tables.part(reduced, learning_rate=0.1, prune_epoch=5))
+figure = figures.cells_figure(tables.select(reduced, learning_rate=0.1, prune_epoch=5))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-late", "caption": "Pruned at the start of epoch 15 (vertical line), a fifth of the batches kept, both rates. Test error after each epoch; lines are means over the three paired seeds, bands go from the lowest to the highest seed."}, "image": {"alt": "Two panels, one a rate, of test error in per cent against epoch for LiPrune and random pruning, which are the same up to the vertical line at the pruning."}}
 figure = figures.cells_figure(late)
@@ -191,7 +191,7 @@ shown.reset_index().style.hide().format("{:g}", subset=tables.CELL)
 # {numref}`fig-effects` shows what is pooled. {glue:text}`effect-words`
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-effects", "caption": "Test error of LiPrune less that of random pruning, from paired seeds: mean over the epochs from the pruning on (left) and at the last epoch (right). Above a row for each cell, three pairs each; below, cells pooled by rate, by prune epoch, and all. Bars are 90% intervals; the margin of one point is shaded. Left of zero LiPrune is ahead."}, "image": {"alt": "Two panels with a row for each cell and for each pooled group: a marker with a horizontal bar, a vertical line at zero and a shaded margin on both sides of it."}}
-figure = figures.effects_figure(effects, claims.MARGIN)
+figure = figures.effects_figure(effects, claims.ERROR_MARGIN)
 
 # %% [markdown]
 # ## At the same number of updates
@@ -201,7 +201,7 @@ figure = figures.effects_figure(effects, claims.MARGIN)
 # {glue:text}`update-words`
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-updates", "caption": "Test error against the number of updates, pruned before training: means over the three seeds. Circles, squares and crosses mark the last epochs before the rate is divided by ten; up to the first of them all runs have the same rate."}, "image": {"alt": "A panel for each depth and rate, of test error in per cent against the number of updates on a logarithmic axis, a line for each method and fraction kept."}}
-figure = figures.updates_figure(tables.part(reduced, prune_epoch=1), grid["decay_epochs"])
+figure = figures.updates_figure(tables.select(reduced, prune_epoch=1), grid["decay_epochs"])
 
 # %% tags=["hide-input"]
 pairs = tables.differences(reduced)
@@ -250,11 +250,11 @@ print(f"{len(reduced) + len(late) + len(whole):,} rows without fault; {gap.size:
 
 # %%
 began = time.perf_counter()
-points = parameters.points()
+live_runs = parameters.runs()
 with TemporaryDirectory() as runs_dir:  # a page starts afresh; a sweep would not
-    laboratory = Laboratory(dataset, Path(runs_dir))
-    curves = run_points(points, laboratory)
-    scores = score_tables(points, laboratory)
+    workspace = Workspace(dataset, Path(runs_dir))
+    curves = train_all(live_runs, workspace)
+    scores = score_networks(live_runs, workspace)
 files.write_table(folder, "curves", curves)
 files.write_table(folder, "scores", scores)
 assert tables.faults(curves) == []
@@ -292,12 +292,12 @@ batches.reset_index().style.hide().format("{:.3g}")
 # double precision, the dominant eigenvalue must agree with ARPACK's, fed with products by forward-over-reverse differentiation.
 
 # %%
-task = laboratory.task(points[0])
-batch = torch.from_numpy(fixed_batches(len(task.labels), batch_size, seed=0)[0][:16])
-images, labels = task.images[batch].double(), task.labels[batch]
-model = initial_network(points[0]).double()
-ours = hessian_norm(model, functional.cross_entropy, images, labels, tolerance=1e-3)
-hessian = forward_over_reverse(model, functional.cross_entropy, images, labels)
+images = workspace.images(live_runs[0])
+batch = torch.from_numpy(fixed_batches(len(images.labels), batch_size, seed=0)[0][:16])
+inputs, labels = images.inputs[batch].double(), images.labels[batch]
+model = initial_network(live_runs[0]).double()
+ours = hessian_norm(model, functional.cross_entropy, inputs, labels, tolerance=1e-3)
+hessian = hessian_operator(model, functional.cross_entropy, inputs, labels)
 theirs = eigsh(hessian, k=1, tol=1e-3, return_eigenvectors=False)
 error = abs(ours.eigenvalue - theirs[0]) / ours.norm
 assert error < 0.01, f"ARPACK finds {theirs[0]:.4g}, not {ours.eigenvalue:.4g}"
@@ -308,15 +308,15 @@ print(
 # %% [markdown]
 # ## The machinery
 #
-# A training run is one point of a grid, in a folder of its own, resumed wherever it was left ({doc}`how <../book/rerun>`). Mixed precision, bfloat16, makes it faster. Does
+# A training run is one entry of a grid, in a folder of its own, resumed wherever it was left ({doc}`how <../book/rerun>`). Mixed precision, bfloat16, makes it faster. Does
 # it change the outcome? Pairs of runs that differ in nothing else, recorded: mean difference, bfloat16 less float32, at the last epoch, with its 99% interval, beside the
 # standard deviation that seeds have in float32. Test error is in per cent.
 
 # %%
-precision_gaps = engine.precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
+precision_gaps = tables.precision_difference(pd.read_csv(recorded / "precision_runs.csv"))
 files.write_table(folder, "precision", precision_gaps)
 display(precision_gaps.style.hide().format("{:.3g}", subset=precision_gaps.columns[1:]))
-speed = engine.throughput(pd.read_csv(recorded / "benchmark.csv"))
+speed = tables.throughput(pd.read_csv(recorded / "benchmark.csv"))
 files.write_table(folder, "throughput", speed)
 looks = dict.fromkeys(speed.columns[3:], "{:.2f}") | {"images_per_second": "{:.0f}"}
 speed.style.hide().format(looks)
@@ -324,18 +324,18 @@ speed.style.hide().format(looks)
 # %% tags=["hide-input"]
 verdicts = {claim.id: formats.words(claim.verdict) for claim in outcomes}
 final_claim = outcomes[1]
-judged = claims.judge(reduced, tables.control_difference(reduced))
-scale = claims.judge(whole, judged.control, claims.PAPER_SCALE_MARGIN)
+comparison = claims.compare(reduced, tables.control_difference(reduced))
+scale = claims.compare(whole, comparison.control, claims.PAPER_SCALE_MARGIN)
 last = tables.pooled(tables.differences(whole), "final_error")
 said = {
     "whole-words": f"LiPrune less random pruning, in points of test error, from {last.num_runs} pairs: {formats.in_brackets(scale.error)} on average, {formats.in_brackets(last)} at the last epoch; "
     f"{formats.in_brackets(scale.epochs)} times random's epochs to the same error (90% intervals over the seeds). By the same rule, with the register's margin at this scale, {scale.margin:g} points, and the reduced grid's control: "
-    f"{formats.words(scale.verdict)}. {claims.reason(scale)} {claims.image_words(whole, whole_runs)}",
-    "answer": f"{verdicts['cifar-no-acceleration'].capitalize()}, at this scale. Mean test error from the pruning on, LiPrune less random pruning, in points: {formats.estimated(judged.error, 'pairs')}; "
-    f"90% interval over cells and seeds, margin {claims.MARGIN:g}. {claims.evidence(judged)}",
+    f"{formats.words(scale.verdict)}. {claims.format_reason(scale)} {claims.format_image_counts(whole, whole_runs)}",
+    "answer": f"{verdicts['cifar-no-acceleration'].capitalize()}, at this scale. Mean test error from the pruning on, LiPrune less random pruning, in points: {formats.estimated(comparison.error, 'pairs')}; "
+    f"90% interval over cells and seeds, margin {claims.ERROR_MARGIN:g}. {claims.format_evidence(comparison)}",
     "answer-more": f"At the last epoch LiPrune less random pruning is {formats.number(final_claim.estimate)} [{formats.number(final_claim.low)}, {formats.number(final_claim.high)}] points; that the loss in performance is "
     f"minimal, against random pruning: {verdicts['cifar-performance']}. That the conclusion is the same for both rates: {verdicts['cifar-learning-rate']}; for both prune epochs: "
-    f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {claims.image_words(reduced, runs)} With {grid['num_images']:,} images and "
+    f"{verdicts['cifar-prune-epoch']}; and for epoch {late.prune_epoch.max()}: {verdicts['cifar-iteration-15']}. {claims.format_image_counts(reduced, runs)} With {grid['num_images']:,} images and "
     f"{grid['num_epochs']} epochs the grid cannot show what needs all images or long training. One cell at the paper's scale, {last.num_runs} pairs: {formats.in_brackets(scale.error)} points, {formats.words(scale.verdict)}.",
     "live-words": f"On {dataset.source}, mean test error from the pruning on, LiPrune less random pruning, in points: {formats.estimated(live, 'pairs')}. The positive control, "
     f"{formats.estimated(control, 'pairs')}, is {'seen' if control.below(0.0) else 'not resolved'} at this size.",
@@ -353,7 +353,7 @@ for name, text in said.items():
 # {download}`precision <../results/09_cifar10/precision.csv>`, {download}`throughput <../results/09_cifar10/throughput.csv>`. Live:
 # {download}`test errors <../results/09_cifar10/curves.csv>`, {download}`scores of all batches <../results/09_cifar10/scores.csv>`.
 #
-# The records of the first edition, each with its grid. In its engine all seeds shared one set of images; today's draws the images by the seed, and the same commands record new
+# The records, each with its grid. They come from an engine in which all seeds shared one set of images; today's draws the images by the seed, and the same commands record new
 # tables beside these: `python -m liprune_utils.sweep experiments/grids/reduced14.yml` ({download}`curves <../book/results/09_cifar10/reduced14_curves.csv>`,
 # {download}`runs <../book/results/09_cifar10/reduced14_runs.csv>`, {download}`provenance <../book/results/09_cifar10/reduced14_provenance.json>`);
 # `python -m liprune_utils.sweep experiments/grids/reduced20.yml` ({download}`curves <../book/results/09_cifar10/reduced20_curves.csv>`,

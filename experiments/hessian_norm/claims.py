@@ -2,23 +2,16 @@
 
 import pandas as pd
 
-from experiments.hessian_norm.tables import LEVEL, TOLERATED, TRAINING_EPOCHS, worst_ratios
-from liprune_utils.book.register import Claim, claim
+from experiments.hessian_norm.tables import worst_ratios
+from liprune_utils.book.register import Claim, claim, decides, margin
 from liprune_utils.intervals import Estimate, mean_interval
 
 
-def tight_claim(table: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide "the constant is tight": the register's two limits, network by network.
-
-    Args:
-        table: As in `worst_ratios`.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; its estimate is the highest ratio of all, its interval spans the networks'.
-    """
-    cases = worst_ratios(table)
-    holds = (cases.highest <= 1 + TOLERATED) & ((cases.along_top - 1).abs() <= TOLERATED)
+@decides("hessian-tight")
+def tight_claim(secants: pd.DataFrame, *, cost: float) -> Claim:
+    """Decide "the constant is tight": the register's two limits, network by network."""
+    cases, tolerance = worst_ratios(secants), margin("hessian-tight", "ratio")
+    holds = (cases.highest <= 1 + tolerance) & ((cases.along_top - 1).abs() <= tolerance)
     smooth = cases.activation != "relu"
     if holds.all():
         verdict = "holds"
@@ -32,21 +25,12 @@ def tight_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     return claim("hessian-tight", worst, verdict, cost=cost, note=note)
 
 
+@decides("cost-per-example")
 def cost_claim(costs: pd.DataFrame, *, is_cifar10: bool, cost: float) -> Claim:
-    """Decide "this cannot be performed for each example": more than 164 epochs of training?
-
-    Args:
-        costs: One row a chunk of examples: ``epochs``, of training before, and ``gradients``, the
-            time of one score in units of the time of one example's share of a batch gradient.
-        is_cifar10: Whether the images are CIFAR-10; a stand-in decides nothing.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; its estimate is the dearest stage of training.
-    """
-    stages = [mean_interval(group.gradients, LEVEL) for _, group in costs.groupby("epochs")]
+    """Decide "this cannot be performed for each example": more than the paper's training?"""
+    stages = [mean_interval(rows.gradients) for _, rows in costs.groupby("epochs")]
     worst = max(stages, key=lambda stage: stage.high)
-    below = worst.below(TRAINING_EPOCHS)
+    below = worst.below(margin("cost-per-example", "epochs"))
     verdict = {True: "does-not-hold", False: "holds", None: "inconclusive"}[below]
     if not is_cifar10:
         verdict = "not-evaluated"

@@ -4,63 +4,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.cifar10.claims import MARGIN
-from experiments.why.tables import estimate_of
+from experiments.why.tables import seed_estimate
 from liprune_utils.book.formats import in_brackets, number
-from liprune_utils.book.register import Claim, claim, decide
-from liprune_utils.checks import require
+from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate
 
-LOSS_MARGIN = 0.05  # register: of an excess loss, here of random pruning's loss
 
-
-def select(table: pd.DataFrame, **values: object) -> pd.Series:
-    """Find the one row of a table.
-
-    Args:
-        table: The table.
-        **values: What the row has in some columns.
-
-    Returns:
-        The row.
-    """
-    for name, value in values.items():
-        table = table[table[name] == value]
-    words = ", ".join(f"{name} {value!r}" for name, value in values.items())
-    require(len(table) == 1, f"The number of rows with {words}", len(table), "1")
-    return table.iloc[0]
-
-
-def loss_differs(row: pd.Series) -> bool | None:
-    """Tell whether two losses differ.
-
-    Args:
-        row: Of `experiments.why.tables.loss_table`.
-
-    Returns:
-        True if the interval of the difference leaves out zero, False if it lies within 5% of
-        random pruning's loss, None otherwise.
-    """
-    if row.low > 0 or row.high < 0:
-        return True
-    margin = LOSS_MARGIN * row.random
-    return False if estimate_of(row).within(-margin, margin) else None
-
-
+@decides("asymptotic-loss")
 def asymptotic_claim(losses: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide "a modification of the loss landscape": does the loss of all images differ?
-
-    Args:
-        losses: From `experiments.why.tables.loss_table`.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the difference for batches, the paper's case.
-    """
-    batches, examples = (
-        select(losses, arm=arm, measure="full_set_loss") for arm in ("liprune", "hessian")
-    )
-    answers = loss_differs(batches), loss_differs(examples)
+    """Decide "a modification of the loss landscape": does the loss of all images differ?"""
+    full = losses[losses.measure == "full_set_loss"].set_index("arm")
+    batches, examples = full.loc["liprune"], full.loc["hessian"]
+    answers = _differs(batches), _differs(examples)
     if answers[0]:
         verdict = "holds"
     elif answers[1]:
@@ -70,39 +25,31 @@ def asymptotic_claim(losses: pd.DataFrame, *, cost: float) -> Claim:
     note = (
         f"Loss of all training images after long training, LiPrune less random pruning, where "
         f"random pruning's is {number(batches.random)}. For the examples with the largest norms "
-        f"the difference is {in_brackets(estimate_of(examples))}."
+        f"the difference is {in_brackets(seed_estimate(examples))}."
     )
-    return claim(
-        "asymptotic-loss",
-        estimate_of(batches),
-        verdict,
-        cost=cost,
-        note=note,
-        source="recorded",
-    )
+    facts = {"cost": cost, "note": note, "source": "recorded"}
+    return claim("asymptotic-loss", seed_estimate(batches), verdict, **facts)
 
 
+def _differs(row: pd.Series) -> bool | None:
+    difference = seed_estimate(row)
+    if difference.low > 0 or difference.high < 0:
+        return True
+    bound = margin("asymptotic-loss", "excess_loss") * row.random
+    return False if difference.within(-bound, bound) else None
+
+
+@decides("noise-reduction")
 def noise_claim(
     linear: pd.DataFrame, matched: pd.DataFrame, examples: pd.DataFrame, *, cost: float
 ) -> Claim:
-    """Decide whether LiPrune's gradient has less variance wherever LiPrune is faster.
-
-    Args:
-        linear: From `experiments.why.linear_noise.noise_table`.
-        matched: From `experiments.why.tables.matched_noise`.
-        examples: From `experiments.why.tables.example_table`; a method is faster than random
-            pruning on CIFAR-10 where its error is lower by more than the interval.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the largest ratio of variances where LiPrune is faster.
-    """
+    """Decide whether LiPrune's gradient has less variance wherever LiPrune is faster."""
     steps = linear[(linear.method == "liprune") & (linear.left_high < 1)]
     cases = [Estimate(row.noise, row.noise_low, row.noise_high, int(row.num_runs))
              for row in steps.itertuples()]  # fmt: skip
     noise = matched[matched.measure == "kept_noise"].set_index("method")
     faster = examples[(examples.high < 0) & (examples.keep_fraction == 0.2)].arm
-    cases += [Estimate(*noise.loc[arm, ["ratio", "low", "high", "num_seeds"]]) for arm in faster]
+    cases += [seed_estimate(noise.loc[arm], "ratio") for arm in faster]
     worst = max(cases, key=lambda case: case.value)
     first = steps[steps.error == steps.error.max()]
     where = "is faster in no case" if not len(faster) else f"is faster for {', '.join(faster)}"
@@ -115,64 +62,24 @@ def noise_claim(
     return claim("noise-reduction", worst, verdict, cost=cost, note=note)
 
 
+@decides("points-to-batches")
 def points_claim(
     examples: pd.DataFrame, control: Estimate, convex: Sequence[Estimate], *, cost: float
 ) -> Claim:
-    """Decide whether pruning examples fails, too, although the convex model would gain.
-
-    Args:
-        examples: From `experiments.why.tables.example_table`.
-        control: The positive control: random pruning, more kept less fewer kept, in points.
-        convex: Ratios of losses in the convex model at CIFAR-10's spreads, LiPrune's over random
-            pruning's.
-        cost: Seconds of computing.
-
-    Returns:
-        The claim; it reports the fraction whose difference is farthest from zero. By the letter
-        of the rule it does not hold where examples are worse by more than the margin, which is no
-        acceleration either; the note then says so.
-    """
-    rows = examples[examples.arm == "hessian"]
-    found = [estimate_of(row) for _, row in rows.iterrows()]
-    answers = [gap.within(-MARGIN, MARGIN) for gap in found]
+    """Decide whether pruning examples fails, too, although the convex model would gain."""
+    rows, bound = examples[examples.arm == "hessian"], margin("points-to-batches", "test_error")
+    gaps = [seed_estimate(row) for _, row in rows.iterrows()]
+    answers = [gap.within(-bound, bound) for gap in gaps]
     answers += [ratio.below(1.0) for ratio in convex]
+    fractions = zip(rows.keep_fraction, gaps, strict=True)
+    listed = ", ".join(f"{in_brackets(gap)} with {fraction:g} kept" for fraction, gap in fractions)
+    note = f"Test error with examples of large norm less that of random pruning: {listed}."
+    if all(gap.low > -bound for gap in gaps):
+        note += f" It accelerates nothing beyond the margin of {bound:g} point."
     seen = control.below(0.0) is True
-    worst = max(found, key=lambda gap: abs(gap.value))
-    note = f"Test error with examples of large norm less that of random pruning. {outcome(found)}"
     if not seen:
         note = "Even the positive control is not resolved. " + note
     verdict = decide(answers, in_part=False) if seen else "inconclusive"
-    return claim(
-        "points-to-batches",
-        worst,
-        verdict,
-        cost=cost,
-        note=note,
-        source="recorded",
-    )
-
-
-def outcome(found: Sequence[Estimate]) -> str:
-    """Say in a sentence whether pruning examples accelerates.
-
-    Args:
-        found: Differences of mean test error from random pruning, in points, one a fraction kept.
-
-    Returns:
-        The sentence.
-    """
-    if all(gap.within(-MARGIN, MARGIN) for gap in found):
-        return "It accelerates nothing: the two are equivalent within the margin of 1 point."
-    if all(gap.low > MARGIN for gap in found):
-        return (
-            "It accelerates nothing: it is worse by more than the margin of 1 point, so that the "
-            "rule's equivalence fails on the other side."
-        )
-    if any(gap.high < -MARGIN for gap in found):
-        return "It is faster by more than the margin of 1 point for at least one fraction kept."
-    if all(gap.low > -MARGIN for gap in found):
-        return (
-            "It accelerates nothing beyond the margin of 1 point; whether it is equivalent or "
-            "worse is not decided for every fraction kept."
-        )
-    return "The intervals leave open whether it accelerates."
+    worst = max(gaps, key=lambda gap: abs(gap.value))
+    facts = {"cost": cost, "note": note, "source": "recorded"}
+    return claim("points-to-batches", worst, verdict, **facts)

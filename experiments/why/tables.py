@@ -1,6 +1,7 @@
-"""What page 11 reads off its tables: paired differences, shifts of the kept, the noise."""
+"""The tables of page 11: paired differences, how the kept images differ, the gradient's noise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -27,48 +28,27 @@ REMEDY = (
 def paired_differences(
     values: pd.Series, pairs: Sequence[tuple[str, str]], level: float
 ) -> pd.DataFrame:
-    """Estimate differences between arms that share their seeds.
-
-    Args:
-        values: A value for each arm and seed, indexed by both in this order.
-        pairs: Each an arm and the one that it is compared with.
-        level: Confidence level of the intervals, in (0, 1).
-
-    Returns:
-        One row a pair: ``arm``, ``against``, mean ``difference`` with its interval (``low``,
-        ``high``) and ``num_seeds``.
-    """
-    rows = []
-    for arm, against in pairs:
-        found = mean_interval((values[arm] - values[against]).dropna(), level)
-        names = ("difference", "low", "high", "num_seeds")
-        rows.append({"arm": arm, "against": against} | dict(zip(names, found, strict=True)))
-    return pd.DataFrame(rows)
+    """Estimate differences between arms that share their seeds."""
+    return _seed_table(
+        ({"arm": arm, "against": against}, "difference",
+         mean_interval((values[arm] - values[against]).dropna(), level))
+        for arm, against in pairs
+    )  # fmt: skip
 
 
-def estimate_of(row: pd.Series) -> Estimate:
-    """Read a difference back from its row.
+def _seed_table(rows: Iterable[tuple[dict[str, str], str, Estimate]]) -> pd.DataFrame:
+    """Make a table of estimates over seeds: what a row is, the estimate's name and the estimate."""
+    table = pd.DataFrame([facts | estimate.columns(name) for facts, name, estimate in rows])
+    return table.rename(columns={"num_runs": "num_seeds"})
 
-    Args:
-        row: Of `paired_differences`.
 
-    Returns:
-        The estimate.
-    """
-    return Estimate(row.difference, row.low, row.high, int(row.num_seeds))
+def seed_estimate(row: pd.Series, name: str = "difference") -> Estimate:
+    """Read an estimate over seeds back from its row."""
+    return Estimate.of(row.rename({"num_seeds": "num_runs"}), name)
 
 
 def loss_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Compare where long training ends: the loss of all images, of the kept, and the test error.
-
-    Args:
-        runs: One row a run: ``method``, ``seed``, ``full_set_loss``, ``kept_set_loss`` and
-            ``test_error`` of the last epoch.
-
-    Returns:
-        The table of `paired_differences` from random pruning at 99%, with ``measure`` and random
-        pruning's mean, ``random``.
-    """
+    """Compare where long training ends: the loss of all images, of the kept, and the test error."""
     tables = []
     for measure in ("full_set_loss", "kept_set_loss", "test_error"):
         values = runs.set_index(["method", "seed"])[measure]
@@ -79,75 +59,40 @@ def loss_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def shift_table(kept: pd.DataFrame) -> pd.DataFrame:
-    """Summarise how the kept images differ from all when they are chosen.
-
-    Args:
-        kept: One row an arm and seed, from `experiments.why.record.follow`.
-
-    Returns:
-        One row an arm (none rescaled) and ``statistic``: mean over seeds, ``low``, ``high`` (99%)
-        and ``num_seeds``. ``loss_ratio`` and ``el2n_ratio`` are means of the kept over means of
-        all.
-    """
+    """Summarise how the kept images differ from all when they are chosen."""
     ratios = {f"{name}_ratio": kept[f"kept_{name}"] / kept[f"all_{name}"] for name in DIFFICULTY}
-    plain = kept.assign(**ratios)[~kept.arm.str.contains("rescaled")]
-    rows = []
-    for arm, statistic in ((a, s) for a in ("random", *METHODS) for s in SHIFTS):
-        values = plain[plain.arm == arm][statistic].dropna()
-        if len(values) >= 2:  # random pruning scores nothing
-            found = mean_interval(values, LOSS_LEVEL)
-            names = ("mean", "low", "high", "num_seeds")
-            rows.append({"arm": arm, "statistic": statistic} | dict(zip(names, found, strict=True)))
-    return pd.DataFrame(rows)
+    arms = dict(iter(kept.assign(**ratios).groupby("arm")))
+    samples = {
+        (arm, statistic): arms[arm][statistic].dropna()
+        for arm, statistic in product(("random", *METHODS), SHIFTS)
+    }
+    return _seed_table(
+        ({"arm": arm, "statistic": statistic}, "mean", mean_interval(values, LOSS_LEVEL))
+        for (arm, statistic), values in samples.items()
+        if len(values) >= 2  # random pruning scores nothing
+    )
 
 
 def matched_noise(dynamics: pd.DataFrame) -> pd.DataFrame:
-    """Compare the gradient's noise at the moment of pruning, at the same weights.
-
-    Args:
-        dynamics: One row an arm, seed and measured epoch.
-
-    Returns:
-        One row a method and ``measure`` (``kept_noise``, ``kept_second_moment``): its geometric
-        mean ``ratio`` to random pruning's with the 99% interval over seeds (``low``, ``high``) and
-        ``num_seeds``.
-    """
+    """Compare the gradient's noise at the moment of pruning, at the same weights."""
     start = dynamics[dynamics.epoch == dynamics.epoch.min()].set_index(["arm", "seed"])
     rows = []
-    for measure in ("kept_noise", "kept_second_moment"):
+    for measure, method in product(("kept_noise", "kept_second_moment"), METHODS):
         logs = np.log(start[measure])
-        for method in METHODS:
-            found = mean_interval(logs[method] - logs["random"], LOSS_LEVEL)
-            ratio, low, high = np.exp(found[:3])
-            row = {"method": method, "measure": measure, "ratio": ratio, "low": low, "high": high}
-            rows.append(row | {"num_seeds": found.num_runs})
-    return pd.DataFrame(rows)
+        *ends, num_seeds = mean_interval(logs[method] - logs["random"], LOSS_LEVEL)
+        facts = {"method": method, "measure": measure}
+        rows.append((facts, "ratio", Estimate(*map(float, np.exp(ends)), num_seeds)))
+    return _seed_table(rows)
 
 
 def remedy_table(curves: pd.DataFrame, prune_epoch: int) -> pd.DataFrame:
-    """Ask whether the rescaled learning rate changes the outcome.
-
-    Args:
-        curves: One row an arm, seed and epoch, with ``test_error``.
-        prune_epoch: Epochs from this one on count.
-
-    Returns:
-        The table of `paired_differences` of the mean test error over epochs, at 90%.
-    """
+    """Compare the arms with and without the rescaled learning rate."""
     after = curves[curves.epoch >= prune_epoch]
     return paired_differences(after.groupby(["arm", "seed"]).test_error.mean(), REMEDY, LEVEL)
 
 
 def example_table(curves: pd.DataFrame) -> pd.DataFrame:
-    """Compare pruning by batches and by examples with random pruning.
-
-    Args:
-        curves: One row a run and epoch of ``experiments/grids/examples.yml``.
-
-    Returns:
-        The table of `paired_differences` of the mean test error over the epochs after the pruning,
-        at 90%, for each ``keep_fraction``.
-    """
+    """Compare pruning by batches and by examples with random pruning."""
     gaps = gap_table(curves, LEVEL).rename(columns={"method": "arm"})
     chosen = gaps[(gaps.measure == "mean") & gaps.arm.isin(METHODS)].assign(against="random")
     columns = ["arm", "against", "difference", "low", "high", "num_seeds", "keep_fraction"]
@@ -159,17 +104,6 @@ def stretched_difference(curves: pd.DataFrame, factor: float, *, start: int, las
 
     Its own curve, read at ``start + factor * (epoch - start)`` instead of at the epoch, by linear
     interpolation, for all epochs whose image is not beyond the last.
-
-    Args:
-        curves: One row an arm, seed and epoch.
-        factor: Steps of random pruning that one faster step is worth, from 1 to
-            ``last - start``.
-        start: Epochs before the pruning.
-        last: Last epoch before the learning rate falls.
-
-    Returns:
-        Mean difference in points of test error with its 90% interval over seeds; negative if the
-        error falls.
     """
     random = curves[(curves.arm == "random") & curves.epoch.between(start, last)]
     table = random.pivot(index="epoch", columns="seed", values="test_error")
@@ -184,21 +118,12 @@ def stretched_difference(curves: pd.DataFrame, factor: float, *, start: int, las
 
 
 def cifar_spreads(batch_norms: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
-    """List how much the constants of CIFAR-10 differ, for batches and for examples.
-
-    Args:
-        batch_norms: Recorded norms of page 08.
-        shifts: From `shift_table`.
-
-    Returns:
-        One row each: ``what``, ``spread`` (standard deviation over mean) and ``gain`` (mean of the
-        highest fifth over mean of all).
-    """
+    """List how much the constants of CIFAR-10 differ, for batches and for examples."""
     paper = batch_norms[(batch_norms.batch_size == 128) & (batch_norms.batch_norm == "train")]
     stages = spreads(paper[(paper.seed == 0) & paper.epoch.isin([1, 5])], ["epoch"])
-    words = ["batches, before training", "batches, start of epoch 5"]
-    found = pd.DataFrame({"what": words, "spread": stages.relative_sd, "gain": stages.gain})
+    names = ["batches, before training", "batches, start of epoch 5"]
+    trained = pd.DataFrame({"what": names, "spread": stages.relative_sd, "gain": stages.gain})
     means = shifts.pivot(index="arm", columns="statistic", values="mean")
-    pruned = {"liprune": "batches, at the pruning", "hessian": "examples, at the pruning"}
-    columns = {"what": pruned, "spread": means.score_sd, "gain": means.score_gain}
-    return pd.concat([found, pd.DataFrame(columns).loc[list(pruned)]], ignore_index=True)
+    names = {"liprune": "batches, at the pruning", "hessian": "examples, at the pruning"}
+    columns = {"what": names, "spread": means.score_sd, "gain": means.score_gain}
+    return pd.concat([trained, pd.DataFrame(columns).loc[list(names)]], ignore_index=True)

@@ -8,21 +8,21 @@ import pytest
 from cifar_grid import grid_curves, grid_runs, no_effect
 
 from experiments.cifar10.claims import (
-    Judgement,
+    Comparison,
     acceleration_claim,
-    by_level,
+    compare,
+    compare_by_level,
     equivalent,
-    evidence,
-    image_words,
-    judge,
+    format_evidence,
+    format_image_counts,
+    format_reason,
     late_claim,
     loss_against_none,
     performance_claim,
-    reason,
     recorded_claims,
-    same_claim,
+    same_verdict_claim,
 )
-from experiments.cifar10.tables import control_difference, differences, last_errors, part, pooled
+from experiments.cifar10.tables import control_difference, differences, last_errors, pooled, select
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate
 
@@ -40,12 +40,12 @@ def spread(points: float):
     return lambda *key: points * (key[-1] - 1)
 
 
-def judged(effect=no_effect, control=CONTROL, margin=1.0, **options) -> Judgement:
-    return judge(grid_curves(effect, **options), control, margin)
+def compared(effect=no_effect, control=CONTROL, margin=1.0, **options) -> Comparison:
+    return compare(grid_curves(effect, **options), control, margin)
 
 
-def judgement(verdict: str, error=NOTHING, epochs=1.0) -> Judgement:
-    return Judgement(error, Estimate(epochs, epochs, epochs, 48), CONTROL, 1.0, verdict)
+def comparison(verdict: str, error=NOTHING, epochs=1.0) -> Comparison:
+    return Comparison(error, Estimate(epochs, epochs, epochs, 48), CONTROL, 1.0, verdict)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_equivalence_has_two_sides_and_refutation_one(interval, sign, answer):
     ],
 )
 def test_no_acceleration_is_equivalence_in_error_and_epochs(effect, stretch, verdict):
-    assert judged(effect, stretch=stretch).verdict == verdict
+    assert compared(effect, stretch=stretch).verdict == verdict
 
 
 def test_faster_in_epochs_alone_refutes():
-    found = judged(stretch=0.5, margin=20.0)
+    found = compared(stretch=0.5, margin=20.0)
     assert found.error.within(-20, 20)
     assert found.verdict == "does-not-hold"
 
@@ -91,60 +91,63 @@ def test_faster_in_epochs_alone_refutes():
 @pytest.mark.parametrize("control", UNSEEN)
 @pytest.mark.parametrize("effect", [constant(0.0), constant(-5.0), spread(3.0)])
 def test_nothing_is_decided_where_the_control_is_not_seen(effect, control):
-    found = judged(effect, control)
+    found = compared(effect, control)
     assert found.verdict == "inconclusive"
-    assert reason(found) == "The positive control is not seen, so that nothing is decided."
+    assert format_reason(found) == "The positive control is not seen, so that nothing is decided."
 
 
 def test_the_papers_scale_has_a_margin_of_its_own():
-    assert judged(constant(-0.7), margin=1.0).verdict == "holds"
-    assert judged(constant(-0.7), margin=0.5).verdict == "does-not-hold"
+    assert compared(constant(-0.7), margin=1.0).verdict == "holds"
+    assert compared(constant(-0.7), margin=0.5).verdict == "does-not-hold"
 
 
 def test_epochs_are_reported_as_a_ratio():
-    found = judged(stretch=2.0)
+    found = compared(stretch=2.0)
     assert found.epochs == pytest.approx((2, 2, 2, 48))
     logs = pooled(differences(grid_curves(spread(3.0))), "log_epochs")
-    assert judged(spread(3.0)).epochs[:3] == pytest.approx(np.exp(logs[:3]))
+    assert compared(spread(3.0)).epochs[:3] == pytest.approx(np.exp(logs[:3]))
 
 
 def test_levels_are_judged_by_their_own_runs():
     curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1), control=-8)
-    found = by_level(curves, "learning_rate")
+    found = compare_by_level(curves, "learning_rate")
     assert {level: case.verdict for level, case in found.items()} == {
         0.01: "holds",
         0.1: "does-not-hold",
     }
     assert found[0.1].error == pytest.approx((-3, -3, -3, 24))
     assert found[0.1].control == pytest.approx((-8, -8, -8, 12))
-    late = part(curves, prune_epoch=5)
-    assert by_level(curves, "prune_epoch")[5] == judge(late, control_difference(late))
+    late = select(curves, prune_epoch=5)
+    assert compare_by_level(curves, "prune_epoch")[5] == compare(late, control_difference(late))
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (judged(), "Both intervals lie inside their margins."),
-        (judged(constant(-3.0)), "LiPrune is ahead by more than a margin."),
-        (judged(constant(3.0)), "exclude an advantage beyond the margins, but not a disadvantage."),
-        (judged(spread(3.0)), "not excluded in test error and in epochs."),
-        (judgement("inconclusive", Estimate(0, -1.5, 1.5, 48)), "not excluded in test error."),
-        (judgement("inconclusive", epochs=0.9), "not excluded in epochs."),
+        (compared(), "Both intervals lie inside their margins."),
+        (compared(constant(-3.0)), "LiPrune is ahead by more than a margin."),
+        (
+            compared(constant(3.0)),
+            "exclude an advantage beyond the margins, but not a disadvantage.",
+        ),
+        (compared(spread(3.0)), "not excluded in test error and in epochs."),
+        (comparison("inconclusive", Estimate(0, -1.5, 1.5, 48)), "not excluded in test error."),
+        (comparison("inconclusive", epochs=0.9), "not excluded in epochs."),
     ],
 )
 def test_the_reason_is_said_in_a_sentence(found, words):
-    assert reason(found).endswith(words)
-    assert evidence(found).endswith(reason(found))
+    assert format_reason(found).endswith(words)
+    assert format_evidence(found).endswith(format_reason(found))
 
 
 def test_evidence_has_epochs_and_control():
-    words = evidence(judged())
+    words = format_evidence(compared())
     assert "Epochs to the same error, over random's: 1 [1, 1], n = 48 pairs." in words
     assert "Positive control, in points: −10 [−11, −9], n = 24 pairs." in words
 
 
 def test_acceleration_claim_reports_the_test_error():
-    claim = acceleration_claim(judged(constant(-0.5)), cost=7)
+    claim = acceleration_claim(compared(constant(-0.5)), cost=7)
     assert (claim.estimate, claim.low, claim.high) == pytest.approx((-0.5, -0.5, -0.5))
     assert (claim.verdict, claim.num_runs) == ("holds", 48)
     assert (claim.cost, claim.source) == (7, "recorded")
@@ -189,18 +192,20 @@ def test_loss_against_none_is_of_the_last_epoch():
     ],
 )
 def test_same_verdict_counts_only_where_both_decide(verdicts, verdict):
-    cases = {f"case {n}": judgement(words) for n, words in enumerate(verdicts)}
-    claim = same_claim("cifar-prune-epoch", cases, cost=1)
+    cases = {f"case {n}": comparison(words) for n, words in enumerate(verdicts)}
+    claim = same_verdict_claim("cifar-prune-epoch", cases, cost=1)
     assert claim.verdict == verdict
     assert f"Case 0: {verdicts[0].replace('-', ' ')}" in claim.note
 
 
 def test_same_claim_reports_the_case_farthest_from_random():
     far, near = Estimate(-0.2, -0.9, 0.5, 24), Estimate(0.3, -0.1, 0.7, 24)
-    cases = {"far": judgement("holds", far), "near": judgement("holds", near)}
-    claim = same_claim("cifar-prune-epoch", cases, cost=1)
+    cases = {"far": comparison("holds", far), "near": comparison("holds", near)}
+    claim = same_verdict_claim("cifar-prune-epoch", cases, cost=1)
     assert (claim.estimate, claim.low, claim.high) == far[:3]
-    assert same_claim("cifar-prune-epoch", dict(reversed(cases.items())), cost=1).low == -0.9
+    assert (
+        same_verdict_claim("cifar-prune-epoch", dict(reversed(cases.items())), cost=1).low == -0.9
+    )
 
 
 @pytest.fixture(scope="module")
@@ -240,12 +245,12 @@ def test_rates_that_disagree_are_told_apart():
 def test_pairs_with_as_many_images_are_looked_at_alone():
     curves = grid_curves(lambda *key: 3.0 * (key[-1] == 0))  # the pairs of seed 0 are apart
     runs = grid_runs(curves)
-    assert image_words(curves, runs) == "In every pair both methods kept as many images."
+    assert format_image_counts(curves, runs) == "In every pair both methods kept as many images."
     first = (runs.method == "liprune") & (runs.seed == 0)
     runs.loc[first, "num_images_kept"] -= 120
     runs.loc[first & (runs.depth == 20), "num_images_kept"] += 240
-    words = image_words(curves, runs)
+    words = format_image_counts(curves, runs)
     assert "Of 48 pairs LiPrune kept fewer images in 8 and more in 8" in words
     assert "the difference of the mean test error is 0 [0, 0], n = 32 pairs" in words
     runs.loc[runs.method == "liprune", "num_images_kept"] -= 1
-    assert image_words(curves, runs).endswith("where random pruning did not.")
+    assert format_image_counts(curves, runs).endswith("where random pruning did not.")

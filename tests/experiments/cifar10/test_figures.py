@@ -16,7 +16,7 @@ from experiments.cifar10.figures import (
     effects_figure,
     updates_figure,
 )
-from experiments.cifar10.tables import cells, effect_table, part
+from experiments.cifar10.tables import cells, effect_table, select
 from liprune_utils.book import style
 
 LABELS = ["LiPrune", "No pruning", "Random pruning"]
@@ -42,7 +42,7 @@ def lines(axes) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("pruned", [1, 5])
 def test_cells_have_a_panel_each(curves, pruned):
-    figure = cells_figure(part(curves, learning_rate=0.1, prune_epoch=pruned))
+    figure = cells_figure(select(curves, learning_rate=0.1, prune_epoch=pruned))
     assert [axes.get_title() for axes in figure.axes] == TITLES
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("epoch", "test error (%)")
     assert sorted(text.get_text() for text in figure.legends[0].get_texts()) == LABELS
@@ -52,9 +52,9 @@ def test_cells_have_a_panel_each(curves, pruned):
 
 
 def test_cells_show_the_seeds_mean_and_range(curves):
-    here = part(curves, learning_rate=0.01, prune_epoch=5)
+    here = select(curves, learning_rate=0.01, prune_epoch=5)
     axes = cells_figure(here).axes[3]
-    rows = part(here, depth=20, keep_fraction=0.5)
+    rows = select(here, depth=20, keep_fraction=0.5)
     for method, look in style.METHODS.items():
         table = rows[rows.method == method].pivot(
             index="epoch", columns="seed", values="test_error"
@@ -100,7 +100,7 @@ def test_effects_have_a_row_each_and_a_margin(curves):
 
 
 def test_updates_are_marked_before_the_rate_falls(curves):
-    here = part(curves, prune_epoch=1)
+    here = select(curves, prune_epoch=1)
     figure = updates_figure(here, decay_epochs=[4, 6])
     assert [axes.get_title() for axes in figure.axes] == [
         f"ResNet-{depth}, rate {rate}" for depth in (14, 20) for rate in (0.01, 0.1)
@@ -109,7 +109,7 @@ def test_updates_are_marked_before_the_rate_falls(curves):
     assert axes.get_xscale() == "log"
     kept = [f"{name}, keep {keep}" for name in ("LiPrune", "Random pruning") for keep in (0.2, 0.5)]
     assert sorted(lines(axes)) == sorted([*kept, "No pruning"])
-    rows = part(here, depth=14, learning_rate=0.1, keep_fraction=0.2)
+    rows = select(here, depth=14, learning_rate=0.1, keep_fraction=0.2)
     rows = rows[rows.method == "liprune"].groupby("epoch")[["num_updates", "test_error"]].mean()
     np.testing.assert_allclose(lines(axes)["LiPrune, keep 0.2"], rows)
     (line,) = [line for line in axes.lines if line.get_label() == "LiPrune, keep 0.2"]
@@ -118,7 +118,10 @@ def test_updates_are_marked_before_the_rate_falls(curves):
 
 
 def test_methods_keep_their_look(curves):
-    drawn = updates_figure(part(curves, prune_epoch=1), [4]), cells_figure(part(curves, depth=14))
+    drawn = (
+        updates_figure(select(curves, prune_epoch=1), [4]),
+        cells_figure(select(curves, depth=14)),
+    )
     for line in [line for figure in drawn for axes in figure.axes for line in axes.lines]:
         for look in style.METHODS.values():
             if line.get_label().startswith(look["label"]):

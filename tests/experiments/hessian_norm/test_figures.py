@@ -20,8 +20,14 @@ DIRECTIONS = ("eigenvector", "gradient", "random 1", "random 2")
 @pytest.fixture(autouse=True)
 def book_style():
     plt.switch_backend("agg")
-    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
+    with (
+        plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error")  # matplotlib warns of a missing glyph
         yield
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
     plt.close("all")
 
 
@@ -37,55 +43,24 @@ def scales(figure: Figure) -> set[str]:
     return {scale for axes in figure.axes for scale in (axes.get_xscale(), axes.get_yscale())}
 
 
-def secant_table() -> pd.DataFrame:
-    grid = product(("relu", "softplus"), (0, 4), DIRECTIONS, (1e-1, 1e-3, 1e-7))
-    names = ["activation", "epochs", "direction", "distance"]
-    table = pd.DataFrame(grid, columns=names)
-    return table.assign(ratio=np.random.default_rng(0).uniform(0.1, 9, len(table)))
-
-
-def spread_table(stages=(1, 5), sizes=(16, 64, 256)) -> pd.DataFrame:
-    table = pd.DataFrame(product(stages, sizes), columns=["epoch", "batch_size"])
-    sd = np.linspace(0.5, 0.1, len(table))
-    return table.assign(relative_sd=sd, low=0.9 * sd, high=1.2 * sd)
-
-
-def agreement_table() -> pd.DataFrame:
-    rows = [
-        ("seeds", "seed 0 and 1", 0.1, -0.3, 0.4),
-        ("seeds", "seed 0 and 2", -0.2, -0.5, 0.2),
-        ("training", "epoch 1 and 5", 0.5, 0.3, 0.6),
-        ("batch norm", "train and eval", 0.9, 0.8, 0.95),
-    ]
-    return pd.DataFrame(rows, columns=["kind", "comparison", "correlation", "low", "high"])
-
-
-def peer_table() -> pd.DataFrame:
-    rows = [
-        (0, "accurate", 2.0, 1e-3), (0, "ranking", 1.0, 2e-2), (0, "peer", 9.0, 5e-3),
-        (2, "accurate", 2.5, 2e-3), (2, "ranking", 1.5, 3e-2), (2, "peer", 8.0, 4e-1),
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["epochs", "method", "seconds", "worst_error"])
-
-
 def test_secants_have_a_panel_for_each_network():
-    table = secant_table()
+    grid = product(("relu", "softplus"), (0, 4), DIRECTIONS, (1e-1, 1e-3, 1e-7))
+    table = pd.DataFrame(grid, columns=["activation", "epochs", "direction", "distance"])
+    table["ratio"] = np.random.default_rng(0).uniform(0.1, 9, len(table))
     figure = figures.secants_figure(table)
-    cases = [*product(("relu", "softplus"), (0, 4))]
-    names = {"relu": "ReLU", "softplus": "softplus"}
-    when = {0: "before training", 4: "after 4 epochs"}
-    assert titles(figure) == [f"{names[a]}, {when[e]}" for a, e in cases]
-    for axes, (activation, epochs) in zip(figure.axes, cases, strict=True):
+    assert titles(figure) == [
+        "ReLU, before training", "ReLU, after 4 epochs",
+        "softplus, before training", "softplus, after 4 epochs",
+    ]  # fmt: skip
+    networks = product(("relu", "softplus"), (0, 4))
+    for axes, (activation, epochs) in zip(figure.axes, networks, strict=True):
         rows = table[(table.activation == activation) & (table.epochs == epochs)]
         for line, name in zip(axes.lines[:4], DIRECTIONS, strict=True):
             expected = rows[rows.direction == name][["distance", "ratio"]]
             np.testing.assert_array_equal(line.get_xydata(), expected)
         np.testing.assert_array_equal(axes.lines[4].get_ydata(), [1, 1])
-        assert len(axes.lines) == 5
     assert scales(figure) == {"log"}
     assert legend(figure) == ["eigenvector", "gradient", "random"]
-    assert figure.get_supxlabel() == "distance ‖w' − w‖"
-    assert figure.get_supylabel() == "secant / Hessian norm"
 
 
 def test_eigenvalues_fall_with_their_rank():
@@ -96,18 +71,12 @@ def test_eigenvalues_fall_with_their_rank():
     for axes, row in zip(figure.axes, values, strict=True):
         np.testing.assert_array_equal(axes.lines[0].get_ydata(), np.sort(row)[::-1])
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), np.arange(1, 8))
-        np.testing.assert_array_equal(axes.lines[1].get_ydata(), [0, 0])
-    assert figure.axes[0].get_ylabel() == "dominant eigenvalue"
-    assert figure.get_supxlabel() == "rank of the batch"
-
-
-def test_one_stage_has_one_panel():
-    scores = pd.DataFrame({"epoch": 3, "eigenvalue": [1.0, 2.0]})
-    assert titles(figures.eigenvalues_figure(scores)) == ["start of epoch 3"]
 
 
 def test_spreads_are_drawn_with_their_intervals_beside_the_root_law():
-    table = spread_table()
+    table = pd.DataFrame(product((1, 5), (16, 64, 256)), columns=["epoch", "batch_size"])
+    sd = np.linspace(0.5, 0.1, len(table))
+    table = table.assign(relative_sd=sd, low=0.9 * sd, high=1.2 * sd)
     (axes,) = (figure := figures.spread_figure(table)).axes
     names = ["before training", "start of epoch 5"]
     assert set(legend(figure)) == {*names, "falling as 1/√B"}
@@ -123,85 +92,61 @@ def test_spreads_are_drawn_with_their_intervals_beside_the_root_law():
         np.testing.assert_allclose(law.get_ydata(), [first, first / 2, first / 4])
     assert scales(figure) == {"log"}
     assert [label.get_text() for label in axes.get_xticklabels()] == ["16", "64", "256"]
-    assert axes.get_ylim()[0] < table.low.min() < table.high.max() < axes.get_ylim()[1]
-    labels = axes.get_xlabel(), axes.get_ylabel()
-    assert labels == ("images in a batch, B", "standard deviation / mean")
 
 
 def test_agreements_are_listed_from_the_top_in_their_order():
-    table = agreement_table()
+    rows = [
+        ("seeds", "seed 0 and 1", 0.1, -0.3, 0.4),
+        ("seeds", "seed 0 and 2", -0.2, -0.5, 0.2),
+        ("training", "epoch 1 and 5", 0.5, 0.3, 0.6),
+        ("batch norm", "train and eval", 0.9, 0.8, 0.95),
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "comparison", "correlation", "low", "high"])
     (axes,) = (figure := figures.agreement_figure(table)).axes
-    places = axes.get_yticks()
-    words = {y: label.get_text() for y, label in zip(places, axes.get_yticklabels(), strict=True)}
-    drawn = []
+    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    names, drawn = {y: label.get_text() for y, label in ticks}, []
     for bars in axes.containers:
         ends = np.array(bars.lines[2][0].get_segments())[:, :, 0]
         for (x, y), (low, high) in zip(bars.lines[0].get_xydata(), ends, strict=True):
-            drawn.append((bars.get_label(), words[y], x, low, high, y))
-    drawn = sorted(drawn, key=lambda row: -row[-1])
-    assert [row[:2] for row in drawn] == [*zip(table.kind, table.comparison, strict=True)]
-    np.testing.assert_allclose(
-        [row[2:5] for row in drawn], table[["correlation", "low", "high"]], atol=1e-12
-    )
+            drawn.append((y, bars.get_label(), names[y], x, low, high))
+    drawn = pd.DataFrame(sorted(drawn, reverse=True)).drop(columns=0)
+    pd.testing.assert_frame_equal(drawn.set_axis(table.columns, axis=1), table)
     assert legend(figure) == ["seeds", "training", "batch norm"]
-    assert axes.get_xlim() == (-1, 1.02)
-    assert axes.get_xlabel() == "rank correlation of the batches' norms"
 
 
-def test_each_method_is_a_point_in_each_panel():
-    table = peer_table()
+def test_a_method_is_one_marker_and_looks_the_same_in_both_panels():
+    rows = [  # one is missing from the second stage
+        (0, "accurate", 2.0, 1e-3), (0, "ranking", 1.0, 2e-2), (0, "peer", 9.0, 5e-3),
+        (2, "peer", 8.0, 4e-1), (2, "accurate", 2.5, 2e-3),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["epochs", "method", "seconds", "worst_error"])
     figure = figures.peers_figure(table)
     assert titles(figure) == ["before training", "after 2 epochs"]
     for axes, (_, rows) in zip(figure.axes, table.groupby("epochs"), strict=True):
         assert [line.get_label() for line in axes.lines] == rows.method.tolist()
-        found = [line.get_xydata()[0] for line in axes.lines]
-        np.testing.assert_array_equal(found, rows[["seconds", "worst_error"]])
-    assert legend(figure) == ["accurate", "ranking", "peer"]
-    assert scales(figure) == {"log"}
-    assert figure.axes[0].get_ylabel() == "worst relative error"
-    assert figure.get_supxlabel() == "seconds a batch (median)"
-
-
-def test_methods_look_the_same_in_both_panels_whatever_their_order():
-    table = peer_table().iloc[[0, 1, 2, 5, 3]]  # one is missing from the second stage
-    left, right = (
-        {line.get_label(): line for line in axes.lines} for axes in figures.peers_figure(table).axes
-    )
-    assert set(right) == {"accurate", "peer"}
+        points = [line.get_xydata()[0] for line in axes.lines]
+        np.testing.assert_array_equal(points, rows[["seconds", "worst_error"]])
+    left, right = ({line.get_label(): line for line in axes.lines} for axes in figure.axes)
     for name, line in right.items():
         assert line.get_marker() == left[name].get_marker()
         assert same_color(line.get_color(), left[name].get_color())
+    assert legend(figure) == ["accurate", "ranking", "peer"]
+    assert scales(figure) == {"log"}
 
 
-@pytest.mark.parametrize(
-    "looks", [figures.DIRECTIONS.values(), figures.STAGES,
-              figures.KINDS.values()],
-)  # fmt: skip
+@pytest.mark.parametrize("looks", [figures.DIRECTIONS, figures.STAGES, figures.KINDS])
 def test_marks_differ_in_colour_and_shape(looks):
     for key in ("color", "marker"):
-        assert len({look[key] for look in looks}) == len(looks)
-
-
-def test_the_books_font_has_every_sign():
-    drawn = [
-        figures.secants_figure(secant_table()),
-        figures.spread_figure(spread_table()),
-        figures.agreement_figure(agreement_table()),
-        figures.peers_figure(peer_table()),
-    ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # matplotlib warns of a missing glyph
-        for figure in drawn:
-            figure.canvas.draw()
+        assert len({look[key] for look in looks.values()}) == len(looks)
 
 
 def test_a_training_frame_keeps_the_first_order_and_marks_the_largest():
     norms = {1: [5.0, 3.0, 4.0, 1.0, 2.0], 2: [1.0, 1.0, 2.0, 5.0, 1.0]}
     rows = [(epoch, k, norm) for epoch, values in norms.items() for k, norm in enumerate(values)]
     scores = pd.DataFrame(rows, columns=["epoch", "batch", "norm"])
-    axes = figures.training_frame(scores, 2, keep_fraction=0.4).axes[0]
+    axes = figures.training_frame(scores, 2).axes[0]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.5, 1, 0.5, 0.5, 2.5])
-    np.testing.assert_array_equal(axes.lines[1].get_xdata(), [2, 5])
+    np.testing.assert_array_equal(axes.lines[1].get_xdata(), [5])
     assert axes.get_title() == "start of epoch 2, mean norm 2"
     first = figures.training_frame(scores, 1).axes[0]
     assert first.get_title() == "before training, mean norm 3"

@@ -1,4 +1,4 @@
-"""What page 08 reads off its tables: plain loops, planted laws, tables made by hand."""
+"""The tables and claims of page 08: plain loops, planted laws, tables made by hand."""
 
 from itertools import product
 
@@ -7,93 +7,56 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
 
 from experiments.hessian_norm import claims, tables
-from liprune_utils.book.register import load_register
 from liprune_utils.intervals import mean_interval
-
-checked = settings(max_examples=60, deadline=None, derandomize=True)
-pairs = st.integers(1, 25).flatmap(
-    lambda n: arrays(float, (2, n), elements=st.integers(-9, 9).map(float))
-)
 
 
 def seeded(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def kept_by_hand(scores: np.ndarray, tenths: int) -> set[int]:
-    count = max(1, (tenths * len(scores) + 5) // 10)  # halves upwards
-    return set(sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:count])
-
-
 def overlap_by_hand(one: np.ndarray, other: np.ndarray) -> float:
-    kept = [[kept_by_hand(scores, k) for scores in (one, other)] for k in range(1, 10)]
-    return sum(len(a & b) / len(b) for a, b in kept) / 9
+    total = 0
+    for tenths in range(1, 10):
+        count = max(1, (tenths * len(one) + 5) // 10)  # halves upwards
+        kept = [
+            set(sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:count])
+            for scores in (one, other)
+        ]
+        total += len(kept[0] & kept[1]) / count
+    return total / 9
 
 
-@checked
-@given(pairs)
-def test_overlap_is_counted_by_hand_and_symmetric(scores):
-    found = tables.kept_overlap(*scores)
-    assert found == pytest.approx(overlap_by_hand(*scores))
-    assert found == tables.kept_overlap(*scores[::-1])
-    assert 0 <= found <= 1
-
-
-@checked
-@given(arrays(float, 12, elements=st.integers(-50, 50).map(float), unique=True), st.integers(0, 99))
-def test_overlap_depends_on_ranks_alone(scores, seed):
-    other, order = seeded(seed).random(12), seeded(seed + 1).permutation(12)
-    assert tables.kept_overlap(np.exp(scores / 20) - 3, scores) == 1
-    expected = tables.kept_overlap(scores, other)
-    assert tables.kept_overlap(7 * scores**3 + 1, rankdata(other)) == expected
-    assert tables.kept_overlap(scores[order], other[order]) == expected
-
-
-def test_a_mean_is_resampled_as_theory_says():
-    samples = seeded(1).normal(3, 2, size=300)
-    found = tables.resampled(np.mean, samples, seed=2)
-    half = 2.576 * samples.std() / np.sqrt(300)
-    assert (found.value, found.num_runs) == (samples.mean(), 300)
-    assert found.low == pytest.approx(found.value - half, abs=0.1 * half)
-    assert found.high == pytest.approx(found.value + half, abs=0.1 * half)
-    assert tables.resampled(np.mean, samples, seed=2) == found
-    assert tables.resampled(np.mean, samples, seed=3) != found
-
-
-def test_pairs_are_drawn_together():
-    samples = seeded(1).normal(size=50)
-    found = tables.resampled(lambda a, b: np.corrcoef(a, b)[0, 1], samples, 1 - 2 * samples)
-    np.testing.assert_allclose(found[:3], -1)
-
-
-def test_spreads_of_two_stages():
-    norms = {1: [1.0, 2.0, 3.0, 6.0], 5: [10.0, 10.5, 11.0]}
-    signs = {1: [-1, 1, -1, -1], 5: [1, 1, 1]}
-    rows = [(e, n, n * s) for e in norms for n, s in zip(norms[e], signs[e], strict=True)]
-    table = tables.spreads(pd.DataFrame(rows, columns=["epoch", "norm", "eigenvalue"]), ["epoch"])
-    assert table.epoch.tolist() == [1, 5]
-    assert table.num_batches.tolist() == [4, 3]
-    assert table.num_negative.tolist() == [3, 0]
-    np.testing.assert_allclose(table.mean_norm, [3, 10.5])
-    np.testing.assert_allclose(table.gain, [6 / 3, 11 / 10.5])
-    expected = [np.sqrt((4 + 1 + 0 + 9) / 3) / 3, 0.5 / 10.5]
-    np.testing.assert_allclose(table.relative_sd, expected)
-    assert (table.low < table.relative_sd).all()
-    assert (table.relative_sd < table.high).all()
-
-
-def test_spreads_by_two_columns_name_both():
-    rows = [(e, b, float(n + b), 1.0) for e, b, n in product((1, 5), (16, 64), range(10))]
-    columns = ["epoch", "batch_size", "norm", "eigenvalue"]
-    table = tables.spreads(pd.DataFrame(rows, columns=columns), ["epoch", "batch_size"])
+def test_spreads_by_two_columns_are_those_by_hand():
+    rows = [
+        (epoch, size, norm * scale, norm - 2)
+        for (epoch, size), scale in zip(product((1, 5), (16, 64)), (1, 2, 3, 4), strict=True)
+        for norm in [1.0, 1.0, 3.0, 4.0, 6.0]
+    ]
+    scores = pd.DataFrame(rows, columns=["epoch", "batch_size", "norm", "eigenvalue"])
+    table = tables.spreads(scores.sample(frac=1, random_state=0), ["epoch", "batch_size"])
+    assert table.columns.tolist() == [
+        "epoch", "batch_size", "num_batches", "mean_norm", "gain", "relative_sd", "low", "high",
+        "num_negative",
+    ]  # fmt: skip
     assert list(zip(table.epoch, table.batch_size, strict=True)) == [*product((1, 5), (16, 64))]
-    means = np.array([20.5, 68.5] * 2)
-    np.testing.assert_allclose(table.relative_sd, np.sqrt(55 / 6) / means)
-    np.testing.assert_allclose(table.gain, (means + 4) / means)  # the highest two of ten
+    assert (table.num_batches == 5).all()
+    assert (table.num_negative == 2).all()
+    np.testing.assert_allclose(table.mean_norm, [3, 6, 9, 12])
+    np.testing.assert_allclose(table.gain, 6 / 3)  # the highest of five
+    np.testing.assert_allclose(table.relative_sd, np.sqrt((4 + 4 + 0 + 1 + 9) / 4) / 3)
+
+
+def test_a_spread_is_resampled_as_theory_says():
+    norms = seeded(1).normal(10, 1, 400)
+    scores = pd.DataFrame({"epoch": 1, "norm": norms, "eigenvalue": norms})
+    (row,) = tables.spreads(scores, ["epoch"]).itertuples()
+    half = 2.576 * 0.1 * np.sqrt((1 / 2 + 0.1**2) / 400)  # of normal norms, by the delta method
+    assert row.relative_sd == pytest.approx(0.1, abs=half)
+    assert row.low == pytest.approx(row.relative_sd - half, abs=0.2 * half)
+    assert row.high == pytest.approx(row.relative_sd + half, abs=0.2 * half)
 
 
 def test_means_of_independent_draws_spread_as_the_root_of_their_number():
@@ -109,60 +72,58 @@ def test_a_planted_spread_is_recovered(exponent):
     pattern = np.repeat([-1.0, 1.0], 10)
     norms = {B: 7 * (1 + 0.1 * B**exponent * pattern) for B in (256, 16, 64)}
     table = pd.DataFrame({"batch_size": np.repeat([*norms], 20), "norm": np.r_[*norms.values()]})
-    found = tables.spread_exponent(table, seed=1)
+    found = tables.spread_exponent(table)
     assert found.value == pytest.approx(exponent, abs=1e-9)
-    assert found == tables.spread_exponent(table, seed=1)
     assert found.low < exponent < found.high
 
 
-def batches(norms: np.ndarray, first: int = 0) -> pd.DataFrame:
-    return pd.DataFrame({"batch": np.arange(first, first + len(norms)), "norm": norms})
+def network_scores(seed: int, epoch: int, batch_norm: str, norms: np.ndarray) -> pd.DataFrame:
+    table = pd.DataFrame({"batch": np.arange(len(norms)), "norm": norms})
+    return table.assign(seed=seed, epoch=epoch, batch_norm=batch_norm)
 
 
-def test_equal_and_reversed_rankings():
-    norms = seeded(3).permutation(20) + 1.0
-    one = batches(norms)
-    equal = tables.rank_agreement(one, batches(norms**2).sample(frac=1, random_state=0))
-    assert (equal["num_batches"], equal["overlap"]) == (20, 1)
-    np.testing.assert_allclose([equal[k] for k in ("correlation", "low", "high")], 1)
-    turned = tables.rank_agreement(one, batches(1 / norms))
-    np.testing.assert_allclose([turned[k] for k in ("correlation", "low", "high")], -1)
-    assert turned["overlap"] == pytest.approx(overlap_by_hand(norms, -norms))
-    assert turned["chance"] == pytest.approx(0.5)
+def test_the_comparisons_are_those_of_the_study():
+    networks = [*product([0], [1, 2, 5], ["train"]), *product([1, 2], [1, 5], ["train"])]
+    networks += product([0], [1, 5], ["eval"])
+    norms = dict(zip(networks, seeded(4).random((len(networks), 30)), strict=True))
+    norms[0, 5, "eval"] = norms[0, 5, "train"] ** 2  # the same ranking
+    norms[0, 2, "train"] = 1 / norms[0, 5, "train"]  # turned round
+    scores = pd.concat([network_scores(*key, values) for key, values in norms.items()])
+    found = tables.agreements(scores.sample(frac=1, random_state=1), (1, 5))
+    expected = {
+        "seed 0 and 1, epoch 1": ("seeds", (0, 1, "train"), (1, 1, "train")),
+        "seed 0 and 2, epoch 1": ("seeds", (0, 1, "train"), (2, 1, "train")),
+        "seed 0 and 1, epoch 5": ("seeds", (0, 5, "train"), (1, 5, "train")),
+        "seed 0 and 2, epoch 5": ("seeds", (0, 5, "train"), (2, 5, "train")),
+        "epoch 1 and 5": ("training", (0, 1, "train"), (0, 5, "train")),
+        "epoch 2 and 5": ("training", (0, 2, "train"), (0, 5, "train")),
+        "train and eval, epoch 1": ("batch norm", (0, 1, "train"), (0, 1, "eval")),
+        "train and eval, epoch 5": ("batch norm", (0, 5, "train"), (0, 5, "eval")),
+    }
+    assert found.comparison.tolist() == [*expected]
+    for row in found.itertuples():
+        kind, one, other = expected[row.comparison]
+        ranks = rankdata(norms[one]), rankdata(norms[other])
+        assert (row.kind, row.num_batches) == (kind, 30)
+        assert row.correlation == pytest.approx(np.corrcoef(*ranks)[0, 1])
+        assert row.overlap == pytest.approx(overlap_by_hand(norms[one], norms[other]))
+        assert row.chance == pytest.approx(0.5)
+        assert row.low <= row.correlation <= row.high
+    ends = found.set_index("comparison")[["low", "high"]]
+    np.testing.assert_allclose(ends.loc["epoch 2 and 5"], -1)  # pairs are drawn together
+    np.testing.assert_allclose(ends.loc["train and eval, epoch 5"], 1)
 
 
 def test_only_common_batches_are_compared():
     one, other = seeded(4).random((2, 30))
-    found = tables.rank_agreement(batches(one), batches(other, first=10))
-    ranks = [rankdata(part) for part in (one[10:], other[:20])]
-    assert found["num_batches"] == 20
-    assert found["correlation"] == pytest.approx(np.corrcoef(ranks)[0, 1])
-    assert found["overlap"] == pytest.approx(overlap_by_hand(one[10:], other[:20]))
-    assert found["low"] < found["correlation"] < found["high"]
-
-
-def test_the_comparisons_are_those_of_the_study(monkeypatch):
-    cells = [*product([0], [1, 2, 5], ["train"]), *product([1, 2], [1, 5], ["train"])]
-    cells += product([0], [1, 5], ["eval"])
-    parts = [pd.DataFrame([cell], columns=["seed", "epoch", "batch_norm"]) for cell in cells]
-    scores = pd.concat([part.assign(batch=0, norm=1.0) for part in parts], ignore_index=True)
-
-    def compared(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, str]:
-        words = [" ".join(map(str, part.iloc[0, :3])) for part in (one, other)]
-        return {"pair": " | ".join(words)}
-
-    monkeypatch.setattr(tables, "rank_agreement", compared)
-    found = tables.agreements(scores.sample(frac=1, random_state=1), (1, 5))
-    assert list(found.itertuples(index=False, name=None)) == [
-        ("seeds", "seed 0 and 1, epoch 1", "0 1 train | 1 1 train"),
-        ("seeds", "seed 0 and 2, epoch 1", "0 1 train | 2 1 train"),
-        ("seeds", "seed 0 and 1, epoch 5", "0 5 train | 1 5 train"),
-        ("seeds", "seed 0 and 2, epoch 5", "0 5 train | 2 5 train"),
-        ("training", "epoch 1 and 5", "0 1 train | 0 5 train"),
-        ("training", "epoch 2 and 5", "0 2 train | 0 5 train"),
-        ("batch norm", "train and eval, epoch 1", "0 1 train | 0 1 eval"),
-        ("batch norm", "train and eval, epoch 5", "0 5 train | 0 5 eval"),
-    ]
+    scores = pd.concat([
+        network_scores(0, 1, "train", one),
+        network_scores(0, 1, "eval", other).query("batch >= 20"),
+    ])  # fmt: skip
+    (row,) = tables.agreements(scores.assign(epoch=1), (1, 1)).head(1).itertuples()
+    ranks = rankdata(one[20:]), rankdata(other[20:])
+    assert row.num_batches == 10
+    assert row.correlation == pytest.approx(np.corrcoef(*ranks)[0, 1])
 
 
 def switching(powers: dict[tuple[int, str], float], activation: str = "relu") -> pd.DataFrame:
@@ -174,7 +135,7 @@ def switching(powers: dict[tuple[int, str], float], activation: str = "relu") ->
     return pd.DataFrame(rows, columns=names)
 
 
-@checked
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-2, 1), min_size=2, max_size=5))
 def test_the_power_of_switching_is_recovered_where_units_switch(powers):
     lines = {(number % 2, f"random {number // 2}"): power for number, power in enumerate(powers)}
@@ -266,7 +227,8 @@ def test_of_the_near_secants_the_worst_are_reported():
 )
 def test_tight_rule(changed, verdict):
     found = claims.tight_claim(ratios(changed), cost=2.34)
-    assert (found.verdict, found.cost, found.num_runs) == (verdict, 2.3, 4)
+    assert (found.id, found.verdict, found.cost) == ("hessian-tight", verdict, 2.3)
+    assert found.num_runs == 4
     assert found.estimate == found.high == max([1.0, *changed.values()])
     assert found.low == tables.worst_ratios(ratios(changed)).highest.min()
 
@@ -285,17 +247,6 @@ def test_tight_rule(changed, verdict):
 def test_cost_rule(stages, is_cifar10, verdict):
     table = pd.DataFrame({"epochs": [0] * 3 + [4] * 3, "gradients": np.concatenate(stages)})
     found = claims.cost_claim(table, is_cifar10=is_cifar10, cost=1)
-    assert (found.verdict, found.num_runs) == (verdict, 3)
+    assert (found.id, found.verdict, found.num_runs) == ("cost-per-example", verdict, 3)
     expected = mean_interval(np.array(max(stages)))
     np.testing.assert_allclose((found.estimate, found.low, found.high), expected[:3])
-
-
-def test_all_claims_of_the_page_are_decided():
-    costs = pd.DataFrame({"epochs": [0, 0], "gradients": [1.0, 2.0]})
-    decided = [claims.tight_claim(ratios({}), cost=0)]
-    decided += [claims.cost_claim(costs, is_cifar10=True, cost=0)]
-    entries = load_register().items()
-    page = {key: entry for key, entry in entries if entry["page"] == "08_hessian_norm"}
-    waiting = {key for key, entry in page.items() if "supersedes" in entry}
-    assert {found.id for found in decided} == set(page) - waiting
-    assert all(found.source == "executed" for found in decided)

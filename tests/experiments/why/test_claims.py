@@ -3,11 +3,9 @@
 import pytest
 import why_tables as toy
 
-from experiments.why.claims import asymptotic_claim, noise_claim, outcome, points_claim, select
+from experiments.why.claims import asymptotic_claim, noise_claim, points_claim
 from experiments.why.tables import example_table, matched_noise
 from liprune_utils.book.formats import in_brackets
-from liprune_utils.book.register import load_register
-from liprune_utils.checks import InputError
 from liprune_utils.intervals import Estimate
 
 SEEN = Estimate(-5.0, -6.0, -4.0, 3)
@@ -35,7 +33,6 @@ def test_asymptotic_loss(liprune, hessian, half, verdict):
     assert (found.id, found.verdict, found.source) == ("asymptotic-loss", verdict, "recorded")
     assert (found.estimate, found.num_runs) == (liprune, 3)
     assert in_brackets(Estimate(hessian, hessian - half, hessian + half, 3)) in found.note
-    assert load_register()[found.id]["holds"].startswith("differs from zero; in-part")
 
 
 def examples(hessian: float, half: float = 0.5, liprune: float = 0.0):
@@ -57,10 +54,10 @@ def matched(noise: float):
 )
 def test_noise_reduction(noise, left, verdict, worst):
     found = noise_claim(toy.linear(noise, left), matched(2.0), examples(3.0), cost=1.0)
-    assert (found.verdict, found.estimate, found.source) == (verdict, worst, "executed")
+    assert (found.id, found.verdict, found.estimate) == ("noise-reduction", verdict, worst)
+    assert found.source == "executed"
     assert "0.2% of a step's lead" in found.note
     assert "is faster in no case" in found.note
-    assert load_register()[found.id]["holds"] == "below 1 wherever LiPrune is faster"
 
 
 @pytest.mark.parametrize(("noise", "verdict"), [(0.5, "holds"), (2.0, "does-not-hold")])
@@ -86,33 +83,13 @@ def test_noise_on_cifar10_counts_where_it_is_faster(noise, verdict):
 def test_points_to_batches(hessian, half, control, convex, verdict):
     found = points_claim(examples(hessian, half), control, convex, cost=1.0)
     assert (found.id, found.verdict, found.estimate) == ("points-to-batches", verdict, hessian)
-    assert found.note.endswith(outcome([Estimate(hessian, hessian - half, hessian + half, 3)]))
+    gap = Estimate(hessian, hessian - half, hessian + half, 3)
+    assert f"{in_brackets(gap)} with 0.2 kept." in found.note
+    assert ("accelerates nothing" in found.note) == (gap.low > -1)
     assert ("not resolved" in found.note) == (control is not SEEN)
-    assert "(equivalence), while the convex model" in load_register()[found.id]["holds"]
-
-
-@pytest.mark.parametrize(
-    ("gaps", "words"),
-    [
-        ([(-0.5, 0.5), (0.0, 0.9)], "equivalent within the margin"),
-        ([(1.5, 2.5), (3.0, 4.0)], "worse by more than the margin"),
-        ([(0.5, 2.5), (3.0, 4.0)], "nothing beyond the margin"),
-        ([(-3.0, -1.5), (0.0, 0.5)], "faster by more than the margin"),
-        ([(-3.0, 0.5), (0.0, 0.5)], "leave open"),
-    ],
-)
-def test_outcome_in_words(gaps, words):
-    assert words in outcome([Estimate((a + b) / 2, a, b, 3) for a, b in gaps])
 
 
 def test_the_farthest_fraction_is_reported():
     table = example_table(toy.example_curves())
-    table.loc[table.keep_fraction == 0.5, ["difference", "low", "high"]] = 7.0, 6.0, 8.0
-    assert points_claim(table, SEEN, [FASTER], cost=1.0).estimate == 7
-
-
-def test_a_selection_is_one_row():
-    table = examples(1.0)
-    assert select(table, arm="hessian").difference == 1
-    with pytest.raises(InputError, match=r"rows with arm 'hessian', keep_fraction 0\.3 is 0"):
-        select(table, arm="hessian", keep_fraction=0.3)
+    table.loc[table.keep_fraction == 0.5, ["difference", "low", "high"]] = -7.0, -8.0, -6.0
+    assert points_claim(table, SEEN, [FASTER], cost=1.0).estimate == -7

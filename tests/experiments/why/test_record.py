@@ -3,41 +3,40 @@
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from synthetic import POINT, dataset
+from synthetic import RUN, dataset
 from torch.nn import functional
 
 from experiments.why import record as dynamics
-from experiments.why.gradient_noise import batch_gradients, importance_gain
-from experiments.why.record import TABLES, Arm, arms, choose, follow, run_arm
-from liprune_utils.batch_statistics import with_population_statistics
+from experiments.why.pruning_effects import batch_gradients, importance_gain
+from experiments.why.record import TABLES, Arm, arms, choose, follow
 from liprune_utils.checks import InputError
 from liprune_utils.example_scores import example_gradient_norms
 from liprune_utils.images import fixed_batches
-from liprune_utils.training_run import Laboratory, before_pruning, run_point
+from liprune_utils.training import with_population_statistics
+from liprune_utils.training_run import Workspace, before_pruning, run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CUT = {"keep_fraction": 0.67, "prune_epoch": 2, "tolerance": 0.2, "num_epochs": 4, "seed": 1}
 RANDOM, LIPRUNE, HESSIAN = (
-    replace(POINT, method=method, **CUT) for method in ("random", "liprune", "hessian")
+    RUN.replace(method=method, **CUT) for method in ("random", "liprune", "hessian")
 )
 
 
 @pytest.fixture(scope="module")
-def lab(one_thread, tmp_path_factory) -> Laboratory:
-    return Laboratory(dataset(), tmp_path_factory.mktemp("lab"))
+def workspace(one_thread, tmp_path_factory) -> Workspace:
+    return Workspace(dataset(), tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="module")
-def followed(lab) -> dict[str, dict[str, pd.DataFrame]]:
+def followed(workspace) -> dict[str, dict[str, pd.DataFrame]]:
     chosen = [Arm(RANDOM), Arm(LIPRUNE), Arm(HESSIAN), Arm(LIPRUNE, rescaled=True)]
-    return {arm.name: follow(arm, lab) for arm in chosen}
+    return {arm.name: follow(arm, workspace) for arm in chosen}
 
 
 def test_arms_are_the_grids_runs():
@@ -47,19 +46,19 @@ def test_arms_are_the_grids_runs():
     ]  # fmt: skip
     assert [arm.name for arm in found[12::4]] == ["liprune rescaled", "hessian rescaled"]
     assert len({arm.label for arm in found}) == len(found) == 20
-    assert {arm.point.keep_fraction for arm in found} == {0.2}
-    assert {arm.point.seed for arm in found} == {0, 1, 2, 3}
+    assert {arm.run.keep_fraction for arm in found} == {0.2}
+    assert {arm.run.seed for arm in found} == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("point", [RANDOM, LIPRUNE, HESSIAN], ids=lambda point: point.method)
-def test_an_arm_trains_as_the_grids_run(lab, followed, point):
-    run = pd.read_csv(run_point(point, lab) / "curve.csv")
-    found = followed[point.method]["dynamics_curves"]
-    pd.testing.assert_frame_equal(found[run.columns.tolist()], run, check_exact=True)
-    done = json.loads((lab.folder(point) / "done.json").read_text())
-    last = followed[point.method]["dynamics"].iloc[-1]
-    assert followed[point.method]["dynamics"].epoch.tolist() == [1, 3, 4]
-    assert last.test_error == run.test_error[3]
+@pytest.mark.parametrize("run", [RANDOM, LIPRUNE, HESSIAN], ids=lambda run: run.method)
+def test_an_arm_trains_as_the_grids_run(workspace, followed, run):
+    expected = pd.read_csv(run_training(run, workspace) / "curve.csv")
+    found = followed[run.method]["dynamics_curves"]
+    pd.testing.assert_frame_equal(found[expected.columns.tolist()], expected, check_exact=True)
+    done = json.loads((workspace.folder(run) / "done.json").read_text())
+    last = followed[run.method]["dynamics"].iloc[-1]
+    assert followed[run.method]["dynamics"].epoch.tolist() == [1, 3, 4]
+    assert last.test_error == expected.test_error[3]
     assert done["full_set_loss"] == last.full_set_loss
     assert done["kept_set_loss"] == last.kept_set_loss
 
@@ -88,11 +87,11 @@ def test_rescaling_divides_the_rate_by_the_growth_of_the_second_moment(followed)
     assert first[1] != second[1]
 
 
-def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed):
-    state = before_pruning(LIPRUNE, lab)
-    task = lab.task(LIPRUNE)
-    pair = task.images, task.labels
-    _, scores = choose(LIPRUNE, state, lab)
+def test_scores_are_described_with_the_gradients_of_what_is_scored(workspace, followed):
+    state = before_pruning(LIPRUNE, workspace)
+    images = workspace.images(LIPRUNE)
+    pair = images.inputs, images.labels
+    _, scores = choose(LIPRUNE, state, workspace)
     squares = (batch_gradients(state.model, *pair, fixed_batches(12, 4, LIPRUNE.seed)) ** 2).sum(
         axis=1
     )
@@ -100,8 +99,8 @@ def test_scores_are_described_with_the_gradients_of_what_is_scored(lab, followed
     assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
     assert found.score_sd == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
     assert found.score_gain == pytest.approx(np.sort(scores)[1:].mean() / scores.mean())
-    _, scores = choose(HESSIAN, state, lab)
-    model = with_population_statistics(state.model, lab.task(LIPRUNE).images)
+    _, scores = choose(HESSIAN, state, workspace)
+    model = with_population_statistics(state.model, workspace.images(LIPRUNE).inputs)
     squares = example_gradient_norms(model, functional.cross_entropy, *pair) ** 2
     found = followed["hessian"]["dynamics_kept"].iloc[0]
     assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
@@ -134,9 +133,9 @@ def toy_study(monkeypatch, tmp_path) -> Path:
     monkeypatch.setattr(dynamics, "ProcessPoolExecutor", threads)
     monkeypatch.setattr(sys, "argv", ["dynamics", "--work", str(tmp_path / "work")])
     monkeypatch.setattr(dynamics.os, "environ", {})
-    dynamics.laboratory.cache_clear()
+    dynamics.workspace.cache_clear()
     yield tmp_path
-    dynamics.laboratory.cache_clear()
+    dynamics.workspace.cache_clear()
 
 
 def test_the_study_is_recorded_and_resumed(toy_study, monkeypatch, capsys):
@@ -167,21 +166,3 @@ def test_an_arm_that_fails_stops_the_study(toy_study, monkeypatch):
     with pytest.raises(InputError, match="no data"):
         dynamics.main()
     assert not (toy_study / "record").exists()
-
-
-def test_an_arm_is_finished_when_its_last_table_is_there(toy_study, monkeypatch):
-    tables = {name: pd.DataFrame({"arm": [name]}) for name in TABLES}
-    calls = []
-    monkeypatch.setattr(dynamics, "follow", lambda arm, _: calls.append(arm) or tables)
-    arm = arms()[0]
-    run_arm(arm, toy_study)
-    (toy_study / f"{arm.label}-{TABLES[-1]}.csv").unlink()
-    found = run_arm(arm, toy_study)
-    assert calls == [arm, arm]
-    assert run_arm(arm, toy_study)["dynamics"].equals(found["dynamics"])
-    assert len(calls) == 2
-    damaged = toy_study / f"{arm.label}-{TABLES[0]}.csv"
-    damaged.write_text("")
-    with pytest.raises(InputError, match=f"^{damaged} is missing or damaged; expected a table"):
-        run_arm(arm, toy_study)
-    assert np.array_equal(found["dynamics_kept"].arm, ["dynamics_kept"])

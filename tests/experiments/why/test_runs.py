@@ -1,7 +1,5 @@
 """Page 11's parameters, and its live runs on toy images."""
 
-from dataclasses import asdict, replace
-
 import pytest
 from synthetic import dataset
 
@@ -19,23 +17,23 @@ TOY = WhyParameters(
     ("name", "value", "words"),
     [
         ("slope", 0.0, "slope is 0.0; expected not 0"),
-        ("num_runs", 99, "num_runs is 99; expected from 100 to 100000"),
+        ("num_runs", 99, "num_runs is 99; expected a whole number from 100 to 100000"),
         ("prune_epoch", 1, "prune_epoch is 1; expected from 2 to num_epochs, 2"),
         ("prune_epoch", 3, "prune_epoch is 3; expected from 2 to num_epochs, 2"),
         ("num_images", 12, "num_images is 12; expected images for at least two kept batches of 4"),
         ("depth", 9, "depth is 9; expected 6n"),
         ("keep_fraction", 1.5, "keep_fraction is 1.5; expected a fraction in"),
-        ("batch_size", 0, "batch_size is 0; expected from 2 to num_images, 16"),
+        ("batch_size", 17, "batch_size is 17; expected from 2 to num_images, 16"),
     ],
 )
 def test_bad_parameters_are_refused(name, value, words):
     with pytest.raises(InputError) as caught:
-        replace(TOY, **{name: value})
+        TOY.replace(**{name: value})
     assert words in str(caught.value)
 
 
 def test_both_methods_share_everything_else():
-    random, liprune = map(asdict, TOY.points())
+    random, liprune = map(dict, TOY.runs())
     differ = {name for name in random if random[name] != liprune[name]}
     assert differ == {"method", "tolerance"}
 

@@ -7,12 +7,12 @@ import why_tables as toy
 
 from experiments.why.tables import (
     cifar_spreads,
-    estimate_of,
     example_table,
     loss_table,
     matched_noise,
     paired_differences,
     remedy_table,
+    seed_estimate,
     shift_table,
     stretched_difference,
 )
@@ -30,7 +30,9 @@ def test_differences_are_paired_by_seed():
     index = pd.MultiIndex.from_product([("a", "b"), (0, 1, 2)], names=["arm", "seed"])
     values = pd.Series([10.0, 20.0, 30.0, 9.0, 18.9, 29.1], index)
     found = paired_differences(values, [("a", "b"), ("b", "a")], 0.9)
-    assert estimate_of(found.iloc[0]) == pytest.approx(mean_interval(np.array([1, 1.1, 0.9]), 0.9))
+    assert seed_estimate(found.iloc[0]) == pytest.approx(
+        mean_interval(np.array([1, 1.1, 0.9]), 0.9)
+    )
     assert found.difference.tolist() == pytest.approx([1, -1])
     assert found.high[0] < 1.5  # far less than the seeds differ
     assert found.low[1] == pytest.approx(-found.high[0])
@@ -40,7 +42,7 @@ def test_losses_are_compared_with_random_pruning():
     found = loss_table(toy.long_runs(0.5, -1.0))
     assert len(found) == 6
     liprune = row(found, arm="liprune", measure="full_set_loss")
-    assert estimate_of(liprune) == pytest.approx(mean_interval(np.array([0.45, 0.5, 0.55]), 0.99))
+    assert seed_estimate(liprune) == pytest.approx(mean_interval(np.array([0.45, 0.5, 0.55]), 0.99))
     assert liprune.random == pytest.approx(3)
     assert row(found, arm="hessian", measure="test_error").difference == pytest.approx(-1)
     assert row(found, arm="hessian", measure="kept_set_loss").difference == 0
@@ -83,7 +85,7 @@ def test_examples_are_compared_fraction_by_fraction():
     for fraction in (0.2, 0.5):
         hessian = row(found, arm="hessian", keep_fraction=fraction)
         expected = mean_interval(np.array([1.8, 2, 2.2]), 0.9)
-        assert estimate_of(hessian) == pytest.approx(expected)
+        assert seed_estimate(hessian) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1.0, 0.0), (1.25, -0.625), (2.0, -1.5)])
