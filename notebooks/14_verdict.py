@@ -22,15 +22,15 @@
 #
 # **Answer.** {glue:text}`answer`
 #
-# Each claim stands in a register with the rule that decides it, written down before the measurement. The pages fill in estimates, intervals
-# and verdicts; this page only joins the two. Claims that no page decides yet say so.
+# Each claim has an entry in a register, with the rule that decides it, written before the measurement. The pages add estimates, intervals
+# and verdicts; this page joins the two. A claim that no page decides yet says so.
 
 # %% tags=["parameters"]
 records_dir: str = "build/results"  # folder with one folder of results for each page
 results_dir: str = "reruns/14_verdict"  # folder for tables; made if missing
 
 # %%
-from liprune_utils.book.verdicts import VerdictParameters
+from experiments.verdict.tables import VerdictParameters
 
 parameters = VerdictParameters.from_notebook(globals())
 
@@ -39,11 +39,11 @@ import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
-from experiments.cifar10 import tables
-from experiments.verdict import figures
+import experiments
+from experiments.verdict import figures, tables
 from liprune_utils import files
-from liprune_utils.book import formats, register, style, verdicts
-from liprune_utils.grid_tables import read_tables
+from liprune_utils.book import formats, register, style
+from liprune_utils.grid import read_tables
 
 style.use_style()
 folder = files.results_folder(results_dir)
@@ -59,7 +59,7 @@ decided.verdict.value_counts().rename("claims").to_frame()
 pages = [path.parent.name for path in results.glob("*/claims.json")]
 held = decided.verdict.isin(["holds", "holds-with-correction"]).sum()
 answer = (
-    f"{len(decided)} of {len(table)} claims have been put to the test in this edition. Holds: {held}; holds in part: "
+    f"{len(decided)} of {len(table)} claims have been put to the test. Holds: {held}; holds in part: "
     f"{(decided.verdict == 'holds-in-part').sum()}; does not hold: {(decided.verdict == 'does-not-hold').sum()}; "
     f"open: {decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()}."
 )
@@ -68,19 +68,19 @@ glue("scope", f"{len(table)} claims, {len(decided)} of them tested.", display=Fa
 for _, row in table.iterrows():
     glue(f"measured-{row.id}", formats.measured(row), display=False)
     glue(f"verdict-{row.id}", formats.words(row.verdict), display=False)
-glue("decided", HTML(verdicts.summary_html(decided)), display=False)
+glue("decided", HTML(tables.summary_html(decided)), display=False)
 
 # %% [markdown]
 # ## All claims
 #
-# "Measured" is the statistic of the register's rule in its least favourable case, with its interval and the number of runs $n$. Each row opens: the rule, the data, the code that decides, what
-# it cost to compute, and the [errata](../book/errata.md) about it.
+# "Measured" is the statistic of the register's rule in its least favourable case, with its interval and the number of runs $n$. Each row opens to show the rule, the data, the code that decides, the
+# cost of computing it, and the [errata](../book/errata.md) about it.
 
 # %% tags=["hide-input"]
 sources = {page: files.read_provenance(results, page).get("data_source") for page in pages}
-functions = verdicts.deciding_functions(files.PROJECT / "experiments")
+functions = register.deciding_functions(experiments)
 known = {page: source for page, source in sources.items() if source}
-HTML(verdicts.verdict_html(table, known, functions, verdicts.load_errata()))
+HTML(tables.verdict_html(table, known, functions, tables.load_errata()))
 
 # %% [markdown]
 # ## The two experiments side by side
@@ -89,15 +89,15 @@ HTML(verdicts.verdict_html(table, known, functions, verdicts.load_errata()))
 curves, _, (grid, *_) = read_tables(files.PROJECT / "book/results/09_cifar10", ["reduced14"])
 overview = figures.overview_figure(
     pd.read_csv(results / "04_linear_model" / "curves.csv"),
-    tables.part(curves, learning_rate=0.01, prune_epoch=1, keep_fraction=0.2),
+    curves.query("learning_rate == 0.01 and prune_epoch == 1 and keep_fraction in (0.2, 1)"),
     source=grid["data_source"],
 )
 overview.savefig(folder / "overview.svg")
 
 # %% [markdown]
-# ## Check: nothing is lost on the way
+# ## Check: no claim is lost
 #
-# Every claim of the register stands in the table once, every claim that a page reported is among them, and each has one function that decides it.
+# Every claim of the register is in the table once, every claim that a page reported is among them, and each has a function that decides it.
 
 # %%
 assert list(table.id) == list(register.load_register())

@@ -9,16 +9,7 @@ from liprune_utils.book.style import NORMAL_95, plot_band, shared_legend
 
 
 def overview_figure(linear: pd.DataFrame, cifar: pd.DataFrame, source: str) -> Figure:
-    """Draw the paper's two experiments side by side: linear model and ResNet.
-
-    Args:
-        linear: Curves of page 04.
-        cifar: Curves of page 09.
-        source: Where the images of page 09 come from.
-
-    Returns:
-        The figure.
-    """
+    """Draw the paper's two experiments side by side: linear model and ResNet."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.6))
     fraction = linear.keep_fraction.min()
     first = linear[linear.figure == 1]

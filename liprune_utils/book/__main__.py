@@ -1,7 +1,30 @@
-"""``python -m liprune_utils.book``: the commands of the build."""
+"""``python -m liprune_utils.book``: the commands of the build, which the Makefile runs."""
 
+import argparse
 import sys
+from pathlib import Path
 
-from liprune_utils.book.build import main
+from liprune_utils.book.build import PageError, execute, render, stale, status
+from liprune_utils.checks import exit_status
+
+COMMANDS = {command.__name__: command for command in (stale, status, execute, render)}
+
+
+def main() -> int:
+    """Run the command that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m liprune_utils.book", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, function in COMMANDS.items():
+        command = commands.add_parser(name, help=function.__doc__)
+        command.add_argument("--build", type=Path, required=True, help="folder of the build")
+        if function is execute:
+            command.add_argument("notebook", type=Path)
+            command.add_argument("--parameters", type=Path, help="YAML file of parameters")
+        if function in (stale, status):
+            command.add_argument("--profile", default="default", help="parameters of which name")
+    options = vars(parser.parse_args())
+    command = COMMANDS[options.pop("command")]
+    return exit_status(lambda: command(**options), PageError, ValueError)
+
 
 sys.exit(main())

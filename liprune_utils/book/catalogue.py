@@ -1,27 +1,40 @@
-"""The catalogue of the tables: what a row and a column of each is, as a page of the book shows it.
-
-The words come from the register ``book/columns.yml``, the rest from the tables themselves.
-"""
+"""The lists at the end of the book: tables with their columns, executions, software of others."""
 
 import csv
+import re
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from importlib.metadata import metadata as package_metadata
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
-from liprune_utils.files import PROJECT
+from liprune_utils.book.inputs import metadata
+from liprune_utils.files import PROJECT, read_json, read_yaml
 
 UNKNOWN = "(not described)"
+MANAGER = "@jupyter-widgets/html-manager"
+THEMES = (  # packages of Python whose scripts and styles the pages load
+    "Sphinx", "pydata-sphinx-theme", "sphinx-book-theme", "myst-nb", "sphinx-copybutton",
+    "sphinx-design", "sphinx-togglebutton",
+)  # fmt: skip
+FONT_AWESOME = "icons CC BY 4.0, fonts OFL 1.1, code MIT"
+BUNDLED = (  # what a package brings along
+    ("Bootstrap", "pydata-sphinx-theme", "MIT"),
+    ("Font Awesome Free", "pydata-sphinx-theme", FONT_AWESOME),
+    ("clipboard.js", "sphinx-copybutton", "MIT"),
+    ("Font Awesome Free", MANAGER, FONT_AWESOME),
+    ("jQuery", MANAGER, "MIT"),
+    ("jQuery UI", MANAGER, "MIT"),
+)
 
 
-class Entry(NamedTuple):
-    """A description in the register."""
+class Description(NamedTuple):
+    """What ``book/columns.yml`` says of a column."""
 
     scope: str  # "page/table", or "" for every table
-    name: str  # of a column, or a pattern
-    words: str
+    column: str  # a name or a pattern
+    text: str
 
 
 class Table(NamedTuple):
@@ -32,115 +45,123 @@ class Table(NamedTuple):
     link: str  # from a page in ``book/``
     num_rows: int
     columns: tuple[str, ...]
-    row: str  # what one row is
     recorded: bool  # in ``book/results``, not computed with the book
 
+    @property
+    def key(self) -> str:
+        """Name the table as ``book/columns.yml`` does."""
+        return f"{self.page}/{self.name}"
 
-class Register:
-    """What the tables and columns are, from ``book/columns.yml``."""
 
-    def __init__(self, path: Path = PROJECT / "book" / "columns.yml"):
-        content = yaml.safe_load(path.read_text())
+class Descriptions:
+    """What a row and a column of each table is, from ``book/columns.yml``."""
+
+    def __init__(self, path: Path):
+        content = read_yaml(path, "The descriptions of columns")
         self.rows: dict[str, str] = {}
-        self.entries = [Entry("", *item) for item in content["columns"].items()]
+        self.columns = [Description("", *item) for item in content["columns"].items()]
         for page, tables in content["tables"].items():
-            for table, said in tables.items():
-                found = said if isinstance(said, dict) else {"row": said}
-                self.rows[f"{page}/{table}"] = found["row"]
-                own = found.get("columns", {}).items()
-                self.entries += [Entry(f"{page}/{table}", *item) for item in own]
+            for table, entry in tables.items():
+                key, entry = f"{page}/{table}", {"row": entry} if isinstance(entry, str) else entry
+                self.rows[key] = entry["row"]
+                self.columns += [Description(key, *it) for it in entry.get("columns", {}).items()]
 
-    def find(self, table: str, column: str) -> Entry | None:
-        """Look a column up: the table's own words first, then names, then patterns.
-
-        Args:
-            table: "page/table".
-            column: The column's name.
-
-        Returns:
-            Its description, or None.
-        """
+    def find(self, table: str, column: str) -> Description | None:
+        """Look a column up: the table's own descriptions first, then names, then patterns."""
         for scope in (table, ""):
-            known = {entry.name: entry for entry in self.entries if entry.scope == scope}
-            if column in known:
-                return known[column]
-            for name, entry in known.items():
-                if fnmatchcase(column, name):
+            known = [entry for entry in self.columns if entry.scope == scope]
+            exact = [entry for entry in known if entry.column == column]
+            for entry in exact or known:
+                if fnmatchcase(column, entry.column):
                     return entry
         return None
 
 
-def list_tables(build: Path, register: Register) -> list[Table]:
-    """List the tables of a build and the recorded ones, page by page.
+def read_descriptions() -> Descriptions:
+    """Read the descriptions of the book's tables."""
+    return Descriptions(PROJECT / "book" / "columns.yml")
 
-    Args:
-        build: Folder of the build.
-        register: Says what a row is.
 
-    Returns:
-        The tables.
-    """
+def list_tables(build: Path) -> list[Table]:
+    """List the tables of a build and the recorded ones, page by page."""
     folders = {build / "results": "../results", PROJECT / "book" / "results": "results"}
-    found = [
-        (path, f"{link}/{path.parent.name}/{path.name}")
+    tables = [
+        _read_table(path, link)
         for folder, link in folders.items()
         for path in folder.glob("*/*.csv")
     ]
-    tables = [_table(path, link, register) for path, link in found]
     return sorted(tables, key=lambda table: (table.page, table.recorded, table.name))
 
 
-def _table(path: Path, link: str, register: Register) -> Table:
-    page, name = path.parent.name, path.stem
+def _read_table(path: Path, folder: str) -> Table:
     with path.open(newline="") as file:
         columns, *rows = csv.reader(file)
-    row = register.rows.get(f"{page}/{name}", UNKNOWN)
-    return Table(page, name, link, len(rows), tuple(columns), row, not link.startswith("../"))
+    page = path.parent.name
+    link, recorded = f"{folder}/{page}/{path.name}", folder == "results"
+    return Table(page, path.stem, link, len(rows), tuple(columns), recorded)
 
 
 def tables_markdown(build: Path) -> str:
-    """Write the tables and the glossary of their columns as Markdown.
-
-    Args:
-        build: Folder of the build.
-
-    Returns:
-        A section for each page, and the glossary.
-    """
-    register, sections = Register(), defaultdict(list)
-    tables = list_tables(build, register)
-    for table in tables:
-        sections[table.page].append(table)
-    parts = [_page_section(page, rows) for page, rows in sections.items()]
-    return "\n".join([*parts, _glossary(tables, register)])
+    """Write the tables and the glossary of their columns as Markdown."""
+    descriptions, tables, sections = read_descriptions(), list_tables(build), []
+    for page in dict.fromkeys(table.page for table in tables):
+        rows = [
+            (_download(table), f"{table.num_rows:,}", descriptions.rows.get(table.key, UNKNOWN))
+            for table in tables
+            if table.page == page
+        ]
+        listed = _table_markdown(("table", "rows", "a row is"), rows)
+        sections.append(f"## Page {page[:2]}\n\n[](../notebooks/{page}.ipynb)\n\n{listed}")
+    return "\n".join([*sections, _glossary(tables, descriptions)])
 
 
-def _page_section(page: str, tables: list[Table]) -> str:
-    lines = [f"## Page {page[:2]}", "", f"[](../notebooks/{page}.ipynb)", ""]
-    lines += ["| table | rows | a row is |", "|---|---:|---|"]
-    for table in tables:
-        mark = " (recorded)" if table.recorded else ""
-        file = f"{{download}}`{table.name}.csv <{table.link}>`{mark}"
-        lines.append(f"| {file} | {table.num_rows:,} | {table.row} |")
+def executions_markdown(pages: list[Path]) -> str:
+    """Write the table of executions as Markdown."""
+    names = "page", "executed (UTC)", "seconds", "peak memory", "parameters", "data", "torch"
+    rows = []
+    for path in pages:
+        facts = metadata(path)
+        began, seconds = facts["papermill"]["start_time"], facts["papermill"]["duration"]
+        cells = f"[](../notebooks/{path.name})", began[:16].replace("T", " "), f"{seconds:.0f}"
+        cells += f"{facts['peak_memory_mib']:,} MiB", facts["parameters"]
+        rows.append((*cells, facts["data_source"] or "generated", facts["versions"]["torch"]))
+    return _table_markdown(names, rows)
+
+
+def software_markdown() -> str:
+    """Write the software of others that is part of the rendered book as Markdown."""
+    npm = read_json(PROJECT / "package.json")["dependencies"]
+    rows = [(name, *_npm_facts(name)) for name in npm]
+    rows += [(name, *_python_facts(name)) for name in THEMES]
+    rows += [(name, f"in {package}", licence) for name, package, licence in BUNDLED]
+    table = _table_markdown(("software", "version", "licence"), rows)
+    lists = [f"- {licence}: {', '.join(names)}" for licence, names in _embedded().items()]
+    heading = f"The script of {MANAGER} holds these packages of npm:"
+    return "\n".join([table, heading, "", *lists]) + "\n"
+
+
+def _table_markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    align = ["---:" if name in ("rows", "seconds", "peak memory") else "---" for name in columns]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [columns, align, *rows]]
     return "\n".join(lines) + "\n"
 
 
-def _glossary(tables: list[Table], register: Register) -> str:
+def _download(table: Table) -> str:
+    recorded = " (recorded)" if table.recorded else ""
+    return f"{{download}}`{table.name}.csv <{table.link}>`{recorded}"
+
+
+def _glossary(tables: list[Table], descriptions: Descriptions) -> str:
     scopes = defaultdict(set)
     for table in tables:
-        key = f"{table.page}/{table.name}"
         for column in table.columns:
-            entry = register.find(key, column) or Entry(key, column, UNKNOWN)
-            scopes[entry.name, entry.words].add(entry.scope)
-    lines = ["## Columns", "", "| column | in | what it is |", "|---|---|---|"]
-    for (name, words), where in sorted(scopes.items(), key=lambda item: _order(*item)):
-        lines.append(f"| `{name}` | {_places(where)} | {words} |")
-    return "\n".join(lines) + "\n"
-
-
-# By name, what holds everywhere first.
-def _order(key: tuple[str, str], where: set[str]) -> tuple[str, str]:
-    return key[0].lower(), min(where)
+            unknown = Description(table.key, column, UNKNOWN)
+            entry = descriptions.find(table.key, column) or unknown
+            scopes[entry.column, entry.text].add(entry.scope)
+    # By name; what holds in every table, with the scope "", comes first.
+    ordered = sorted(scopes.items(), key=lambda item: (item[0][0].lower(), min(item[1])))
+    rows = [(f"`{column}`", _places(where), text) for (column, text), where in ordered]
+    return "## Columns\n\n" + _table_markdown(("column", "in", "what it is"), rows)
 
 
 def _places(scopes: set[str]) -> str:
@@ -149,3 +170,26 @@ def _places(scopes: set[str]) -> str:
         page, table = scope.split("/")
         pages[page[:2]].append(table)
     return "; ".join(f"{page}: {', '.join(names)}" for page, names in pages.items())
+
+
+def _embedded() -> dict[str, list[str]]:
+    """List by licence the packages in the widget manager's script, which its source map names."""
+    sources = read_json(PROJECT / "node_modules" / MANAGER / "dist" / "embed.js.map")["sources"]
+    names = set(
+        re.findall(r"node_modules/((?:@[^/]+/)?[^/]+)/(?!.*node_modules)", "\n".join(sources))
+    )
+    licences = defaultdict(list)
+    for name in sorted(names - {"css-loader", "style-loader"}):  # which packed it
+        licences[_npm_facts(name)[1].strip("()")].append(name)
+    return dict(sorted(licences.items()))
+
+
+def _npm_facts(name: str) -> tuple[str, str]:
+    entry = read_json(PROJECT / "package-lock.json")["packages"][f"node_modules/{name}"]
+    return entry["version"], entry["license"]
+
+
+def _python_facts(name: str) -> tuple[str, str]:
+    facts = package_metadata(name)
+    licences = [text for text in facts.get_all("Classifier", []) if text.startswith("License ::")]
+    return facts["Version"], facts.get("License-Expression") or licences[0].split(" :: ")[-1]

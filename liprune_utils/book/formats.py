@@ -1,23 +1,29 @@
-"""Numbers and tables as a reader sees them."""
+"""Numbers and claims as a reader sees them."""
 
-import html
+from collections.abc import Iterable, Sequence
 
+import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from liprune_utils.intervals import Estimate
 
+CLAIMS_COLUMNS = ("The paper's words", "Measured", "Verdict", "Why")
+_TABLE = jinja2.Environment(autoescape=True).from_string(
+    """\
+<table class="dataframe claims">
+<thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for cells in rows -%}
+<tr>{% for cell in cells %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor -%}
+</tbody></table>"""
+)
+
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number for a reader, or a dash where there is none.
-
-    Args:
-        value: The number.
-        digits: Significant digits.
-
-    Returns:
-        The text, with a true minus sign.
-    """
+    """Write a number for a reader, or a dash where there is none."""
     if value is None or np.isnan(value):
         return "–"
     text = f"{value:.{digits}g}"
@@ -27,122 +33,47 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def in_brackets(estimate: Estimate) -> str:
-    """Write an estimate with its interval.
-
-    Args:
-        estimate: The estimate.
-
-    Returns:
-        Words such as "0.5 [0.4, 0.6]".
-
-    Example:
-        >>> in_brackets(Estimate(-0.4811, -0.883, -0.0791, 48))
-        '−0.481 [−0.883, −0.0791]'
-    """
+    """Write an estimate with its interval."""
     value, low, high = map(number, estimate[:3])
     return f"{value} [{low}, {high}]"
 
 
 def estimated(estimate: Estimate, unit: str) -> str:
-    """Write an estimate with its interval and what it rests on.
-
-    Args:
-        estimate: The estimate.
-        unit: What is counted, such as "runs".
-
-    Returns:
-        Words such as "0.5 [0.4, 0.6], n = 20 runs".
-    """
+    """Write an estimate with its interval and what it rests on."""
     return f"{in_brackets(estimate)}, n = {estimate.num_runs:,} {unit}"
 
 
-def badge(verdict: str) -> str:
-    """Write a verdict as a badge.
-
-    Args:
-        verdict: One of ``liprune_utils.book.register.VERDICTS``.
-
-    Returns:
-        HTML.
-    """
-    return f'<span class="verdict {verdict}">{words(verdict)}</span>'
-
-
-def measured(row: pd.Series) -> str:
-    """Write an estimate with its interval and number of runs.
-
-    Args:
-        row: A row of `liprune_utils.book.register.verdict_table`.
-
-    Returns:
-        HTML.
-    """
-    if pd.isna(row.estimate):
-        return "–"
-    interval = f"[{number(row.low)}, {number(row.high)}]"
-    return f"{number(row.estimate)} {interval}, n\u00a0=\u00a0{row.num_runs:,.0f}"
-
-
-def quotation(row: pd.Series) -> str:
-    """Write a claim in the paper's words, with their place.
-
-    Args:
-        row: A row of `liprune_utils.book.register.verdict_table`.
-
-    Returns:
-        HTML.
-    """
-    place = f'<span class="place">{html.escape(row.place)}</span>'
-    return f"<q>{html.escape(row.quote)}</q> {place}"
-
-
-def claims_html(table: pd.DataFrame) -> str:
-    """Write claims as an HTML table that folds into cards on a phone.
-
-    Args:
-        table: Rows of `liprune_utils.book.register.verdict_table`.
-
-    Returns:
-        HTML.
-    """
-    rows = [row for _, row in table.iterrows()]
-    cells = pd.DataFrame({
-        "The paper's words": [quotation(row) for row in rows],
-        "Measured": [measured(row) for row in rows],
-        "Verdict": [badge(row.verdict) for row in rows],
-        "Why": [html.escape(row.note) for row in rows],
-    })  # fmt: skip
-    with pd.option_context("display.max_colwidth", None):
-        return cells.to_html(escape=False, index=False, border=0, classes="claims")
-
-
 def words(verdict: str) -> str:
-    """Write a verdict as words within a sentence.
-
-    Args:
-        verdict: One of ``liprune_utils.book.register.VERDICTS``.
-
-    Returns:
-        The words, such as "does not hold".
-    """
+    """Write a verdict as words within a sentence."""
     return verdict.replace("-", " ")
 
 
-def duration(seconds: float) -> str:
-    """Write a span of time in the unit that suits it.
+def measured(claim: pd.Series) -> str:
+    """Write the estimate of a claim with its interval and number of runs."""
+    if pd.isna(claim.estimate):
+        return "–"
+    estimate = Estimate.of(claim, "estimate")
+    return f"{in_brackets(estimate)}, n\u00a0=\u00a0{estimate.num_runs:,}"
 
-    Args:
-        seconds: At least 0.
 
-    Returns:
-        Words such as "0.4 s", "12 min" or "3.2 h".
+def badge(verdict: str) -> Markup:
+    """Write a verdict as a badge."""
+    return Markup('<span class="verdict {}">{}</span>').format(verdict, words(verdict))
 
-    Example:
-        >>> duration(90), duration(7300)
-        ('1.5 min', '2 h')
-    """
-    size, unit = next(
-        pair for pair in ((3600, "h"), (60, "min"), (0, "s")) if seconds >= 1.5 * pair[0]
-    )
-    value = seconds / max(size, 1)
-    return f"{value:,.0f} {unit}" if value >= 10 else f"{number(value, 2)} {unit}"
+
+def quotation(claim: pd.Series) -> Markup:
+    """Write a claim in the paper's words, with their place."""
+    text = Markup('<q>{}</q> <span class="place">{}</span>')
+    return text.format(claim.quote, claim.place)
+
+
+def table_html(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write an HTML table that folds into cards on a phone."""
+    return _TABLE.render(columns=columns, rows=rows)
+
+
+def claims_html(table: pd.DataFrame) -> str:
+    """Write claims as an HTML table."""
+    claims = [claim for _, claim in table.iterrows()]
+    rows = [(quotation(c), measured(c), badge(c.verdict), c.note) for c in claims]
+    return table_html(CLAIMS_COLUMNS, rows)

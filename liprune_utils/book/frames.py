@@ -1,13 +1,13 @@
 """Precomputed frames behind a slider: interactive in the book, with no kernel and no network."""
 
 import base64
-import html
 import io
 from collections.abc import Callable, Sequence
 
 import ipywidgets
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,14 +16,7 @@ NUM_COLORS = 64  # halve the size; the eye sees no difference in a drawing of li
 
 
 def encode(figure: Figure) -> str:
-    """Turn a figure into the address of a WebP image that holds it, and close it.
-
-    Args:
-        figure: The figure.
-
-    Returns:
-        A data address for an ``img`` element.
-    """
+    """Turn a figure into the address of a WebP image that holds it, and close it."""
     drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
     plt.close(figure)
@@ -42,19 +35,10 @@ def frame_browser(
     """Put precomputed frames behind a slider that needs no kernel.
 
     Where a browser runs no JavaScript the first frame is shown instead.
-
-    Args:
-        draw: Draws the frame of a value.
-        values: The slider's positions.
-        describe: Says in a sentence what a frame shows; its alternative text.
-        name: The slider's label.
-
-    Returns:
-        The slider above its frames; shown by the book from its saved state.
     """
+    image = Markup('<img alt="{}" src="{}">')
     frames = [
-        ipywidgets.HTML(f'<img alt="{html.escape(describe(value))}" src="{encode(draw(value))}">')
-        for value in values
+        ipywidgets.HTML(image.format(describe(value), encode(draw(value)))) for value in values
     ]
     display(HTML(f"<noscript>{frames[0].value}</noscript>"))
     stack = ipywidgets.Stack(frames, selected_index=0)

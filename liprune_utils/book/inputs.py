@@ -1,7 +1,7 @@
 """What a page is made of, by content: its cells, parameters, code, claims, records, data, packages.
 
-A page is stale if one of these has another hash than when it ran, or one of its tables has changed
-since. No time of a file counts: what is touched, checked out again or copied runs nothing.
+A page is stale if one of these has another hash than when it ran, or if one of its tables has
+changed since. The time of a file does not count.
 """
 
 import ast
@@ -9,369 +9,177 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from liprune_utils import FACE
-from liprune_utils.checks import InputError, require
-from liprune_utils.files import PROJECT, package_version, read_json, read_yaml
+from liprune_utils.book.register import CLAIMS, load_register
+from liprune_utils.checks import InputError
+from liprune_utils.files import PROJECT, package_version, read_json
 
-OWN = ("liprune_utils", "experiments")
-DATA, REGISTER = "liprune_utils.data", "liprune_utils.book.register"
-READY, CLAIMS, ERRATA = "data/ready.json", "book/claims.yml", "book/errata.md"
 ABSENT = "absent"
-# The projects whose modules have another name.
+# The distributions whose modules have another name.
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
-RESULT = "its result "  # begins the name of what a page wrote
 
 
 def pages() -> list[Path]:
-    """List the pages in order; the last one judges the results of the others.
-
-    Returns:
-        The notebooks that are executed.
-    """
+    """List the pages in order; the last one judges the results of the others."""
     return sorted((PROJECT / "notebooks").glob("[!.]*.ipynb"))
 
 
 def executed_pages(build: Path) -> list[Path]:
-    """List the executed pages of a build.
-
-    Args:
-        build: Folder of the build.
-
-    Returns:
-        Finished notebooks, in the book's order; none of a page that is no more.
-    """
+    """List the executed pages of a build."""
     paths = [build / "notebooks" / page.name for page in pages()]
     return [path for path in paths if path.exists()]
 
 
-def remove_what_is_no_page(build: Path) -> None:
-    """Remove what the build wrote for pages that were renamed or deleted since, and nothing else.
+def metadata(executed: Path) -> dict:
+    """Read what the build added to an executed page; nothing if the page is damaged."""
+    try:
+        facts = read_json(executed)["metadata"]
+        return facts["liprune"] | {"papermill": facts.get("papermill", {})}
+    except (InputError, KeyError, TypeError):
+        return {}
 
-    Args:
-        build: Folder of the build.
-    """
-    known = {page.stem for page in pages()}
+
+def remove_former_pages(build: Path) -> None:
+    """Remove what the build wrote for pages that have been renamed or deleted since."""
+    names = {page.name for page in pages()}
     for path in (build / "notebooks").glob("[!.]*.ipynb"):
-        if path.stem not in known and "liprune" in _metadata(path):
+        if path.name not in names and metadata(path):
             shutil.rmtree(build / "results" / path.stem, ignore_errors=True)
             path.unlink(missing_ok=True)
 
 
-def page_inputs(notebook: Path, build: Path, parameters: Path | None) -> dict[str, str]:
-    """Hash all that a page's outcome hangs on.
+def stale_pages(build: Path, profile: str) -> dict[str, list[str]]:
+    """Find the pages that would run, each with the reasons."""
+    folder = PROJECT / "notebooks" / "params"
+    stale: dict[str, list[str]] = {}
+    for page in pages():
+        parameters = folder / f"{page.stem}.{profile}.yml"
+        reasons = [f"{name} runs" for name in stale] if _is_last(page) else []
+        reasons += reasons_to_run(page, build, parameters if parameters.exists() else None)
+        if reasons:
+            stale[page.stem] = reasons
+    return stale
 
-    Args:
-        notebook: The page.
-        build: Folder of the build, where the last page finds the results of the others.
-        parameters: YAML file of parameters, or None.
 
-    Returns:
-        A hash, or a version, for the name of each input.
-    """
-    used = used_modules(imports(page_code(notebook)))
-    files = [*recorded_files(notebook.stem, used), *_styles(used)]
-    found = {f"notebooks/{notebook.name}": digest(_cells(notebook))}
-    found |= {module_file(name): _module(name).digest for name in used}
-    found |= {file: file_digest(PROJECT / file) for file in files}
-    if parameters:
-        found[f"parameters {parameters.name}"] = file_digest(parameters)
-    if DATA in used:
-        found[READY] = file_digest(PROJECT / READY)
-    if notebook.name == pages()[-1].name:
-        found |= {file: file_digest(PROJECT / file) for file in (CLAIMS, ERRATA)}
-        found |= runs_of_the_others(notebook, build)
-    elif REGISTER in used:
-        found[CLAIMS] = digest(page_claims(notebook.stem))
-    return found | packages(notebook, used)
+def reasons_to_run(notebook: Path, build: Path, parameters: Path | None) -> list[str]:
+    """Say what a page is made of that is not as it was when the page ran."""
+    executed = build / "notebooks" / notebook.name
+    if not executed.exists():
+        return ["it has not run"]
+    before = metadata(executed).get("inputs")
+    if before is None:
+        return ["its run has not recorded what it used"]
+    return changes(before, page_inputs(notebook, build, parameters) | results(build, notebook.stem))
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Say what is not as it was.
-
-    Args:
-        before: The hashes that were recorded.
-        now: The hashes of today.
-
-    Returns:
-        One phrase for each name that is new, gone or changed.
-    """
+    """Say what is not as it was."""
     new = [f"{name} is new" for name in now if name not in before]
     gone = [f"{name} is gone" for name in before if name not in now]
     other = [f"{name} changed" for name in now if name in before and before[name] != now[name]]
     return new + gone + other
 
 
-def why_stale(notebook: Path, build: Path, parameters: Path | None) -> list[str]:
-    """Say why a page would run.
-
-    Args:
-        notebook: The page.
-        build: Folder of the build.
-        parameters: YAML file of parameters, or None.
-
-    Returns:
-        The reasons; none if the executed page is what would come out again.
-    """
-    executed = build / "notebooks" / notebook.name
-    if not executed.exists():
-        return ["it has not run"]
-    before = _metadata(executed).get("liprune", {}).get("inputs")
-    if before is None:
-        return ["its run has not recorded what it used"]
-    now = page_inputs(notebook, build, parameters) | results(build, notebook.stem)
-    return changes(before, now)
-
-
-def stale_pages(build: Path, profile: str) -> dict[str, list[str]]:
-    """Find the pages that would run.
-
-    Args:
-        build: Folder of the build.
-        profile: Name of the files of parameters, as in ``notebooks/params/NN_name.PROFILE.yml``.
-
-    Returns:
-        For each stale page why; the last page is stale where another is.
-    """
-    *others, last = pages()
-    found = {page.stem: why_stale(page, build, parameter_file(page, profile)) for page in others}
-    found = {name: reasons for name, reasons in found.items() if reasons}
-    reasons = [f"{name} runs" for name in found]
-    reasons += why_stale(last, build, parameter_file(last, profile))
-    return found | ({last.stem: reasons} if reasons else {})
-
-
-def parameter_file(notebook: Path, profile: str) -> Path | None:
-    """Find the parameters of a page in a profile.
-
-    Args:
-        notebook: The page.
-        profile: Name of the profile.
-
-    Returns:
-        The file, or None where the page has its own.
-    """
-    path = PROJECT / "notebooks" / "params" / f"{notebook.stem}.{profile}.yml"
-    return path if path.exists() else None
+def page_inputs(notebook: Path, build: Path, parameters: Path | None) -> dict[str, str]:
+    """Hash everything that a page is made of."""
+    code = page_code(notebook)
+    modules = used_modules(imports(code))
+    files = [*_recorded_files(notebook.stem, modules), *_files_beside(modules)]
+    inputs = {f"notebooks/{notebook.name}": digest(_cells(notebook))}
+    inputs |= {_module(name).file: _module(name).digest for name in modules}
+    if parameters:
+        inputs[f"parameters {parameters.name}"] = file_digest(parameters)
+    if "liprune_utils.data" in modules:
+        files.append("data/ready.json")
+    if _is_last(notebook):
+        files += [CLAIMS, "book/errata.md"]
+        inputs |= _other_runs(notebook, build)
+    elif "liprune_utils.book.register" in modules:
+        inputs[CLAIMS] = digest(_own_claims(notebook.stem))
+    inputs |= {file: file_digest(PROJECT / file) for file in files}
+    return inputs | _packages(code, modules)
 
 
 def results(build: Path, page: str) -> dict[str, str]:
-    """Hash what a page wrote.
-
-    Args:
-        build: Folder of the build.
-        page: The page's name.
-
-    Returns:
-        A hash for each file of its folder of results.
-    """
+    """Hash the files that a page wrote."""
     folder = build / "results" / page
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {f"{RESULT}{file.relative_to(folder)}": file_digest(file) for file in files}
+    return {f"its result {file.relative_to(folder)}": file_digest(file) for file in files}
 
 
 def page_code(notebook: Path) -> ast.Module:
-    """Parse the code cells of a page.
-
-    Args:
-        notebook: The page.
-
-    Returns:
-        One tree for all; a line for IPython alone is left out.
-    """
-    cells = [cell for cell in _read(notebook)["cells"] if cell["cell_type"] == "code"]
+    """Parse the code cells of a page."""
+    cells = [cell for cell in read_json(notebook)["cells"] if cell["cell_type"] == "code"]
     lines = [line for cell in cells for line in [*"".join(cell["source"]).splitlines(), ""]]
     return _parse("\n".join(line for line in lines if not line.startswith(("%", "!"))), notebook)
 
 
 def imports(tree: ast.AST) -> set[str]:
-    """List what code imports, of modules and of what is in them.
-
-    Args:
-        tree: Parsed code.
-
-    Returns:
-        Full names. The face of the library stands for the modules behind it.
-    """
+    """List what code imports, of modules and of what is in them."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-            if "liprune_utils" in {alias.name for alias in node.names}:
+            if "liprune_utils" in {alias.name for alias in node.names}:  # it imports them later
                 names |= {f"liprune_utils.{module}" for module in FACE.values()}
     return names
 
 
 def used_modules(names: Iterable[str]) -> list[str]:
-    """Follow imports through the project.
-
-    Args:
-        names: What is imported first.
-
-    Returns:
-        The project's modules behind it, packages included, sorted.
-    """
-    found, waiting = set(), list(names)
+    """Follow imports through the project."""
+    used, waiting = set(), list(names)
     while waiting:
-        parts = waiting.pop().split(".")
-        inside = {".".join(parts[:n]) for n in range(1, len(parts) + 1)} - found
-        for name in inside:
-            if parts[0] in OWN and _path(name):
-                found.add(name)
-                waiting += _module(name).imports
-    return sorted(found)
-
-
-def recorded_files(page: str, used: Iterable[str]) -> list[str]:
-    """List the recorded results that a page may read: of its experiment and of those it imports.
-
-    Args:
-        page: The page's name.
-        used: Modules behind the page.
-
-    Returns:
-        Files, relative to the project.
-    """
-    experiments = {name.split(".")[1] for name in used if name.startswith("experiments.")}
-    folders = sorted((PROJECT / "book" / "results").glob("[!.]*"))
-    mine = [f for f in folders if f.name == page or f.name[3:] in experiments]
-    files = [file for folder in mine for file in sorted(folder.rglob("*")) if file.is_file()]
-    return [file.relative_to(PROJECT).as_posix() for file in files]
-
-
-def runs_of_the_others(last: Path, build: Path) -> dict[str, str]:
-    """Tell the runs apart whose results the last page reads.
-
-    Args:
-        last: That page.
-        build: Folder of the build.
-
-    Returns:
-        For the name of each other executed page, when its run began.
-    """
-    others = [path for path in executed_pages(build) if path.name != last.name]
-    found = {path.stem: _metadata(path).get("papermill", {}) for path in others}
-    return {f"the run of {name}": str(run.get("start_time")) for name, run in found.items()}
-
-
-def page_claims(page: str) -> str:
-    """Write down the entries of the register that are a page's.
-
-    Args:
-        page: The page's name.
-
-    Returns:
-        The entries as JSON.
-    """
-    entries = [entry for entry in _register() if entry.get("page") == page]
-    return json.dumps(entries, sort_keys=True, default=str)
-
-
-def packages(notebook: Path, used: Iterable[str]) -> dict[str, str]:
-    """Look up the versions of the packages that a page and the modules behind it import.
-
-    Args:
-        notebook: The page.
-        used: Modules behind it.
-
-    Returns:
-        A version for each, and Python's.
-    """
-    names = imports(page_code(notebook)).union(*(_module(name).imports for name in used))
-    tops = {name.split(".")[0] for name in names} - {*OWN} - sys.stdlib_module_names
-    found = sorted(DISTRIBUTIONS.get(top, top) for top in tops)
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return {"Python": python} | {f"package {name}": package_version(name) for name in found}
-
-
-def module_file(name: str) -> str:
-    """Find the file of a module of the project.
-
-    Args:
-        name: Its full name.
-
-    Returns:
-        The file, relative to the project.
-    """
-    path = _path(name)
-    require(path is not None, "module", name, "a module of the project")
-    return path.relative_to(PROJECT).as_posix()
+        name = waiting.pop()
+        package = name.rpartition(".")[0]
+        waiting += [package] if package else []
+        if name not in used and (module := _module(name)):
+            used.add(name)
+            waiting += module.imports
+    return sorted(used)
 
 
 def code_digest(tree: ast.Module) -> str:
-    """Hash what code computes: comments, docstrings and layout do not count.
-
-    Args:
-        tree: Parsed code; it loses its docstrings.
-
-    Returns:
-        The hash.
-    """
-    _remove_docstrings(tree)
+    """Hash what code computes: comments, docstrings and layout do not count."""
+    for node in ast.walk(tree):
+        is_documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if is_documented and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
     return digest(ast.dump(tree))
 
 
 def file_digest(path: Path) -> str:
-    """Hash a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The hash of its content, or "absent".
-    """
+    """Hash a file."""
     return digest(path.read_bytes()) if path.is_file() else ABSENT
 
 
 def digest(content: str | bytes) -> str:
-    """Hash a content.
-
-    Args:
-        content: A text or bytes.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Hash a content."""
     content = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _styles(used: Iterable[str]) -> Iterator[str]:
-    folders = {(PROJECT / module_file(name)).parent for name in used}
-    for folder in sorted(folders):
-        yield from (file.relative_to(PROJECT).as_posix() for file in folder.glob("*.mplstyle"))
+class _Module(NamedTuple):
+    file: str
+    imports: set[str]
+    digest: str
 
 
-def _cells(notebook: Path) -> str:
-    kept = ("cell_type", "source", "metadata")
-    cells = [{name: cell[name] for name in kept} for cell in _read(notebook)["cells"]]
-    return json.dumps(cells, sort_keys=True)
-
-
-def _remove_docstrings(node: ast.stmt | ast.Module) -> None:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-        node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
-        for inner in node.body:
-            _remove_docstrings(inner)
-
-
-# Plain JSON: checking it against nbformat's schema takes longer than all the rest.
-def _read(notebook: Path) -> dict:
-    return read_json(notebook)
-
-
-# Of an executed page; one that is damaged has none, and so runs again.
-def _metadata(executed: Path) -> dict:
-    try:
-        return _read(executed)["metadata"]
-    except (InputError, KeyError, TypeError):
-        return {}
+@cache
+def _module(name: str) -> _Module | None:
+    """Read a module of the project; None if there is none of that name."""
+    path = PROJECT.joinpath(*name.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if name.startswith(("liprune_utils", "experiments")) and file.is_file():
+            tree = _parse(file.read_bytes(), file)
+            return _Module(_relative(file), imports(tree), code_digest(tree))
+    return None
 
 
 def _parse(source: str | bytes, path: Path) -> ast.Module:
@@ -382,25 +190,53 @@ def _parse(source: str | bytes, path: Path) -> ast.Module:
         raise InputError(f"{path} has a line that is no Python ({error.msg}): {line}") from None
 
 
-# Of a module or a package.
-def _path(name: str) -> Path | None:
-    path = PROJECT.joinpath(*name.split("."))
-    candidates = path.with_suffix(".py"), path / "__init__.py"
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+def _relative(file: Path) -> str:
+    return file.relative_to(PROJECT).as_posix()
 
 
-class _Module(NamedTuple):
-    imports: set[str]
-    digest: str
+def _is_last(notebook: Path) -> bool:
+    return notebook.name == pages()[-1].name
 
 
-@cache
-def _module(name: str) -> _Module:
-    path = PROJECT / module_file(name)
-    tree = _parse(path.read_bytes(), path)
-    return _Module(imports(tree), code_digest(tree))
+def _cells(notebook: Path) -> str:
+    kept = ("cell_type", "source", "metadata")
+    cells = [{name: cell[name] for name in kept} for cell in read_json(notebook)["cells"]]
+    return json.dumps(cells, sort_keys=True)
 
 
-@cache
-def _register() -> list[dict]:
-    return read_yaml(PROJECT / CLAIMS, "The register of claims")
+def _own_claims(page: str) -> str:
+    claims = [claim for claim in load_register().values() if claim["page"] == page]
+    return json.dumps(claims, sort_keys=True, default=str)
+
+
+def _other_runs(last: Path, build: Path) -> dict[str, str]:
+    """Tell the runs apart whose results the last page reads."""
+    others = [path for path in executed_pages(build) if path.name != last.name]
+    runs = {path.stem: metadata(path).get("papermill", {}) for path in others}
+    return {f"the run of {name}": str(run.get("start_time")) for name, run in runs.items()}
+
+
+def _recorded_files(page: str, modules: Iterable[str]) -> list[str]:
+    """List the recorded results of a page and of the experiments that it imports."""
+    experiments = {name.split(".")[1] for name in modules if name.startswith("experiments.")}
+    folders = sorted((PROJECT / "book" / "results").glob("[!.]*"))
+    own = [folder for folder in folders if folder.name == page or folder.name[3:] in experiments]
+    return [
+        _relative(file) for folder in own for file in sorted(folder.rglob("*")) if file.is_file()
+    ]
+
+
+def _files_beside(modules: Iterable[str]) -> list[str]:
+    """List the styles and templates in the folders of modules."""
+    folders = sorted({(PROJECT / _module(name).file).parent for name in modules})
+    files = [file for folder in folders for file in sorted(folder.iterdir())]
+    return [_relative(file) for file in files if file.suffix in (".html", ".mplstyle")]
+
+
+def _packages(code: ast.Module, modules: Iterable[str]) -> dict[str, str]:
+    """Look up the versions of the packages that a page and its modules import."""
+    names = imports(code).union(*(_module(name).imports for name in modules))
+    tops = {name.split(".")[0] for name in names if not _module(name.split(".")[0])}
+    packages = sorted(DISTRIBUTIONS.get(top, top) for top in tops - sys.stdlib_module_names)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"Python": python} | {f"package {name}": package_version(name) for name in packages}

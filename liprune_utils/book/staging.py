@@ -1,16 +1,16 @@
-"""What jupyter-book renders, laid out: prose, executed pages, their tables, local JavaScript."""
+"""What jupyter-book renders, laid out: prose, executed pages, tables, lists, local JavaScript."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
 import yaml
 
-from liprune_utils.book.catalogue import tables_markdown
-from liprune_utils.book.inputs import OWN, executed_pages, file_digest
-from liprune_utils.book.licences import licences_markdown
+from liprune_utils.book.catalogue import executions_markdown, software_markdown, tables_markdown
+from liprune_utils.book.inputs import executed_pages, file_digest, metadata
+from liprune_utils.data import DIGITS
 from liprune_utils.files import PROJECT
-from liprune_utils.sources import DIGITS
 
 STAND_IN = (
     "CIFAR-10 was not available when this book was built. Pages that need it used handwritten "
@@ -27,62 +27,55 @@ project's folder ([how](../book/rerun.md)):
 .venv/bin/papermill notebooks/{name} out.ipynb -p NAME VALUE
 ```
 """
-MATHJAX = "tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts"
+MODULE_PAGE = """# `{name}`
+
+```{{eval-rst}}
+.. automodule:: liprune_utils.{name}
+   :members:
+   :special-members: __call__
+   :exclude-members: model_config
+   :show-inheritance:
+```
+"""
+MATHJAX = "LICENSE", "es5/tex-mml-chtml.js", "es5/input/tex/extensions", "es5/output/chtml/fonts"
 
 
 def stage(build: Path) -> set[str]:
-    """Bring ``build/stage`` up to date, what jupyter-book renders, and touch nothing else there.
-
-    Args:
-        build: Folder of the build.
-
-    Returns:
-        The names of the files that are new, changed or gone.
-    """
+    """Bring ``build/stage`` up to date, and name the files that changed."""
     folder, wanted = build / "stage", staged_files(build)
-    there = {path for path in folder.rglob("*") if path.is_file()}
-    gone = {path for path in there if path.relative_to(folder).parts[0] != "_build"}
-    gone -= {folder / name for name in wanted}
-    for path in gone:
-        path.unlink()
-    changed = {
-        name for name, content in wanted.items() if _write_if_changed(folder / name, content)
-    }
-    return changed | {path.relative_to(folder).as_posix() for path in gone}
+    old = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    gone = {name for name in old - set(wanted) if not name.startswith("_build/")}
+    for name in gone:
+        (folder / name).unlink()
+    return gone | {name for name in wanted if _write_if_changed(folder / name, wanted[name])}
 
 
 def staged_files(build: Path) -> dict[str, bytes]:
-    """Lay out what jupyter-book renders: prose, executed pages, their tables, local JavaScript.
-
-    Args:
-        build: Folder of the build.
-
-    Returns:
-        The content of each file, by its name in the staged folder.
-    """
-    pages = executed_pages(build)
-    found = {"_toc.yml": (PROJECT / "_toc.yml").read_bytes()} | _tree(PROJECT / "book", "book")
-    found |= {f"notebooks/executed/{path.name}": path.read_bytes() for path in pages}
-    found |= _tree(build / "results", "results") | _javascript("book/_static/vendor")
-    texts = {f"notebooks/{path.name}": closed_page(path) for path in pages}
+    """Lay out by name what jupyter-book renders."""
+    pages, modules = executed_pages(build), library_modules()
+    files = _tree(PROJECT / "book", "book") | _tree(build / "results", "results") | _javascript()
+    files |= {f"notebooks/executed/{path.name}": path.read_bytes() for path in pages}
+    texts = {f"notebooks/{path.name}": _closed_page(path) for path in pages}
+    texts |= {f"book/api/module-{name}.md": MODULE_PAGE.format(name=name) for name in modules}
     texts |= {
-        "book/_execution.md": execution_table(pages),
+        "_toc.yml": _contents(modules),
+        "_config.yml": _config(pages),
+        "book/_execution.md": executions_markdown(pages),
         "book/_tables.md": tables_markdown(build),
+        "book/_licences.md": software_markdown(),
+        "code.json": _code(),  # the pages of the library are made from it
     }
-    texts |= {"book/_licences.md": licences_markdown(), "_config.yml": staged_config(pages)}
-    texts["code.json"] = json.dumps(_code(), indent=1)  # the pages of the code are made from it
-    return found | {name: text.encode() for name, text in texts.items()}
+    return files | {name: text.encode() for name, text in texts.items()}
 
 
-def closed_page(path: Path) -> str:
-    """Add to an executed page a closing section on its execution and how to rerun it.
+def library_modules() -> list[str]:
+    """List the modules of the library in the order of the page ``book/api.md``."""
+    text = (PROJECT / "book" / "api.md").read_text()
+    return re.findall(r"^ +~liprune_utils\.(\w+)$", text, flags=re.MULTILINE)
 
-    Args:
-        path: An executed page.
 
-    Returns:
-        The notebook as text.
-    """
+def _closed_page(path: Path) -> str:
+    """Add to an executed page a closing section on its execution and how to rerun it."""
     page, facts = nbformat.read(path, as_version=4), metadata(path)
     run = facts["papermill"]
     closing = CLOSING.format(
@@ -96,79 +89,41 @@ def closed_page(path: Path) -> str:
     return nbformat.writes(page)
 
 
-def staged_config(pages: list[Path]) -> str:
-    """Add to the book's configuration a banner if the digits stand in for CIFAR-10.
+def _contents(modules: list[str]) -> str:
+    """Add the pages of the library's modules to the table of contents."""
+    text = (PROJECT / "_toc.yml").read_text()
+    (indent,) = re.findall(r"^( *)- file: book/api$", text, flags=re.MULTILINE)
+    sections = "".join(f"\n{indent}    - file: book/api/module-{name}" for name in modules)
+    entry = f"{indent}- file: book/api\n"
+    return text.replace(entry, f"{entry}{indent}  sections:{sections}\n")
 
-    Args:
-        pages: Executed pages.
 
-    Returns:
-        The configuration as YAML.
-    """
+def _config(pages: list[Path]) -> str:
+    """Add to the book's configuration a banner if the digits stand in for CIFAR-10."""
     config = yaml.safe_load((PROJECT / "_config.yml").read_text())
     if DIGITS in [metadata(path).get("data_source") for path in pages]:
         config["sphinx"]["config"]["html_theme_options"]["announcement"] = STAND_IN
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def metadata(path: Path) -> dict:
-    """Read what the build added to an executed page.
-
-    Args:
-        path: An executed page.
-
-    Returns:
-        Its metadata, with papermill's under "papermill".
-    """
-    found = nbformat.read(path, as_version=4).metadata
-    return {**found.get("liprune", {}), "papermill": found.get("papermill", {})}
+def _javascript() -> dict[str, bytes]:
+    """MathJax and the widget manager, so that the pages ask no other host."""
+    modules, vendor = PROJECT / "node_modules", "book/_static/vendor"
+    mathjax = [_tree(modules / "mathjax" / part, f"{vendor}/mathjax/{part}") for part in MATHJAX]
+    manager = modules / "@jupyter-widgets" / "html-manager" / "dist"
+    files = _tree(manager, f"{vendor}/html-manager")
+    files = {name: data for name, data in files.items() if "/embed-amd" not in name}
+    return {name: data for part in [*mathjax, files] for name, data in part.items()}
 
 
-def execution_table(pages: list[Path]) -> str:
-    """Write the table of executions as Markdown.
-
-    Args:
-        pages: Executed pages.
-
-    Returns:
-        One row a page.
-    """
-    lines = [
-        "| page | executed (UTC) | seconds | peak memory | parameters | data | torch |",
-        "|---|---|---:|---:|---|---|---|",
-    ]
-    for path in pages:
-        facts = metadata(path)
-        run = facts["papermill"]
-        lines.append(
-            f"| [](../notebooks/{path.name}) | {run['start_time'][:16].replace('T', ' ')} "
-            f"| {run['duration']:.0f} | {facts['peak_memory_mib']:,} MiB | {facts['parameters']} "
-            f"| {facts['data_source'] or 'generated'} | {facts['versions']['torch']} |"
-        )
-    return "\n".join(lines) + "\n"
+def _code() -> str:
+    files = sorted((PROJECT / "liprune_utils").rglob("*.py"))
+    digests = {path.relative_to(PROJECT).as_posix(): file_digest(path) for path in files}
+    return json.dumps(digests, indent=1)
 
 
-# MathJax and the widget manager lie beside the pages, so that they ask no other host.
-def _javascript(vendor: str) -> dict[str, bytes]:
-    modules = PROJECT / "node_modules"
-    found = {
-        f"{vendor}/mathjax/LICENSE": (modules / "mathjax" / "LICENSE").read_bytes()
-    }  # Apache-2.0
-    for part in MATHJAX:
-        found |= _tree(modules / "mathjax" / "es5" / part, f"{vendor}/mathjax/es5/{part}")
-    manager = _tree(
-        modules / "@jupyter-widgets" / "html-manager" / "dist", f"{vendor}/html-manager"
-    )
-    return found | {name: data for name, data in manager.items() if "/embed-amd" not in name}
-
-
-def _code() -> dict[str, str]:
-    files = [path for folder in OWN for path in sorted((PROJECT / folder).rglob("*.py"))]
-    return {path.relative_to(PROJECT).as_posix(): file_digest(path) for path in files}
-
-
-# A file, or all files of a folder, under another name.
 def _tree(source: Path, name: str) -> dict[str, bytes]:
+    """Read a file, or all files of a folder, by another name."""
     if source.is_file():
         return {name: source.read_bytes()}
     files = [path for path in sorted(source.rglob("*")) if path.is_file()]
