@@ -25,7 +25,7 @@ def browser(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    driver.set_script_timeout(100)  # axe takes its time on the library page where all cores work
+    driver.set_script_timeout(100)  # axe takes its time where all cores work
     yield driver
     driver.quit()
 

@@ -6,10 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from liprune_utils.data import Dataset
-from liprune_utils.images import Task, fixed_batches, make_task
-from liprune_utils.settings import Point
+from liprune_utils.images import Images, fixed_batches, make_images
+from liprune_utils.settings import TrainingRun
 
-POINT = Point(
+RUN = TrainingRun(
     depth=8, learning_rate=0.05, decay_epochs=(3,), num_epochs=3,
     num_images=12, num_test_images=40, batch_size=4,
 )  # fmt: skip
@@ -30,8 +30,8 @@ def dataset(num_train: int = 20, num_test: int = 50, darkest: int = 0) -> Datase
     return Dataset(images[0], labels[0], images[1], labels[1], "CIFAR-10", "0", classes)
 
 
-def task(device: str = "cpu") -> Task:
-    return make_task(dataset(), POINT.num_images, POINT.num_test_images, device=device)
+def images(device: str = "cpu") -> Images:
+    return make_images(dataset(), RUN.num_images, RUN.num_test_images, device=device)
 
 
 def moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -6,32 +6,27 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from liprune_utils.book.catalogue import Entry, Register, list_tables
+from liprune_utils.book.catalogue import Description, list_tables, read_descriptions
 from liprune_utils.files import PROJECT
-from liprune_utils.grid import read_grid
-from liprune_utils.grid_tables import KINDS, MEASURED
+from liprune_utils.grid import KINDS, MEASURED, read_grid
 
 BUILD = PROJECT / "build"
-REGISTER = Register()
-TABLES = list_tables(BUILD, REGISTER)
+DESCRIPTIONS = read_descriptions()
+TABLES = list_tables(BUILD)
 BUILT = (BUILD / "results" / "14_verdict" / "verdicts.csv").exists()
 
 pytestmark = pytest.mark.built
 built = pytest.mark.skipif(not BUILT, reason="there is no built book: run `make book` first")
 
 
-def key(table) -> str:
-    return f"{table.page}/{table.name}"
-
-
-@pytest.mark.parametrize("table", TABLES, ids=key)
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.key)
 def test_a_table_can_be_read_and_is_described(table):
     folder = PROJECT / "book" if table.recorded else BUILD / "results"
     data = pd.read_csv(folder / table.link.removeprefix("../results/"))
     assert data.shape == (table.num_rows, len(table.columns))
     assert len(data) > 0
-    assert key(table) in REGISTER.rows
-    assert [c for c in table.columns if not REGISTER.find(key(table), c)] == []
+    assert table.key in DESCRIPTIONS.rows
+    assert [c for c in table.columns if not DESCRIPTIONS.find(table.key, c)] == []
 
 
 def of_grids() -> set[str]:
@@ -41,25 +36,27 @@ def of_grids() -> set[str]:
 
 
 @cache
-def used() -> set[Entry]:
+def used() -> set[Description]:
     """The descriptions of columns that some table has."""
-    return {REGISTER.find(key(table), column) for table in TABLES for column in table.columns}
+    return {DESCRIPTIONS.find(table.key, column) for table in TABLES for column in table.columns}
 
 
 @built
 def test_no_description_is_left_over():
-    there = {key(table) for table in TABLES}
-    assert there <= set(REGISTER.rows) <= there | of_grids()
-    of_runs = {REGISTER.find("", column) for column in (*MEASURED, "run_id", "kept", "norm_error")}
-    assert [entry for entry in REGISTER.entries if entry not in used() | of_runs] == []
+    there = {table.key for table in TABLES}
+    assert there <= set(DESCRIPTIONS.rows) <= there | of_grids()
+    of_runs = {
+        DESCRIPTIONS.find("", column) for column in (*MEASURED, "run_id", "kept", "norm_error")
+    }
+    assert [entry for entry in DESCRIPTIONS.columns if entry not in used() | of_runs] == []
 
 
 def test_no_two_tables_of_a_page_share_a_name():
-    assert len({key(table) for table in TABLES}) == len(TABLES)
+    assert len({table.key for table in TABLES}) == len(TABLES)
 
 
 def test_a_description_is_one_line_of_a_table():
-    for words in [*REGISTER.rows.values(), *(entry.words for entry in REGISTER.entries)]:
+    for words in [*DESCRIPTIONS.rows.values(), *(entry.text for entry in DESCRIPTIONS.columns)]:
         assert 5 < len(words) < 300, words
         assert not set("\n|") & set(words), words
         assert words[-1] not in ".;,", words
@@ -75,4 +72,4 @@ def test_the_page_of_tables_offers_each_and_every_column():
         assert f"/{table.name}.csv" in page
         assert f"{table.num_rows:,}" in page
     for entry in used():
-        assert f'<span class="pre">{entry.name.split()[0]}' in page
+        assert f'<span class="pre">{entry.column.split()[0]}' in page

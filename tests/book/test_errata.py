@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from experiments.verdict.tables import load_errata
 from liprune_utils.book.register import load_register
-from liprune_utils.book.verdicts import load_errata
 from liprune_utils.files import PROJECT
 from liprune_utils.images import fixed_batches
 from liprune_utils.pruning import keep_highest

@@ -7,11 +7,6 @@ from selenium.webdriver.common.by import By
 from liprune_utils.files import PROJECT
 
 AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
-CODE = ("book/api.html", "book/experiments.html")  # autodoc writes their parts, all alike
-FEWER_PARTS = (
-    "document.querySelectorAll('article section section').forEach((part, number) => {"
-    " if (number >= 8) part.replaceChildren(part.firstElementChild); })"
-)
 PLAIN_MATHS = (
     "document.querySelectorAll('mjx-container').forEach((one) => one.replaceChildren('x'))"
 )
@@ -19,10 +14,7 @@ PLAIN_MATHS = (
 pytestmark = [pytest.mark.browser, pytest.mark.built]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(p, marks=pytest.mark.slow) if p in CODE else p for p in PAGES],
-)
+@pytest.fixture(scope="module", params=PAGES)
 def page(browser, request):
     """A page, opened once for all that follows."""
     resize(browser, 390, 844)
@@ -59,8 +51,6 @@ def faults(browser, **options: object) -> list[str]:
 
 
 def test_it_is_accessible(browser, page):
-    if page in CODE:
-        browser.execute_script(FEWER_PARTS)
     assert faults(browser, rules={"color-contrast": {"enabled": False}}) == [], "narrow"
     browser.execute_script(PLAIN_MATHS)  # has been looked at, and is most of a page's elements
     resize(browser, 1440)

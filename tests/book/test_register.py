@@ -37,6 +37,18 @@ def test_register_is_complete():
         assert all(isinstance(entry[name], str) and entry[name].strip() for name in FIELDS)
 
 
+def test_successors_say_whom_they_replace_and_why():
+    register = records.load_register()
+    for name, entry in register.items():
+        if "supersedes" in entry:
+            assert register[entry["supersedes"]]["superseded_by"] == name
+            assert entry["why"]
+            assert 0 < entry["level"] < 1
+    pairs = [entry for entry in register.values() if "superseded_by" in entry]
+    assert all(register[entry["superseded_by"]]["supersedes"] == entry["id"] for entry in pairs)
+    assert len(pairs) == 10
+
+
 @pytest.mark.parametrize(
     ("answers", "verdict", "in_part"),
     [
@@ -154,7 +166,7 @@ def test_a_copy_without_history_or_installation_says_what_it_is_told(monkeypatch
 
     monkeypatch.setattr(files, "PROJECT", tmp_path)
     monkeypatch.setattr(files, "version", missing)
-    assert files.provenance()["versions"]["liprune-utils"] == "not installed"
-    assert files.commit() == "unknown"
+    facts = files.provenance()
+    assert (facts["versions"]["liprune-utils"], facts["commit"]) == ("not installed", "unknown")
     monkeypatch.setenv("LIPRUNE_COMMIT", "0123456789")
-    assert files.commit() == "0123456789"
+    assert files.provenance()["commit"] == "0123456789"

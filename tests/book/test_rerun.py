@@ -27,7 +27,7 @@ from by_hand import code_cells
 from synthetic import dataset
 from toy import environment
 
-from liprune_utils import data, sources, sweep
+from liprune_utils import data, sweep
 from liprune_utils.files import PROJECT
 
 SHORTER = {  # a command that holds the words on the left is given those on the right
@@ -81,11 +81,7 @@ def copy_project(folder: Path) -> Path:
     for name in PEERS:
         text = "HessianLinearOperator = HessianOperator = lanczos = hessian = None\n"
         (folder / f"{name}.py").write_text(text)
-    few = dataset(80, 20)
-    pixels = np.concatenate([few.train_images, few.test_images])
-    labels = np.concatenate([few.train_labels, few.test_labels])
-    arrays = sources.Arrays(pixels, labels, 80, list(few.class_names))
-    data._write(folder / "data", sources.CIFAR10, arrays)
+    data._write(folder / "data", dataset(80, 20))
     grid = yaml.safe_load((folder / "experiments" / "grids" / "precision.yml").read_text())
     grid["common"] |= GRID
     grid["blocks"][0]["seed"] = [0]
@@ -208,7 +204,7 @@ def test_the_cluster_is_written_in_python_and_has_its_command():
     compile(python, PAGE, "exec")
     program, words = command.split("sweep ")
     assert program == ".venv/bin/python -m liprune_utils."
-    options = sweep.parse(words.split())
+    options = sweep._parse(words.split())
     assert options.scheduler.startswith("tcp://")
     assert (PROJECT / options.grid).is_file()
 

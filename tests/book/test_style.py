@@ -78,7 +78,7 @@ def book_style():
 
 @pytest.fixture(scope="module")
 def curves() -> pd.DataFrame:
-    return curve_table(simulate(PAPER_FIGURES[:1], num_runs=5))
+    return curve_table(simulate({1: PAPER_FIGURES[1]}, num_runs=5))
 
 
 def errors(depths=(14,), seeds=2, prune_epochs=(1,)) -> pd.DataFrame:
@@ -97,8 +97,8 @@ def titles(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes]
 
 
-def test_race_has_a_panel_for_each_fraction(curves):
-    figure = style.race_figure(curves)
+def test_losses_have_a_panel_for_each_fraction_with_a_95_percent_band(curves):
+    figure = style.loss_figure(curves)
     assert titles(figure) == ["keep 0.1", "keep 0.3", "keep 0.5", "keep 0.7"]
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("SGD step", "test loss")
     assert legend(figure) == sorted(LABELS)
@@ -108,30 +108,24 @@ def test_race_has_a_panel_for_each_fraction(curves):
         rows = curves[(curves.method == "liprune") & (curves.keep_fraction == fraction)]
         np.testing.assert_array_equal(lines["LiPrune"], rows.test_loss_mean)
         assert sorted(lines) == sorted(LABELS)
+        row = rows[rows.step == 10].iloc[0]
+        band = axes.collections[0].get_paths()[0].vertices
+        heights = band[np.isclose(band[:, 0], 10), 1]
+        half = 1.96 * row.test_loss_se
+        expected = (row.test_loss_mean - half, row.test_loss_mean + half)
+        np.testing.assert_allclose((heights.min(), heights.max()), expected)
 
 
-def test_race_of_one_fraction_has_one_panel(curves):
-    figure = style.race_figure(curves[curves.keep_fraction.isin([0.3, 1.0])], loss="kept")
+def test_losses_of_one_fraction_have_one_panel(curves):
+    figure = style.loss_figure(curves[curves.keep_fraction.isin([0.3, 1.0])], loss="kept")
     assert titles(figure) == ["keep 0.3"]
     assert figure.get_supylabel() == "loss, kept points"
-
-
-def test_band_is_a_95_percent_interval(curves):
-    axes = style.race_figure(curves).axes[0]
-    row = curves[(curves.method == "liprune") & (curves.keep_fraction == 0.1)].iloc[10]
-    band = axes.collections[0].get_paths()[0].vertices
-    heights = band[np.isclose(band[:, 0], 10), 1]
-    half = 1.96 * row.test_loss_se
-    expected = (row.test_loss_mean - half, row.test_loss_mean + half)
-    np.testing.assert_allclose((heights.min(), heights.max()), expected)
 
 
 def test_three_losses_side_by_side(curves):
     figure = figures.losses_figure(curves, keep_fraction=0.1)
     assert titles(figure) == ["test", "kept training", "all training"]
-    assert {axes.get_xlabel() for axes in figure.axes} == {"SGD step"}
-    assert figure.axes[0].get_ylabel() == "loss"
-    assert legend(figure) == LABELS[:2]
+    assert set(LABELS[:2]) <= set(legend(figure))
 
 
 @pytest.mark.parametrize(("fraction", "count"), [(0.1, 5), (1.0, 50)])
@@ -166,15 +160,13 @@ def test_test_errors_have_a_panel_for_each_cell(depths, epochs):
             np.testing.assert_allclose(mean, level - np.array([1, 2, 3]))
 
 
-@pytest.mark.parametrize("num_seeds", [2, 9])
-def test_scores_fall_with_their_rank(num_seeds):
-    values = np.random.default_rng(0).normal(size=(num_seeds, 6))
-    scores = pd.DataFrame({"eigenvalue": values.ravel(), "seed": np.repeat(range(num_seeds), 6)})
+def test_scores_fall_with_their_rank():
+    values = np.random.default_rng(0).normal(size=(2, 6))
+    scores = pd.DataFrame({"eigenvalue": values.ravel(), "seed": np.repeat(range(2), 6)})
     scores = scores.assign(depth=14, learning_rate=0.1, prune_epoch=1)
     (axes,) = cifar10_figures.scores_figure(scores).axes
     for line, row in zip(axes.lines, values, strict=False):
         np.testing.assert_array_equal(line.get_ydata(), np.sort(row)[::-1])
-    assert (axes.get_legend() is not None) == (num_seeds == 2)
     assert axes.get_ylabel() == "dominant eigenvalue"
 
 
@@ -185,7 +177,7 @@ def test_overview_shows_both_experiments(curves):
 
 
 def test_methods_look_the_same_everywhere(curves):
-    drawn = style.race_figure(curves), cifar10_figures.error_figure(errors())
+    drawn = style.loss_figure(curves), cifar10_figures.error_figure(errors())
     lines = [line for figure in drawn for axes in figure.axes for line in axes.lines]
     for look in style.METHODS.values():
         alike = [line for line in lines if line.get_label() == look["label"]]
@@ -198,13 +190,6 @@ def frame(rate: float) -> Figure:
     return figures.excess_figure({"liprune": np.full(31, rate)})
 
 
-def test_without_javascript_the_first_frame_is_shown(monkeypatch):
-    shown = []
-    monkeypatch.setattr(frames, "display", shown.append)
-    frames.frame_browser(frame, [0.5, 1.0], describe=str, name="rate")
-    assert shown[0].data.startswith('<noscript><img alt="0.5"')
-
-
 def test_a_frame_keeps_its_colours():
     data = base64.b64decode(frames.encode(frame(0.1)).split(",")[1])
     pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3)
@@ -214,14 +199,16 @@ def test_a_frame_keeps_its_colours():
     assert (pixels[0] == 255).all()
 
 
-def test_frames_follow_the_slider_without_a_kernel():
-    rates = [0.01, 0.1, 1.0]
+def test_frames_follow_the_slider_without_a_kernel(monkeypatch):
+    shown, rates = [], [0.01, 0.1, 1.0]
+    monkeypatch.setattr(frames, "display", shown.append)
     box = frames.frame_browser(frame, rates, describe='rate "{}" & <x>'.format, name="rate")
     slider, stack = box.children
+    assert shown[0].data.startswith('<noscript><img alt="rate &#34;0.01')  # without JavaScript
     assert [label for label, _ in slider.options] == ["0.01", "0.1", "1.0"]
     for index, rate in enumerate(rates):
         html = stack.children[index].value
-        assert f'<img alt="rate &quot;{rate}&quot; &amp; &lt;x&gt;" src="data:image/webp' in html
+        assert f'<img alt="rate &#34;{rate}&#34; &amp; &lt;x&gt;" src="data:image/webp' in html
         image = base64.b64decode(re.search(r'base64,([^"]*)"', html)[1])
         assert image[8:12] == b"WEBP"
         assert len(image) < 40_000

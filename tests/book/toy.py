@@ -43,6 +43,14 @@ INTRO = """# A toy
 ```{{bibliography}}
 ```
 """
+API = """# The library
+
+```{eval-rst}
+.. autosummary::
+
+   ~liprune_utils.checks
+```
+"""
 
 
 def write_page(project: Path, name: str, *, seconds: float = 0.0, extra: str = "") -> None:
@@ -72,7 +80,8 @@ def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "14_verdict")
         shutil.copy(PROJECT / "book" / name, folder / "book")
     (folder / "book" / "intro.md").write_text(INTRO.format(first=pages[0]))
     (folder / "book" / "rerun.md").write_text("# Rerun a page\n")  # which every page leads to
-    files = [f"notebooks/{name}" for name in pages] + ["book/rerun"]
+    (folder / "book" / "api.md").write_text(API)
+    files = [f"notebooks/{name}" for name in pages] + ["book/rerun", "book/api"]
     chapters = "\n".join(f"  - file: {name}" for name in files)
     toc = f"format: jb-book\nroot: book/intro\nchapters:\n{chapters}\n"
     (folder / "_toc.yml").write_text(toc)
