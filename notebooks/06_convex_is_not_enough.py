@@ -215,7 +215,8 @@ for name in SOURCES:
     assert abs(train.value(other) - train.value(train.minimiser)) < 1e-7
     draws = draw(train.lipschitz, (seed, 0, 0))
     *_, ours = descend(train, draws, np.full((len(SETTINGS), 1), 1 / train.lipschitz.max()))
-    weights, at = torch.zeros(train.minimiser.shape, dtype=torch.float64), SETTINGS.index(IMPORTANCE)
+    weights = torch.zeros(train.minimiser.shape, dtype=torch.float64)
+    at = SETTINGS.index(IMPORTANCE)
     for points, factors in zip(draws.points[:, at], draws.factors[:, at], strict=True):
         weights.requires_grad_()
         loss = train.ridge / 2 * factors.mean() * (weights**2).sum()
