@@ -31,11 +31,8 @@ def fast_batch_norm(model: nn.Module) -> Iterator[None]:
     they are. A batch norm with a ``forward`` of its own, such as one across processes, is left
     alone.
 
-    Args:
-        model: The model; each module's own ``forward`` is back afterwards.
-
     Yields:
-        Nothing.
+        Nothing; afterwards each module has its own ``forward`` again.
     """
     modules = [
         module

@@ -28,15 +28,10 @@ _REFINEMENT = 10.0
 
 
 class Estimates(NamedTuple):
-    """Norms of some batches to one tolerance, and where finer searches should start.
+    """Norms of some batches to one tolerance, and where finer searches should start."""
 
-    Attributes:
-        scores: Rows of the table of `batch_hessian_norms`.
-        starts: A start vector for each, float16, shape ``[num_rows, num_parameters]``.
-    """
-
-    scores: pd.DataFrame
-    starts: np.ndarray
+    scores: pd.DataFrame  #: rows of the table of batch_hessian_norms
+    starts: np.ndarray  #: a start vector for each, float16, [num_rows, num_parameters]
 
 
 # (numbers of the batches, tolerance, what computes their estimates) -> the estimates
@@ -117,9 +112,6 @@ def batch_hessian_norms(
         One row per batch, in their order: ``batch`` (from 0), ``eigenvalue`` (signed), ``norm``,
         ``residual``, ``error``, ``num_products`` and ``converged``, as in
         `liprune_utils.lanczos.DominantEigenvalue`.
-
-    Raises:
-        InputError: If a batch cannot be scored; the sentence names it.
     """
     problem = _Problem(model, images, labels, batches, batch_norm, seed, max_products)
     rows, start = [], None
@@ -205,15 +197,7 @@ def select_batches(
 
 
 def to_indices(batch: np.ndarray, num_examples: int) -> Tensor:
-    """Check the indices of a batch, and make a tensor of them.
-
-    Args:
-        batch: Whole numbers in one dimension.
-        num_examples: What they must lie below.
-
-    Returns:
-        The same as an int64 tensor.
-    """
+    """Make an int64 tensor of a batch's indices, each checked to lie below ``num_examples``."""
     batch = np.asarray(batch)
     whole = batch.ndim == 1 and (batch.size == 0 or batch.dtype.kind in "iu")
     kind = f"{batch.dtype} of shape {list(batch.shape)}"

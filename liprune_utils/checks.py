@@ -13,31 +13,13 @@ class InputError(ValueError):
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:
-    """Refuse a value that is not as expected.
-
-    Args:
-        holds: Whether the value is acceptable; a comparison with NaN is false, so NaN is refused.
-        name: What the message calls the value.
-        value: The value itself, shown in the message.
-        expected: What it should have been, in words that follow "expected".
-
-    Raises:
-        InputError: If ``holds`` is false.
-    """
+    """Raise "NAME is VALUE; expected EXPECTED." as an `InputError`, unless ``holds``."""
     if not holds:
         raise InputError(f"{name} is {value!r}; expected {expected}.")
 
 
 def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> int:
-    """Run a command; bad input becomes one line of the error stream, not a traceback.
-
-    Args:
-        command: What to do.
-        *others: Further errors that become one line, beside `InputError` and ``OSError``.
-
-    Returns:
-        The exit status: the command's own, or 1.
-    """
+    """Run a command; `InputError`, ``OSError`` and ``others`` print one line and give status 1."""
     try:
         return command() or 0
     except OSError as error:
@@ -50,16 +32,7 @@ def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> 
 
 
 def refuse_unknown(names: Collection[str], known: Collection[str], owner: str) -> None:
-    """Refuse the first name that is not known, and suggest the nearest one that is.
-
-    Args:
-        names: The names given.
-        known: The names that the owner has.
-        owner: What the message says has no such parameter.
-
-    Raises:
-        InputError: If a name is not known.
-    """
+    """Refuse the first name that ``owner`` does not know, and suggest the nearest that it knows."""
     for name in sorted({*names} - {*known}):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
@@ -84,14 +57,7 @@ class Checked(BaseModel):
             raise InputError(_first_problem(error, type(self), values)) from None
 
     def replace(self, **changes: object) -> Self:
-        """Copy the record with some values changed, and check it again.
-
-        Args:
-            **changes: New values by field.
-
-        Returns:
-            The new record.
-        """
+        """Copy the record with some values changed, and check it again."""
         return type(self)(**(dict(self) | changes))
 
 

@@ -58,10 +58,6 @@ def hessian_norm(
     Returns:
         The norm, with its eigenvector in the order of ``model.parameters()``.
 
-    Raises:
-        InputError: If the model, the batch or the loss cannot be scored, as in `loss_gradient`, or
-            a product is not finite.
-
     Example:
         >>> from torch.nn import functional
         >>> x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
@@ -95,21 +91,15 @@ def loss_gradient(
 ) -> Tensor:
     """Compute the gradient of a batch's mean loss, leaving the model as it was.
 
-    Args:
-        model: As in `hessian_norm`, as are all arguments but the last.
-        loss_fn: Mean loss.
-        inputs: The batch.
-        targets: Its targets.
-        batch_norm: "train" or "eval".
-        differentiable: Whether to keep the graph that `hessian_product` needs.
+    The arguments are those of `hessian_norm`; ``differentiable`` keeps the graph that
+    `hessian_product` needs.
 
     Returns:
         The gradient, shape ``[num_parameters]``, in the order of ``model.parameters()``.
 
     Raises:
-        InputError: If the batch is too small for train-mode batch norm, the precision is not
-            float32 or float64, or the loss is not a finite scalar or does not depend on a parameter
-            that requires a gradient.
+        InputError: If train-mode batch norm has too small a batch, the precision is not float32 or
+            float64, or the loss is not a finite scalar that depends on a trainable parameter.
     """
     check_arguments(model, inputs, batch_norm)
     parameters = _trainable(model)
@@ -151,16 +141,10 @@ def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tenso
 def hessian_operator(
     model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor
 ) -> LinearOperator:
-    """Wrap the Hessian for scipy, as an independent check of `hessian_norm`.
+    """Wrap the Hessian for scipy, as an independent check of `hessian_norm`, with its arguments.
 
     Its products are by forward-over-reverse differentiation, with torch's own batch norm in train
     mode, on the CPU.
-
-    Args:
-        model: As in `hessian_norm`, as are all arguments.
-        loss_fn: Mean loss.
-        inputs: The batch.
-        targets: Its targets.
 
     Returns:
         The Hessian, its vectors in the order of ``model.parameters()``.
@@ -193,15 +177,7 @@ def hessian_operator(
 
 @contextmanager
 def scoring_mode(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
-    """Set a model's modes for scoring; restore them and torch's generators afterwards.
-
-    Args:
-        model: The model.
-        batch_norm: The mode of its batch norms; all other modules are in eval mode.
-
-    Yields:
-        Nothing.
-    """
+    """Put batch norms in a mode and all else in eval; restore modes and generators afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     with torch.random.fork_rng(devices), warnings.catch_warnings():
@@ -217,13 +193,7 @@ def scoring_mode(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
 
 
 def check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
-    """Refuse a model or a batch whose loss has no Hessian norm in full precision.
-
-    Args:
-        model: The model.
-        inputs: The batch.
-        batch_norm: The mode of the batch norms.
-    """
+    """Refuse a model or a batch whose loss has no Hessian norm in full precision."""
     require(batch_norm in ("train", "eval"), "batch_norm", batch_norm, "'train' or 'eval'")
     require(len(inputs) > 0, "The batch's number of examples", 0, "at least 1")
     normalises = batch_norm == "train" and any(isinstance(m, BatchNorm) for m in model.modules())

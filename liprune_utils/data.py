@@ -49,25 +49,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels with their split and provenance.
+    """Images and labels with their split and provenance."""
 
-    Attributes:
-        train_images: uint8 array of shape ``[num_train, 32, 32, 3]``.
-        train_labels: int64 array of shape ``[num_train]``, indices into ``class_names``.
-        test_images: uint8 array of shape ``[num_test, 32, 32, 3]``.
-        test_labels: int64 array of shape ``[num_test]``.
-        source: "CIFAR-10", "CIFAR-10 (JPEG re-encoding)" or "scikit-learn digits".
-        sha256: Hexadecimal SHA-256 of the bytes of all pixels, training images first.
-        class_names: The name of each label.
-    """
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    source: str
-    sha256: str
-    class_names: tuple[str, ...]
+    train_images: np.ndarray  #: uint8, [num_train, 32, 32, 3]
+    train_labels: np.ndarray  #: int64, [num_train], indices into class_names
+    test_images: np.ndarray  #: uint8, [num_test, 32, 32, 3]
+    test_labels: np.ndarray  #: int64, [num_test]
+    source: str  #: CIFAR10, CIFAR10_JPEG or DIGITS
+    sha256: str  #: hexadecimal, of the bytes of all pixels, training images first
+    class_names: tuple[str, ...]  #: the name of each label
 
     @property
     def is_cifar10(self) -> bool:
@@ -93,7 +83,7 @@ def load(folder: str | Path = "data") -> Dataset:
         folder: The prepared folder; a relative one starts at the project's root.
 
     Returns:
-        The data with their provenance.
+        The data with their provenance: uint8 images of shape ``[n, 32, 32, 3]``, int64 labels.
 
     Raises:
         InputError: If the folder is not prepared or one of its files is damaged.
@@ -109,14 +99,7 @@ def load(folder: str | Path = "data") -> Dataset:
 
 
 def banner(dataset: Dataset) -> str:
-    """Warn at the top of a page that its data are not CIFAR-10.
-
-    Args:
-        dataset: The data that the page uses.
-
-    Returns:
-        An HTML admonition, or the empty string for CIFAR-10 in either encoding.
-    """
+    """Return an HTML warning for the top of a page, empty where the images are CIFAR-10's."""
     if dataset.is_cifar10:
         return ""
     return (
@@ -132,12 +115,8 @@ def banner(dataset: Dataset) -> str:
 def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
     """Prepare the folder from the best source; where that is already done, change nothing.
 
-    The network is tried only where nothing intact is prepared. A better source that lies in the
-    folder itself always replaces what is prepared.
-
-    Args:
-        folder: The folder to prepare; a relative one starts at the project's root.
-        retry: Whether to try the network also where the digits are prepared.
+    The network is tried only where nothing intact is prepared, or with ``retry`` where the digits
+    are. A better source that lies in the folder itself always replaces what is prepared.
 
     Returns:
         What the folder now holds.
@@ -170,14 +149,7 @@ def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command ``python -m liprune_utils.data``.
-
-    Args:
-        arguments: The command line's arguments; by default those of the process.
-
-    Returns:
-        The exit status.
-    """
+    """Run the command ``python -m liprune_utils.data`` and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m liprune_utils.data", description="Prepare CIFAR-10 once, or a stand-in."
     )

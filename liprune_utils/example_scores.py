@@ -45,7 +45,7 @@ def example_hessian_norms(
         loss_fn: Mean loss, (outputs, targets) -> scalar.
         inputs: Examples, shape ``[n, ...]``, on the model's device.
         targets: Their targets, shape ``[n, ...]``.
-        chunk_size: Examples at once, >= 1.
+        chunk_size: Examples at once, >= 1; where memory runs out, the error names a smaller one.
         seed: Seed of the start vector, the same for all examples.
         tolerance: An example has converged when its estimated error is at most this fraction of
             its norm, in (0, 1).
@@ -55,10 +55,6 @@ def example_hessian_norms(
         One row per example, in their order: ``eigenvalue`` (signed), ``norm``, ``residual``,
         ``error``, ``num_products`` and ``converged``, as in
         `liprune_utils.lanczos.DominantEigenvalue`.
-
-    Raises:
-        InputError: If the model or an example cannot be scored, or memory runs out; the sentence
-            names the example, or a smaller ``chunk_size``.
 
     Example:
         >>> line = nn.Linear(2, 1, bias=False)
@@ -167,9 +163,6 @@ def example_losses(
 
     Returns:
         Float64 array of shape ``[n]``, >= 0.
-
-    Raises:
-        InputError: As in `example_hessian_norms`.
     """
 
     def score(logits: Tensor, classes: Tensor) -> Tensor:
@@ -184,13 +177,7 @@ def el2n_scores(
     r"""Compute the length of each example's error vector, :math:`\|p - e_y\|_2`.
 
     p is the softmax of the logits, :math:`e_y` the one-hot label. EL2N (Paul et al., arXiv
-    2107.07075) is its mean over initialisations.
-
-    Args:
-        model: As in `example_losses`.
-        images: Its inputs.
-        labels: Their classes.
-        chunk_size: Examples at once.
+    2107.07075) is its mean over initialisations. The arguments are those of `example_losses`.
 
     Returns:
         Float64 array of shape ``[n]``, from 0 to :math:`\sqrt 2`.
@@ -209,13 +196,8 @@ def negative_margins(
     r"""Compute minus the margin of each example, :math:`\max_{k \ne y} z_k - z_y` for logits z.
 
     A small margin is a hard example. The score is its negative, since every score keeps its
-    largest; it is positive where the network is wrong.
-
-    Args:
-        model: As in `example_losses`, with at least two classes.
-        images: Its inputs.
-        labels: Their classes.
-        chunk_size: Examples at once.
+    largest; it is positive where the network is wrong. The arguments are those of
+    `example_losses`; there are at least two classes.
 
     Returns:
         Float64 array of shape ``[n]``.

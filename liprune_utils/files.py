@@ -18,17 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def read_json(path: Path) -> object:
-    """Read JSON.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        InputError: If it is damaged.
-    """
+    """Read JSON; a damaged file is an `InputError` that names it."""
     try:
         return json.loads(path.read_bytes())
     except ValueError:
@@ -36,18 +26,7 @@ def read_json(path: Path) -> object:
 
 
 def read_yaml(path: Path, name: str) -> object:
-    """Read YAML; a mapping that has a name twice is refused.
-
-    Args:
-        path: The file.
-        name: What the message calls it.
-
-    Returns:
-        Its content.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
+    """Read YAML, called ``name`` in messages; a mapping that has a name twice is refused."""
     try:
         with path.open("rb") as file:
             return yaml.load(file, _Loader)
@@ -70,10 +49,8 @@ class _Loader(yaml.SafeLoader):
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a file under another name, then rename it once it is whole and on the disk.
 
-    Args:
-        path: The file; its folder exists.
-        write: Writes to the path that it is given, which has the same suffix. If it raises, what it
-            wrote is deleted and the file stays as it was.
+    ``write`` is given a path in the same folder with the same suffix. If it raises, what it wrote
+    is deleted and the file stays as it was.
 
     Returns:
         The file.
@@ -89,18 +66,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
-    """Make sure that a folder for results exists and can be written.
-
-    Args:
-        results_dir: The folder; a relative one lies in the project, wherever the page runs.
-        name: What the message calls it.
-
-    Returns:
-        The folder.
-
-    Raises:
-        InputError: If it cannot be made or written.
-    """
+    """Make a folder, relative to the project or absolute, and test that it can be written."""
     folder = PROJECT / results_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,39 +81,18 @@ def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON atomically.
-
-    Args:
-        path: The file.
-        content: What to write; NaN is refused.
-    """
+    """Write JSON atomically; NaN is refused."""
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_atomically(path, lambda partial: partial.write_text(text))
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
-    """Write a tidy table as CSV, with enough digits to read back the same numbers.
-
-    Args:
-        folder: The results folder.
-        name: The table's name, without ending.
-        table: One row per observation.
-    """
+    """Write a table as ``NAME.csv``, with enough digits to read back the same numbers."""
     write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that `write_table` wrote.
-
-    Args:
-        path: The file.
-
-    Returns:
-        One row per observation.
-
-    Raises:
-        InputError: If it is missing or damaged.
-    """
+    """Read a table that `write_table` wrote; a missing or damaged file is an `InputError`."""
     try:
         return pd.read_csv(path)
     except (OSError, ValueError):  # all of pandas' own are among the latter
@@ -155,14 +100,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def provenance(**facts: object) -> dict[str, object]:
-    """Describe what computed a record.
-
-    Args:
-        **facts: What else the record should say, such as its data source.
-
-    Returns:
-        The machine, the code's git commit, the versions of packages, and ``facts``.
-    """
+    """Describe the machine, the git commit and the versions of packages, beside further facts."""
     packages = ("liprune-utils", "numpy", "torch", "torchvision")
     return {
         "python": platform.python_version(),
@@ -175,14 +113,7 @@ def provenance(**facts: object) -> dict[str, object]:
 
 
 def package_version(name: str) -> str:
-    """Look up the version of a package.
-
-    Args:
-        name: Its name.
-
-    Returns:
-        The version, or "not installed".
-    """
+    """Look up the version of a package, or return "not installed"."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -200,14 +131,6 @@ def _commit() -> str:
 
 
 def read_provenance(records_dir: Path, page: str) -> dict[str, object]:
-    """Read what a page recorded of its circumstances.
-
-    Args:
-        records_dir: Folder with one folder per page.
-        page: The page's name.
-
-    Returns:
-        The record; empty if there is none.
-    """
+    """Read what a page recorded of its circumstances, ``PAGE/provenance.json``; else ``{}``."""
     path = Path(records_dir) / page / "provenance.json"
     return read_json(path) if path.exists() else {}

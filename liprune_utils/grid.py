@@ -61,39 +61,28 @@ class GridFile(Checked):
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs of a recorded table.
+    """The runs of a recorded table."""
 
-    Attributes:
-        folder: Where the tables go, relative to the project.
-        name: What their names begin with.
-        runs: The runs, each once, seed by seed: what is stopped has whole seeds first.
-        network: The run whose final network is recorded too.
-    """
-
-    folder: str
-    name: str
-    runs: tuple[TrainingRun, ...]
-    network: TrainingRun | None = None
+    folder: str  #: where the tables go, relative to the project
+    name: str  #: what their names begin with
+    runs: tuple[TrainingRun, ...]  #: each once, seed by seed: what is stopped has whole seeds first
+    network: TrainingRun | None = None  #: the run whose final network is recorded too
 
     def columns(self) -> list[str]:
-        """List the fields that tell the runs apart.
-
-        Returns:
-            The usual ones, and whatever else differs.
-        """
+        """List the fields that tell the runs apart: the usual ones, and whatever else differs."""
         rows = [dict(run) for run in self.runs]
         differ = [name for name in rows[0] if len({row[name] for row in rows}) > 1]
         return [*IDENTITY, *(name for name in differ if name not in IDENTITY)]
 
 
 def read_grid(path: str | Path) -> Grid:
-    """Read and check a grid file.
+    """Read and check a grid file, as the module describes it.
 
     Args:
         path: The YAML file.
 
     Returns:
-        The grid.
+        The grid, its runs sorted by seed.
 
     Raises:
         InputError: If the file or one of its runs is not as described; the sentence names it.
@@ -138,29 +127,13 @@ def _single_out(runs: Sequence[TrainingRun], values: Mapping[str, object]) -> Tr
 
 
 def epochs_done(run: TrainingRun, workspace: Workspace) -> int:
-    """Count the epochs that a run had finished at its latest checkpoint.
-
-    Args:
-        run: The run.
-        workspace: Where it lies.
-
-    Returns:
-        From 0 to ``num_epochs``.
-    """
+    """Count a run's finished epochs at its latest checkpoint, from 0 to ``num_epochs``."""
     names = [path.name for path in workspace.folder(run).glob("checkpoint-*.pt")]
     return max((int(name.split("-")[1]) - 1 for name in names), default=0)
 
 
 def progress(run: TrainingRun, workspace: Workspace) -> str:
-    """Describe how far a run is, without disturbing it.
-
-    Args:
-        run: The run.
-        workspace: Where it lies.
-
-    Returns:
-        "done", "epoch 3 of 20" (the one under way at its latest checkpoint) or "not begun".
-    """
+    """Describe how far a run is: "done", "not begun", or the epoch under way, "epoch 3 of 20"."""
     if workspace.is_done(run):
         return "done"
     if not list(workspace.folder(run).glob("checkpoint-*.pt")):
@@ -169,12 +142,7 @@ def progress(run: TrainingRun, workspace: Workspace) -> str:
 
 
 def show_status(grid: Grid, workspace: Workspace) -> None:
-    """Print how far each run of a grid is, and how many are recorded or done.
-
-    Args:
-        grid: The grid.
-        workspace: Where its runs lie.
-    """
+    """Print how far each run of a grid is, and how many are recorded or done."""
     recorded = recorded_runs(grid, workspace)
     states = {r: "recorded" if r in recorded else progress(r, workspace) for r in grid.runs}
     for run, state in states.items():
@@ -185,31 +153,12 @@ def show_status(grid: Grid, workspace: Workspace) -> None:
 
 
 def run_name(run: TrainingRun, workspace: Workspace) -> str:
-    """Name a run in a table by what decides its result.
-
-    Args:
-        run: The run.
-        workspace: The data that it has.
-
-    Returns:
-        The hash at the end of its folder's name.
-    """
+    """Name a run by what decides its result: the hash at the end of its folder's name."""
     return workspace.folder(run).name.split("-")[-1]
 
 
 def recorded_runs(grid: Grid, workspace: Workspace) -> set[TrainingRun]:
-    """List the runs that stand in the grid's recorded table.
-
-    Args:
-        grid: The grid.
-        workspace: The data that its runs have.
-
-    Returns:
-        The runs that need not be done.
-
-    Raises:
-        InputError: If the table has runs that are not the grid's, which would be lost.
-    """
+    """List the runs that the recorded table has; a row that is not the grid's is refused."""
     path = PROJECT / grid.folder / f"{grid.name}_runs.csv"
     if not path.exists():
         return set()
@@ -222,42 +171,20 @@ def recorded_runs(grid: Grid, workspace: Workspace) -> set[TrainingRun]:
 
 
 def unfinished_runs(grid: Grid, workspace: Workspace) -> list[TrainingRun]:
-    """List the runs that are to be done.
-
-    Args:
-        grid: The grid.
-        workspace: Where its runs lie.
-
-    Returns:
-        Those that are neither recorded nor done.
-    """
+    """List the runs that are to be done: those that are neither recorded nor done."""
     recorded = recorded_runs(grid, workspace)
     return [run for run in grid.runs if run not in recorded and not workspace.is_done(run)]
 
 
 def recordable_runs(grid: Grid, workspace: Workspace) -> list[TrainingRun]:
-    """List the finished runs that can be recorded: all that share their network are done too.
-
-    Args:
-        grid: The grid.
-        workspace: Where its runs lie.
-
-    Returns:
-        Runs that are not recorded yet.
-    """
+    """List the runs to record: not recorded yet, and all that share their network are done."""
     recorded = recorded_runs(grid, workspace)
     waiting = {run.before_pruning() for run in unfinished_runs(grid, workspace)}
     return [r for r in grid.runs if r not in recorded and r.before_pruning() not in waiting]
 
 
 def record(grid: Grid, workspace: Workspace, runs: Sequence[TrainingRun], command: str) -> Path:
-    """Add finished runs to the recorded tables of their grid.
-
-    Args:
-        grid: The grid.
-        workspace: Where its runs lie.
-        runs: The runs to add.
-        command: What the provenance should say was typed.
+    """Add finished runs to the recorded tables of their grid; ``command`` is for the provenance.
 
     Returns:
         The folder of the tables: ``NAME_curves.csv`` (one row per run and epoch),
@@ -352,10 +279,6 @@ def read_tables(
     folder: Path, names: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, object]]]:
     """Read recorded tables that belong together; of a grid under way its complete seeds.
-
-    Args:
-        folder: Where they lie.
-        names: Of their grids.
 
     Returns:
         The curves and the runs of all grids, one below the other, and the provenance of each.

@@ -22,31 +22,18 @@ PADDING = 4  # pixels
 
 @dataclass(frozen=True)
 class Images:
-    """Standardised images and their labels, to train and to test on, on one device.
+    """Standardised images and their labels, to train and to test on, on one device."""
 
-    Attributes:
-        inputs: Training images, float32, shape ``[n, 3, 32, 32]``, channels last in memory.
-        labels: Their classes, int64, shape ``[n]``.
-        test_inputs: Test images, as ``inputs``.
-        test_labels: Their classes.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
+    inputs: Tensor  #: to train on, float32, [n, 3, 32, 32], channels last in memory
+    labels: Tensor  #: their classes, int64, [n]
+    test_inputs: Tensor  #: to test on, as inputs
+    test_labels: Tensor  #: as labels
 
 
 def draw_images(
     data: Dataset, num_images: int, num_test_images: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the images of a repetition from all images of the data set.
-
-    Args:
-        data: The data set.
-        num_images: Number of training images; all of them where the data set has fewer.
-        num_test_images: Number of test images, likewise.
-        seed: The repetition, >= 0.
+    """Draw the images of a repetition, without replacement; all where the data set has fewer.
 
     Returns:
         Indices of the training images, shape ``[num_images]``, and of the test images, shape
@@ -58,17 +45,7 @@ def draw_images(
 
 
 def images_sha256(data: Dataset, num_images: int, num_test_images: int, seed: int) -> str:
-    """Hash the pixels of a repetition's images, training images first.
-
-    Args:
-        data: As in `draw_images`.
-        num_images: As in `draw_images`.
-        num_test_images: As in `draw_images`.
-        seed: As in `draw_images`.
-
-    Returns:
-        Hexadecimal SHA-256.
-    """
+    """Hash the pixels of the images of `draw_images`, training images first, in hexadecimal."""
     train, test = draw_images(data, num_images, num_test_images, seed)
     digest = hashlib.sha256(data.train_images[train])
     digest.update(data.test_images[test])
@@ -78,17 +55,10 @@ def images_sha256(data: Dataset, num_images: int, num_test_images: int, seed: in
 def make_images(
     data: Dataset, num_images: int, num_test_images: int, *, seed: int = 0, device: str = "cpu"
 ) -> Images:
-    """Draw the images of a repetition and standardise them.
-
-    Args:
-        data: As in `draw_images`.
-        num_images: As in `draw_images`.
-        num_test_images: As in `draw_images`.
-        seed: As in `draw_images`.
-        device: Where the tensors go.
+    """Draw the images of a repetition, as `draw_images` does, and standardise them.
 
     Returns:
-        The images, standardised by the channels' means and deviations over the training images.
+        On ``device``, standardised by the channels' means and deviations over the training images.
     """
     train, test = draw_images(data, num_images, num_test_images, seed)
     levels = _standardised_levels(data.train_images[train])
@@ -117,13 +87,8 @@ def _standardised_levels(images: np.ndarray) -> np.ndarray:
 def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarray]:
     """Cut a random permutation of the images into batches, fixed for the whole training.
 
-    Args:
-        num_images: Number of images.
-        batch_size: Images per batch; the last batch may have fewer.
-        seed: The repetition, >= 0.
-
     Returns:
-        Indices of each batch's images, int64, shape ``[batch_size]``.
+        Indices of each batch's images, int64, ``[batch_size]``; the last batch may have fewer.
     """
     order = generator(seed, "batches").permutation(num_images)
     return np.split(order, range(batch_size, num_images, batch_size))
@@ -131,10 +96,6 @@ def fixed_batches(num_images: int, batch_size: int, seed: int) -> list[np.ndarra
 
 def draw_shifts(count: int, draw: np.random.Generator) -> np.ndarray:
     """Draw how images are augmented: where the crop begins, and whether it is mirrored.
-
-    Args:
-        count: Number of images.
-        draw: Source of randomness.
 
     Returns:
         Int64 array of shape ``[count, 3]``: top and left of the crop, from 0 to 8 (4 does not move

@@ -19,78 +19,34 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of(cls, row: object, name: str) -> Self:
-        """Read an estimate from a row of a table, the inverse of `columns` and `named_columns`.
-
-        Args:
-            row: A pandas Series or a named tuple.
-            name: The column of the estimated quantity.
-
-        Returns:
-            The estimate.
-        """
+        """Read an estimate from a Series or named tuple, by `columns` or `named_columns`."""
         ends = f"{name}_low", f"{name}_high"
         columns = (name, *(ends if hasattr(row, ends[0]) else ("low", "high")))
         return cls(*(float(getattr(row, column)) for column in columns), int(row.num_runs))
 
     def columns(self, name: str) -> dict[str, float]:
-        """Name the columns of a table with one estimate per row.
-
-        Args:
-            name: The column of the estimated quantity.
-
-        Returns:
-            The value under its name, ``low``, ``high`` and ``num_runs``.
-        """
+        """Name the columns of an estimate: ``name``, ``low``, ``high`` and ``num_runs``."""
         return {name: self.value, "low": self.low, "high": self.high, "num_runs": self.num_runs}
 
     def named_columns(self, name: str) -> dict[str, float]:
-        """Name the columns of one of several estimates per row, which share ``num_runs``.
-
-        Args:
-            name: The column of the estimated quantity.
-
-        Returns:
-            The value and its interval under ``name``, ``name_low`` and ``name_high``.
-        """
+        """Name the columns of one estimate of several: ``name``, ``name_low``, ``name_high``."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
     def below(self, bound: float) -> bool | None:
-        """Tell whether the quantity is below a bound.
-
-        Args:
-            bound: The bound.
-
-        Returns:
-            True or False if the whole interval says so, None if the bound lies inside it.
-        """
+        """Tell whether the quantity is below a bound; None if the interval holds the bound."""
         if self.high < bound:
             return True
         return False if self.low > bound or self.low == self.high == bound else None
 
     def within(self, low: float, high: float) -> bool | None:
-        """Tell whether the quantity lies between two bounds.
-
-        Args:
-            low: The lower bound.
-            high: The upper bound, above ``low``.
-
-        Returns:
-            True if the whole interval is inside, False if it is all outside, else None.
-        """
+        """Tell whether the quantity is between two bounds; None if the interval holds one."""
         if low < self.low and self.high < high:
             return True
         return False if self.high <= low or self.low >= high else None
 
 
 def standard_error(samples: np.ndarray) -> np.ndarray:
-    r"""Compute the standard error of the mean over axis 0: :math:`s / \sqrt{n}`.
-
-    Args:
-        samples: Array of shape ``[n, ...]``, n >= 2.
-
-    Returns:
-        Array of shape ``[...]``, >= 0.
-    """
+    r"""Compute the standard error of the mean over axis 0, :math:`s / \sqrt n`, n >= 2."""
     return np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))
 
 
@@ -114,10 +70,10 @@ def mean_interval(samples: np.ndarray, level: float = 0.99) -> Estimate:
 
 
 def ratio_interval(numerator: np.ndarray, denominator: np.ndarray, level: float = 0.99) -> Estimate:
-    r"""Estimate a ratio of means of paired samples by linearisation.
+    r"""Estimate a ratio of means of paired samples by linearisation (the delta method).
 
     The error of :math:`\bar a / \bar b` is that of the mean of
-    :math:`(a_i - \rho b_i) / \bar b` at the estimated ratio :math:`\rho` (the delta method).
+    :math:`(a_i - \rho b_i) / \bar b` at the estimated ratio :math:`\rho`.
 
     Args:
         numerator: Array of shape ``[n]``, paired with ``denominator``.

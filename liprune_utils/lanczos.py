@@ -77,7 +77,7 @@ def lanczos(
         The eigenvalue, with its eigenvector.
 
     Raises:
-        InputError: If a limit is out of range or a product is not finite.
+        InputError: If a product is not finite.
 
     Example:
         >>> diagonal = torch.tensor([3.0, -5.0, 1.0], dtype=torch.float64)
@@ -134,7 +134,7 @@ def lanczos_many(
         operator, as of the product at which it converged. The others are multiplied on.
 
     Raises:
-        InputError: If a limit is out of range or a product is not finite.
+        InputError: If a product is not finite.
     """
     _check_limits(tolerance, max_products)
     count, size = start.shape

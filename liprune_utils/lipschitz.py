@@ -61,49 +61,28 @@ def sine_constant(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def sine_loss(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    r"""Compute :math:`\tfrac12 (\sin(w x) - y)^2` (paper, Appendix B.4, with the half).
+    r"""Return :math:`\tfrac12 (\sin(w x) - y)^2` (paper, Appendix B.4, with the half), >= 0.
 
-    Args:
-        w: Weights, array.
-        x: Inputs, broadcast with ``w``.
-        y: Labels, broadcast with ``w``.
-
-    Returns:
-        Array of their common shape, >= 0.
+    Weights w, inputs x and labels y are arrays that broadcast, here and in the derivatives.
     """
     return (np.sin(w * x) - y) ** 2 / 2
 
 
 def sine_gradient(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    r"""Compute the derivative in w of :math:`\tfrac12 (\sin(w x) - y)^2`.
-
-    Args:
-        w: Weights, array.
-        x: Inputs, broadcast with ``w``.
-        y: Labels, broadcast with ``w``.
-
-    Returns:
-        Array of their common shape.
-    """
+    r"""Return the derivative of `sine_loss` in w, :math:`x \cos(w x) (\sin(w x) - y)`."""
     return x * np.cos(w * x) * (np.sin(w * x) - y)
 
 
 def sine_curvature(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    r"""Compute the second derivative in w of :math:`\tfrac12 (\sin(w x) - y)^2`.
+    r"""Return the second derivative of `sine_loss` in w.
 
-    Args:
-        w: Weights, array.
-        x: Inputs, broadcast with ``w``.
-        y: Labels, broadcast with ``w``.
-
-    Returns:
-        Array of their common shape.
+    :math:`x^2 (1 - 2 s^2 + y s)` with :math:`s = \sin(w x)`.
     """
     return x**2 * _shape(np.sin(w * x), y)
 
 
 def extreme_sine_curvature(x: np.ndarray, y: np.ndarray, low: float, high: float) -> np.ndarray:
-    r"""Find the second derivative of the sine model that is largest in size on an interval.
+    r"""Find the second derivative of `sine_loss` that is largest in size on an interval of w.
 
     Its absolute value is the Lipschitz constant of the gradient there. In :math:`\theta = w x` the
     second derivative is :math:`x^2 (1 - 2 \sin^2 \theta + y \sin \theta)`, which is stationary
@@ -113,7 +92,7 @@ def extreme_sine_curvature(x: np.ndarray, y: np.ndarray, low: float, high: float
     Args:
         x: Inputs, array.
         y: Labels, broadcast with ``x``.
-        low: Lower end of the interval of w.
+        low: Lower end of the interval.
         high: Upper end, at least ``low``; both finite.
 
     Returns:
@@ -146,7 +125,7 @@ def _passes(first: np.ndarray, last: np.ndarray, phase: np.ndarray) -> np.ndarra
 
 
 def largest_secant(w: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    r"""Search a grid of weights on a line for the largest :math:`|f'(v) - f'(w)| / |v - w|`.
+    """Search a grid of weights on a line for the largest :math:`|f'(v) - f'(w)| / |v - w|`.
 
     Neighbours suffice: the secant over any two points of the grid is a weighted mean of the signed
     secants over the neighbours between them.

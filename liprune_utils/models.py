@@ -96,7 +96,7 @@ def resnet(
         activation: Of every layer; He et al. have ReLU.
 
     Returns:
-        The network, float32, in train mode.
+        The network, float32, in train mode: images ``[B, 3, H, W]`` to logits ``[B, num_classes]``.
 
     Example:
         >>> model = resnet(20, torch.Generator().manual_seed(0))

@@ -72,7 +72,7 @@ class SecondMoments:
         return 1 / eigh(self._second_order[0], self._first_order, eigvals_only=True)[-1]
 
     def operators(self, step_sizes: np.ndarray) -> np.ndarray:
-        """Write one step as a matrix on (M, m, 1), for each step size.
+        """Write one step as a matrix on (M, m, 1), for each of k step sizes.
 
         Args:
             step_sizes: Array of shape ``[k]``.
@@ -92,39 +92,17 @@ class SecondMoments:
         return steps
 
     def start(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """Describe a fixed start as (M, m, 1).
-
-        Args:
-            weights: The first iterate, array of shape ``[dim]``; zero by default.
-
-        Returns:
-            Array of shape ``[size]``.
-        """
+        """Describe fixed weights ``[dim]``, zero by default, as (M, m, 1) of shape ``[size]``."""
         error = (0 if weights is None else weights) - self.problem.minimiser
         return np.concatenate([np.outer(error, error).ravel() @ self.basis, error, [1.0]])
 
     def errors(self, states: np.ndarray) -> np.ndarray:
-        r"""Read :math:`E\|w - w^*\|^2` off states.
-
-        Args:
-            states: Array of shape ``[..., size]``.
-
-        Returns:
-            Array of shape ``[...]``.
-        """
+        r"""Read :math:`E\|w - w^*\|^2`, shape ``[...]``, off states of shape ``[..., size]``."""
         trace = np.eye(self.problem.x.shape[1]).ravel() @ self.basis
         return states[..., : len(trace)] @ trace
 
     def path(self, step_size: float, num_steps: int) -> np.ndarray:
-        r"""Compute :math:`E\|w_t - w^*\|^2` for t = 0, ..., T from :math:`w_0 = 0`.
-
-        Args:
-            step_size: Step size.
-            num_steps: T, >= 0.
-
-        Returns:
-            Array of shape ``[num_steps + 1]``.
-        """
+        r"""Compute :math:`E\|w_t - w^*\|^2` for t = 0, ..., ``num_steps`` from :math:`w_0 = 0`."""
         step, state = self.operators([step_size])[0], self.start()
         states = [state]
         for _ in range(num_steps):
@@ -132,15 +110,7 @@ class SecondMoments:
         return self.errors(np.array(states))
 
     def error_after(self, step_size: float, num_steps: int) -> float:
-        r"""Compute :math:`E\|w_t - w^*\|^2` at one t, by squaring the step.
-
-        Args:
-            step_size: Step size.
-            num_steps: t, >= 0.
-
-        Returns:
-            The error.
-        """
+        r"""Compute :math:`E\|w_t - w^*\|^2` at t = ``num_steps`` alone, by squaring the step."""
         power = np.linalg.matrix_power(self.operators([step_size])[0], num_steps)
         return float(self.errors(power @ self.start()))
 

@@ -59,10 +59,9 @@ def draw_linear(
     half_width: float = 5.0,
     noise_sd: float = NOISE_SD,
 ) -> LinearData:
-    r"""Draw data sets of the paper's Eq. (3).
+    r"""Draw data sets of the paper's Eq. (3), :math:`y_i = w^* x_i + 0.2\,\varepsilon_i`.
 
-    :math:`y_i = w^* x_i + 0.2\,\varepsilon_i` with :math:`x_i \sim U(-5, 5)` and standard normal
-    :math:`\varepsilon_i`.
+    With :math:`x_i \sim U(-5, 5)` and standard normal :math:`\varepsilon_i`.
 
     Args:
         generator: Source of randomness; data sets are drawn one after the other, so that the first
@@ -74,7 +73,7 @@ def draw_linear(
         noise_sd: Standard deviation of the label noise, >= 0.
 
     Returns:
-        The data sets.
+        The data sets, arrays of shape ``[num_runs, num_points]``.
 
     Example:
         >>> data = draw_linear(np.random.default_rng(0), num_runs=3, num_points=1000)
@@ -139,8 +138,8 @@ SQUARED = Loss(_squared_value, np.asarray, 1.0)
 #: :math:`\log(1 + e^z) - y z` with labels 0 and 1. The second derivative :math:`p (1 - p)`, with
 #: :math:`p = 1 / (1 + e^{-z})`, attains 1/4 at z = 0 alone.
 LOGISTIC = Loss(_logistic_value, expit, 1 / 4)
-#: The cross-entropy of softmax(z) with one-hot labels. The Hessian :math:`\mathrm{diag}(p) -
-#: p p^\top` gives :math:`v^\top (\cdot)\, v` = the variance under p of the entries of v, at most
+#: The cross-entropy of softmax(z) with one-hot labels. The Hessian
+#: :math:`\mathrm{diag}(p) - p p^\top` gives the variance under p of the entries of v, at most
 #: :math:`(\max v - \min v)^2 / 4 \le \|v\|^2 / 2`. Two classes attain 1/2 where they are equally
 #: likely; more come near it only as all but two, equally likely, vanish.
 MULTINOMIAL = Loss(_multinomial_value, lambda scores: softmax(scores, axis=-2), 1 / 2)
@@ -188,26 +187,14 @@ class Objective:
         return self.value(np.stack([0 * self.minimiser, self.minimiser]))
 
     def value(self, weights: np.ndarray) -> np.ndarray:
-        """Compute F.
-
-        Args:
-            weights: Array of shape ``[..., num_scores, dim]``.
-
-        Returns:
-            Array of shape ``[...]``.
-        """
+        """Compute F at weights of shape ``[..., num_scores, dim]``; array of shape ``[...]``."""
         losses = self.loss.value(weights @ self.x.swapaxes(-1, -2), self.y.swapaxes(-1, -2))
         return losses.mean(axis=-1) + self.ridge / 2 * (weights**2).sum(axis=(-1, -2))
 
     def gradient(self, weights: np.ndarray, factors: np.ndarray | float = 1.0) -> np.ndarray:
-        r"""Compute :math:`\frac1n \sum_i c_i \nabla f_i(W)`.
+        r"""Return :math:`\frac1n \sum_i c_i \nabla f_i(W)`, of the shape of ``weights``.
 
-        Args:
-            weights: Array of shape ``[..., num_scores, dim]``.
-            factors: The :math:`c_i`, broadcast to ``[..., num_points]``.
-
-        Returns:
-            Array of the shape of ``weights``.
+        The ``factors`` :math:`c_i` broadcast to ``[..., num_points]``.
         """
         shares = np.broadcast_to(factors, self.x.shape[:-1])[..., None, :] / self.x.shape[-2]
         residual = self.loss.mean(weights @ self.x.swapaxes(-1, -2)) - self.y.swapaxes(-1, -2)
@@ -215,14 +202,7 @@ class Objective:
         return (residual * shares) @ self.x + pull * weights
 
     def take(self, points: np.ndarray) -> Self:
-        """Restrict the mean to some points, such as those kept, or those of batches.
-
-        Args:
-            points: Indices, integer array of any shape.
-
-        Returns:
-            The objective, whose ``x`` has shape ``[*points.shape, dim]``.
-        """
+        """Restrict the mean to points, an index array; ``x`` has shape ``[*points.shape, dim]``."""
         return replace(self, x=self.x[points], y=self.y[points])
 
 
@@ -243,15 +223,7 @@ class Problem:
         return self.loss.constants(self.x) + self.ridge
 
     def gradients(self, weights: np.ndarray, points: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`\nabla f_i(w)` for pairs of a weight vector and a point.
-
-        Args:
-            weights: Array of shape ``[num_pairs, dim]``.
-            points: Indices, integer array of shape ``[num_pairs]``.
-
-        Returns:
-            Array of shape ``[num_pairs, dim]``.
-        """
+        r"""Compute :math:`\nabla f_i(w)` for weights ``[num_pairs, dim]`` and a point i of each."""
         x = self.x[points]
         errors = self.loss.mean((x * weights).sum(axis=1)) - self.y[points]
         return errors[:, None] * x + self.ridge * weights
@@ -313,12 +285,10 @@ class Logistic(Problem):
 def draw_least_squares(
     generator: np.random.Generator, num_points: int, dim: int, *, noise_sd: float, spread: float = 1
 ) -> LeastSquares:
-    r"""Draw a least-squares problem with inputs from `draw_sized_normals`.
-
-    :math:`y_i = x_i \cdot u + \sigma \varepsilon_i` with a unit vector :math:`u`.
+    r"""Draw least squares, :math:`y_i = x_i \cdot u + \sigma \varepsilon_i` with a unit vector u.
 
     Args:
-        generator: Source of randomness.
+        generator: Source of randomness; the inputs are from `draw_sized_normals`.
         num_points: Points, more than ``dim``.
         dim: Dimension of the weights, >= 1.
         noise_sd: Standard deviation :math:`\sigma` of the label noise, >= 0.
@@ -337,16 +307,14 @@ def draw_least_squares(
 def draw_logistic(
     generator: np.random.Generator, num_points: int, dim: int, *, ridge: float, spread: float = 0.5
 ) -> Logistic:
-    r"""Draw a logistic problem with inputs from `draw_sized_normals` and labels from the model.
-
-    :math:`P(y_i = 1) = 1 / (1 + e^{-x_i \cdot u})` with a unit vector :math:`u`.
+    r"""Draw logistic labels, :math:`P(y_i = 1) = 1 / (1 + e^{-x_i \cdot u})` with a unit vector u.
 
     Args:
-        generator: Source of randomness.
+        generator: Source of randomness; the inputs are from `draw_sized_normals`.
         num_points: Points, >= 1.
         dim: Dimension of the weights, >= 1.
-        ridge: Weight of the squared norm, > 0.
-        spread: Standard deviation of the log sizes, >= 0.
+        ridge: Weight :math:`\rho` of the squared norm, > 0.
+        spread: Standard deviation :math:`s` of the log sizes, >= 0.
 
     Returns:
         The problem.
@@ -362,7 +330,7 @@ def draw_logistic(
 def draw_sized_normals(
     generator: np.random.Generator, num_points: int, dim: int, spread: float
 ) -> np.ndarray:
-    r"""Draw Gaussian points of random size, :math:`x_i = e^{s z_i} g_i`.
+    """Draw Gaussian points of random size, :math:`x_i = e^{s z_i} g_i`.
 
     Args:
         generator: Source of the standard normal :math:`z_i` and :math:`g_i`.
@@ -378,16 +346,14 @@ def draw_sized_normals(
 
 
 def standardise(values: np.ndarray, num_train: int) -> np.ndarray:
-    """Centre and scale columns by the mean and standard deviation of their training entries.
-
-    A column that is constant on the training entries is only centred.
+    """Centre columns, and scale those that vary, by their training entries' mean and deviation.
 
     Args:
         values: Array of shape ``[n, ...]``, the training entries first.
         num_train: Number of training entries, >= 1.
 
     Returns:
-        Array of the same shape.
+        Array of the same shape; what is constant on the training entries is only centred.
     """
     mean, sd = values[:num_train].mean(axis=0), values[:num_train].std(axis=0)
     return (values - mean) / np.where(sd > 0, sd, 1)

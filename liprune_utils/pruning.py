@@ -78,8 +78,7 @@ def overlap(kept: np.ndarray, other: np.ndarray) -> np.ndarray | float:
         other: Indices of the other set, array of shape ``[..., m]``.
 
     Returns:
-        The shares, array of shape ``[...]``, from 0 to 1; two random sets of fraction r share r on
-        average.
+        Array of shape ``[...]``, from 0 to 1; on average r for two random sets of fraction r.
 
     Example:
         >>> overlap(np.array([0, 3]), np.array([1, 3]))

@@ -64,22 +64,14 @@ def withdraw_stop() -> None:
 
 
 def leave_if_asked() -> None:
-    """Leave where nothing is to be saved.
-
-    Raises:
-        Stopped: If the runs of this process are asked to stop.
-    """
+    """Raise `Stopped`, without saving, if the runs of this process are asked to stop."""
     if stop_requested.is_set():
         raise Stopped("Asked to stop.")
 
 
 @contextmanager
 def stopping_at_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGINT ask runs to save and leave; a second one stops at once.
-
-    Yields:
-        Nothing; only the main thread may enter.
-    """
+    """Let SIGTERM and SIGINT ask runs to save; a second one stops at once. Main thread only."""
 
     def ask(number: int, _frame: object) -> None:
         if stop_requested.is_set():
@@ -99,12 +91,8 @@ def stopping_at_signals() -> Iterator[None]:
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on a folder; it is released when the process ends, however it does.
 
-    Args:
-        folder: The folder, which is made if need be.
-        wait: Whether to wait until another process has released it.
-
     Yields:
-        Nothing.
+        Nothing; the folder is made if need be.
 
     Raises:
         RunError: If another process has the lock and ``wait`` is false.
@@ -124,17 +112,11 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 @dataclass
 class RunFolder:
-    """A run folder that this process has locked; from `open_run`.
-
-    Attributes:
-        path: The folder.
-        settings: Everything that decides the run's result.
-        seconds: Computing time before the latest checkpoint that was read.
-    """
+    """A run folder that this process has locked; from `open_run`."""
 
     path: Path
-    settings: Mapping[str, object]
-    seconds: float = 0.0
+    settings: Mapping[str, object]  #: everything that decides the run's result
+    seconds: float = 0.0  #: computed before the latest checkpoint that was read
     _began: float = field(default_factory=time.monotonic)
     _saved: float = field(default_factory=time.monotonic)
 
@@ -145,11 +127,7 @@ class RunFolder:
         return read_json(path) if path.exists() else None
 
     def is_due(self) -> bool:
-        """Tell whether it is time for a checkpoint.
-
-        Returns:
-            True half a minute after the last one, or when the run is asked to stop.
-        """
+        """Tell whether to save: half a minute after the last checkpoint, or when asked to stop."""
         return stop_requested.is_set() or time.monotonic() - self._saved >= CHECKPOINT_SECONDS
 
     def save(self, position: tuple[int, int], state: Mapping[str, object]) -> None:
@@ -177,11 +155,7 @@ class RunFolder:
             raise Stopped(f"{self.path.name}: saved at epoch {position[0]}, step {position[1]}.")
 
     def restore(self) -> dict[str, object] | None:
-        """Read the latest checkpoint that is whole and of this run; set others aside, by name.
-
-        Returns:
-            Its state, or None if there is none.
-        """
+        """Read the latest whole checkpoint of this run, or None; others are set aside, by name."""
         for path in self._checkpoints():
             try:
                 content = self._read(path)
@@ -194,14 +168,11 @@ class RunFolder:
         return None
 
     def finish(self, tables: Mapping[str, pd.DataFrame], **facts: object) -> None:
-        """Write the tables, and then that the run is done.
+        """Write each table as a CSV file, and then that the run is done.
 
         Args:
-            tables: By name; each becomes a CSV file.
-            **facts: What else ``done.json`` should say.
-
-        Raises:
-            RunError: If something cannot be written; the checkpoints stay.
+            tables: By name.
+            **facts: What else ``done.json`` should say, beside seconds, memory and provenance.
         """
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         facts = {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)} | facts
@@ -289,17 +260,7 @@ def finished_tables(
     settings: Mapping[str, object],
     compute: Callable[[], Mapping[str, pd.DataFrame]],
 ) -> dict[str, pd.DataFrame]:
-    """Read the tables of a run folder; if it is not done, compute and write them first.
-
-    Args:
-        root: As in `open_run`.
-        label: As in `open_run`.
-        settings: As in `open_run`.
-        compute: Returns the tables by name.
-
-    Returns:
-        The tables by name, as they are on the disk.
-    """
+    """Read the tables of a run's folder by name; compute and write them first if it is not done."""
     with open_run(root, label, settings, wait=True) as folder:
         if not folder.done:
             folder.finish(compute())
@@ -307,40 +268,18 @@ def finished_tables(
 
 
 def run_folder(root: Path, label: str, settings: Mapping[str, object]) -> Path:
-    """Name the folder of a run: its label and a hash of its settings.
-
-    Args:
-        root: Folder of run folders.
-        label: What the name begins with.
-        settings: As in `open_run`.
-
-    Returns:
-        The path; nothing is made.
-    """
+    """Name the folder of a run by its label and a hash of its settings; nothing is made."""
     text = json.dumps(settings, sort_keys=True)
     return Path(root) / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
 
 
 def save_network(model: nn.Module, path: Path) -> None:
-    """Write the parameters and buffers of a network atomically.
-
-    Args:
-        model: The network.
-        path: The file.
-    """
+    """Write the parameters and buffers of a network atomically."""
     write_atomically(path, lambda partial: torch.save(model.state_dict(), partial))
 
 
 def read_network(model: nn.Module, path: Path) -> None:
-    """Read what `save_network` wrote into a network of the same shape.
-
-    Args:
-        model: The network.
-        path: The file.
-
-    Raises:
-        InputError: If the file is missing or damaged.
-    """
+    """Read what `save_network` wrote into a network of the same shape, or refuse a damaged file."""
     try:
         model.load_state_dict(torch.load(path, weights_only=True))
     except Exception as error:  # torch.load raises many kinds

@@ -53,14 +53,7 @@ class ScoreManifest(Checked):
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """Hash a model's parameters and buffers: their bytes, in the order of its state dict.
-
-    Args:
-        model: The model, on any device and in any memory layout.
-
-    Returns:
-        Hexadecimal SHA-256.
-    """
+    """Hash a model's state dict: its bytes, in its order, on any device, in any memory layout."""
     digest = hashlib.sha256()
     for value in model.state_dict().values():
         row_major = value.detach().cpu().contiguous().reshape(-1)
@@ -78,9 +71,6 @@ def save_scores(folder: str | Path, scores: np.ndarray, manifest: ScoreManifest)
 
     Returns:
         The ``.npy`` file, float64, named after the manifest.
-
-    Raises:
-        InputError: If the scores' shape is not the manifest's or one is not finite.
     """
     path = _path(folder, manifest)
     scores = np.asarray(scores, dtype=np.float64)
@@ -135,15 +125,12 @@ def resumable_scores(
 
     Args:
         folder: The folder, made if need be.
-        manifest: What the scores are of.
+        manifest: What the scores are of; scores with another manifest are refused.
         score_chunk: Scores examples ``start`` to ``stop - 1``: (start, stop) -> ``[stop - start]``.
         chunk_size: Examples in each chunk but the last, >= 1; at most this many are scored twice.
 
     Returns:
         Float64 array of shape ``[num_examples]``, as in the manifest.
-
-    Raises:
-        InputError: If the folder holds scores with another manifest, or a score is not finite.
     """
     require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
     path = _path(folder, manifest)
@@ -167,9 +154,6 @@ def saved_estimates(path: Path, compute: Callable[[], Estimates]) -> Estimates:
 
     Returns:
         The estimates.
-
-    Raises:
-        InputError: If the file is damaged.
     """
     if not path.exists():
         scores, starts = compute()

@@ -60,9 +60,6 @@ def score(
     Returns:
         Float64 array of shape ``[n]``, in the data set's order.
 
-    Raises:
-        InputError: If the name is unknown, or something that the score needs is not as described.
-
     Example:
         >>> import torch
         >>> model = nn.Linear(2, 3)

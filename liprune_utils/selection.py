@@ -31,13 +31,10 @@ BATCH_CHUNK, EXAMPLE_CHUNK = 64, 512  # scored between two writes
 def kept_batches(run: TrainingRun, values: np.ndarray, num_images: int) -> list[np.ndarray]:
     """Apply Algorithm 1 to batches, or to examples that are then cut into batches anew.
 
-    Args:
-        run: Method, fraction and batches.
-        values: A score for each batch, or for each image; the largest are kept.
-        num_images: Number of images.
+    ``values`` has a score for each batch, or for each image; the largest are kept.
 
     Returns:
-        The batches of an epoch after the pruning, in their fixed order.
+        The batches of an epoch after the pruning, arrays of indices, in their fixed order.
     """
     batches = fixed_batches(num_images, run.batch_size, run.seed)
     kept = keep_highest(values, run.keep_fraction)
@@ -55,12 +52,8 @@ def run_scores(
 ) -> np.ndarray:
     """Score what a run prunes, or read what another run with the same network has computed.
 
-    Args:
-        run: Method, fraction, tolerance and seed.
-        state: The network at the start of the prune epoch, left as it was.
-        images: The images.
-        dataset: Where they come from, for the manifest.
-        folder: Folder of all scores; network and score have a folder of their own in it.
+    The state is that at the start of the prune epoch, and stays as it was. In ``folder`` each
+    network and score has a folder of its own.
 
     Returns:
         A score for each batch, or for each image where ``method`` is a score of examples.
@@ -88,13 +81,6 @@ def batch_table(
     run: TrainingRun, state: State, images: Images, dataset: Dataset, folder: Path
 ) -> pd.DataFrame:
     """Tabulate the Hessian norms by which LiPrune has chosen, and which batches it keeps.
-
-    Args:
-        run: As in `run_scores`.
-        state: As in `run_scores`.
-        images: As in `run_scores`.
-        dataset: As in `run_scores`.
-        folder: As in `run_scores`.
 
     Returns:
         One row per batch: ``batch``, ``norm``, ``norm_error``, ``num_products`` and ``kept``.

@@ -30,8 +30,7 @@ class Recipe(Checked):
         weight_decay: Of SGD; not in the paper, 0.0001 is He et al.'s.
         augment: Whether to crop and flip; not in the paper, He et al. do.
         precision: "float32", or "bfloat16" for automatic mixed precision; not in the paper.
-        seed: The repetition: its images and test images, batches, initialisation, order and
-            augmentation.
+        seed: The repetition: images, test images, batches, initialisation, order, augmentation.
     """
 
     depth: int = Field(
@@ -63,14 +62,7 @@ class Recipe(Checked):
         return self
 
     def rate(self, epoch: int) -> float:
-        """Divide the learning rate by 10 for each decay epoch that has begun.
-
-        Args:
-            epoch: The epoch, from 1.
-
-        Returns:
-            The rate of that epoch.
-        """
+        """Return the rate of an epoch, from 1: a tenth for each decay epoch that has begun."""
         return self.learning_rate / 10 ** sum(decay <= epoch for decay in self.decay_epochs)
 
 
@@ -121,11 +113,7 @@ class TrainingRun(Recipe):
         return f"resnet{self.depth}-{self.method}{kept}-rate{self.learning_rate:g}-seed{self.seed}"
 
     def before_pruning(self) -> Self:
-        """Describe the run that ends where this one prunes.
-
-        Returns:
-            A run without pruning, the same for all methods and fractions.
-        """
+        """Describe the run that ends where this one prunes: one for all methods and fractions."""
         return self.replace(
             method="none", keep_fraction=1.0, prune_epoch=1, num_epochs=self.prune_epoch - 1
         )

@@ -150,7 +150,8 @@ class Moments:
 
     With :math:`\nu_i` the label noise: ``xx`` is :math:`\overline{x^2}`, ``x4``
     :math:`\overline{x^4}`, ``xn`` :math:`\overline{x \nu}`, ``nn`` :math:`\overline{\nu^2}`;
-    float64 arrays of shape ``[num_runs]``.
+    float64 arrays of shape ``[num_runs]``. Errors :math:`e = w - w^*` have shape
+    ``[..., num_runs]``, and so have their losses.
     """
 
     num_points: int
@@ -161,39 +162,17 @@ class Moments:
 
     @classmethod
     def of(cls, x: np.ndarray, noise: np.ndarray) -> Self:
-        """Take the means over the first axis.
-
-        Args:
-            x: Inputs, array of shape ``[num_points, num_runs]``.
-            noise: Label noise, array of the same shape.
-
-        Returns:
-            The means.
-        """
+        """Take the means over axis 0 of inputs and label noise, ``[num_points, num_runs]`` each."""
         xx = x**2
         means = (term.mean(axis=0) for term in (xx, xx**2, x * noise, noise**2))
         return cls(len(x), *means)
 
     def loss(self, error: np.ndarray) -> np.ndarray:
-        r"""Compute the loss at :math:`w^* + e`: :math:`\tfrac12 \overline{(e x - \nu)^2}`.
-
-        Args:
-            error: The errors :math:`e = w - w^*`, array of shape ``[..., num_runs]``.
-
-        Returns:
-            Array of the same shape, >= 0.
-        """
+        r"""Compute the loss at :math:`w^* + e`, :math:`\tfrac12 \overline{(e x - \nu)^2}`."""
         return self.excess_loss(error) + self.nn / 2
 
     def excess_loss(self, error: np.ndarray) -> np.ndarray:
-        r"""Compute the loss at :math:`w^* + e` less that at the true slope :math:`w^*`.
-
-        Args:
-            error: The errors :math:`e = w - w^*`, array of shape ``[..., num_runs]``.
-
-        Returns:
-            Array of the same shape; may be negative.
-        """
+        """Compute the loss at :math:`w^* + e` less that at the true slope :math:`w^*`; any sign."""
         return error**2 * self.xx / 2 - error * self.xn
 
 

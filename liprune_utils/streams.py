@@ -13,9 +13,9 @@ class StreamFamily:
     purposes: Mapping[str, int]
 
     def __call__(self, seed: int, purpose: str, *keys: int) -> np.random.Generator:
-        """Open the random stream of a purpose.
+        """Open the random stream of a purpose, at its start.
 
-        Use the same number of keys for a purpose every time: numpy ignores a last key of 0.
+        Give a purpose the same number of keys every time: numpy ignores a last key of 0.
 
         Args:
             seed: Root seed, >= 0.
@@ -23,6 +23,6 @@ class StreamFamily:
             *keys: Further whole numbers that tell streams apart, such as the run.
 
         Returns:
-            The generator, at its start.
+            The generator.
         """
         return np.random.default_rng([seed, self.purposes[purpose], *keys])

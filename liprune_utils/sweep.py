@@ -74,14 +74,7 @@ TIMED_STEPS, WARM_STEPS = 8, 2
 
 
 def open_workspace(root: str | Path) -> Workspace:
-    """Make the workspace of this process; a worker has a GPU of its own if there are enough.
-
-    Args:
-        root: Folder of run folders.
-
-    Returns:
-        The workspace; the data are read once in each process.
-    """
+    """Make this process's workspace; a worker has a GPU of its own if there are enough."""
     return Workspace(_dataset(), Path(root), _device())
 
 
@@ -113,14 +106,10 @@ def sweep(
     threads: int,
     save: Callable[[], object],
 ) -> dict[TrainingRun, str]:
-    """Do all runs that are not done; a failure does not stop the rest.
+    """Do all runs that are not done, the first ones first; a failure does not stop the rest.
 
-    Args:
-        runs: The runs to do; the first ones are begun first.
-        client: The cluster.
-        root: Folder of run folders, which the workers share.
-        threads: Threads of each run's arithmetic.
-        save: Records what is finished; called whenever epochs have been finished.
+    The workers share ``root``, and give each run's arithmetic so many ``threads``. Whenever epochs
+    have been finished, ``save`` records what is finished.
 
     Returns:
         An error message for each run that failed; none for those that were asked to stop.
@@ -283,14 +272,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a sweep from the command line.
-
-    Args:
-        arguments: The words; by default what was typed.
-
-    Returns:
-        The exit status: 0 when all is done, 1 after failures, 130 when stopped.
-    """
+    """Run a sweep; the exit status is 0 when all is done, 1 after failures, 130 when stopped."""
     options = _parse(arguments)
     try:
         return exit_status(lambda: _main(options), RunError)

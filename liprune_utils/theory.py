@@ -1,7 +1,8 @@
 r"""Theorems 1 and 2 of the paper as functions, and what can be said more simply.
 
 The functions take the constants of a problem under importance sampling: index i is drawn with
-probability :math:`p_i`, and SGD follows :math:`g_i = f_i / (n p_i)`.
+probability :math:`p_i`, and SGD follows :math:`g_i = f_i / (n p_i)`. Under stochastic pruning a
+step is made with ``keep_probability`` r, in (0, 1]; of t steps :math:`\chi_t` are made.
 """
 
 from typing import NamedTuple, Self
@@ -14,14 +15,7 @@ from liprune_utils.problems import Problem
 
 
 def uniform(lipschitz: np.ndarray) -> np.ndarray:
-    """Give every function the same probability.
-
-    Args:
-        lipschitz: Lipschitz constants, array of shape ``[n]``.
-
-    Returns:
-        Probabilities, array of shape ``[n]``.
-    """
+    """Give every function the same probability, 1 / n, as an array of shape ``[n]``."""
     return np.full(len(lipschitz), 1 / len(lipschitz))
 
 
@@ -98,15 +92,7 @@ class Constants(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem, probabilities: np.ndarray) -> Self:
-        """Compute a problem's constants under importance sampling.
-
-        Args:
-            problem: The problem.
-            probabilities: Probabilities > 0, array of shape ``[n]``.
-
-        Returns:
-            The constants.
-        """
+        """Compute a problem's constants under probabilities > 0, array of shape ``[n]``."""
         points = np.arange(len(probabilities))
         minimiser = np.broadcast_to(problem.minimiser, problem.x.shape)
         noise = gradient_noise(problem.gradients(minimiser, points), probabilities)
@@ -131,14 +117,9 @@ def contraction(constants: Constants, step_size: float) -> float:
 
 
 def noise_floor(constants: Constants, step_size: float) -> float:
-    r"""Compute the bound's floor, :math:`\frac{\eta \sigma^2(p)}{\mu (1 - \eta L_{\sup}(p))}`.
+    r"""Return the bound's floor, :math:`\frac{\eta \sigma^2(p)}{\mu (1 - \eta L_{\sup}(p))}`.
 
-    Args:
-        constants: The problem's constants.
-        step_size: Step size :math:`\eta`, in (0, 1 / L_sup(p)).
-
-    Returns:
-        The floor.
+    The step size :math:`\eta` is in (0, 1 / L_sup(p)), and the floor is that of `error_bound`.
     """
     lipschitz, mu, noise = constants
     return step_size * noise / (mu * (1 - step_size * lipschitz))
@@ -147,13 +128,12 @@ def noise_floor(constants: Constants, step_size: float) -> float:
 def error_bound(
     constants: Constants, step_size: float, num_steps: np.ndarray | float, initial: float
 ) -> np.ndarray | float:
-    r"""Bound the error of SGD by a decay and a floor.
+    r"""Bound the error of SGD: :math:`E\|w_t - w^*\|^2 \le \lambda^t \epsilon_0 + \text{floor}`.
 
-    :math:`E\|w_t - w^*\|^2 \le \lambda^t \epsilon_0 + \text{floor}`, with :math:`\lambda` of
-    `contraction` and the floor of `noise_floor`.
-    Theorem 2.1 of Needell, Srebro and Ward (arXiv 1310.5715), on which the paper's Theorem 1 rests.
-    Conditions: each :math:`f_i` convex with an :math:`L_i`-Lipschitz gradient, F
-    :math:`\mu`-strongly convex, :math:`\eta < 1 / L_{\sup}(p)`.
+    Theorem 2.1 of Needell, Srebro and Ward (arXiv 1310.5715), on which the paper's Theorem 1 rests,
+    with :math:`\lambda` of `contraction` and the floor of `noise_floor`. Conditions: each
+    :math:`f_i` convex with an :math:`L_i`-Lipschitz gradient, F :math:`\mu`-strongly convex,
+    :math:`\eta < 1 / L_{\sup}(p)`.
 
     Args:
         constants: The problem's constants.
@@ -258,41 +238,20 @@ def expected_bound(
 
 
 def stated_tail(num_steps: np.ndarray | float, keep_probability: float) -> np.ndarray | float:
-    r"""Compute Theorem 2's chance of failure, :math:`e^{-r^2 t / 2}` (one-sided Hoeffding).
+    r"""Return Theorem 2's bound on :math:`P(\chi_t < r t / 2)`: :math:`e^{-r^2 t / 2}`.
 
-    Args:
-        num_steps: Steps t.
-        keep_probability: Probability :math:`r`, in (0, 1].
-
-    Returns:
-        The bound on :math:`P(\chi_t < r t / 2)`, where :math:`\chi_t` counts the steps made.
+    It is the one-sided inequality of Hoeffding.
     """
     return np.exp(-(keep_probability**2) * num_steps / 2)
 
 
 def exact_tail(num_steps: np.ndarray | int, keep_probability: float) -> np.ndarray | float:
-    r"""Compute :math:`P(\chi_t < r t / 2)` for :math:`\chi_t \sim \mathrm{Bin}(t, r)`.
-
-    Args:
-        num_steps: Steps t, whole numbers >= 1.
-        keep_probability: Probability :math:`r`, in (0, 1].
-
-    Returns:
-        The probability.
-    """
+    r"""Compute :math:`P(\chi_t < r t / 2)` for :math:`\chi_t \sim \mathrm{Bin}(t, r)`, t >= 1."""
     half = keep_probability * np.asarray(num_steps) / 2
     below = np.ceil(half - 1e-9) - 1  # whole halves, in spite of rounding
     return binom.cdf(below, num_steps, keep_probability)
 
 
 def chernoff_tail(num_steps: np.ndarray | float, keep_probability: float) -> np.ndarray | float:
-    r"""Bound the same chance by Chernoff's :math:`e^{-r t / 8}`, better than Hoeffding for r < 1/4.
-
-    Args:
-        num_steps: Steps t.
-        keep_probability: Probability :math:`r`, in (0, 1].
-
-    Returns:
-        The bound.
-    """
+    """Bound the same chance by Chernoff's :math:`e^{-r t / 8}`, below Hoeffding's for r < 1/4."""
     return np.exp(-keep_probability * num_steps / 8)

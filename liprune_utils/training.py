@@ -25,27 +25,16 @@ EVALUATION_BATCH = 500
 
 @dataclass
 class State:
-    """A network in training: all that the next step depends on, and the record of the epochs.
-
-    Attributes:
-        model: The network.
-        optimizer: Its optimiser.
-        correct: Whether each image was right when last visited in this epoch, bool, shape ``[n]``.
-        loss_sum: Summed loss of the images of this epoch, scalar on the device.
-        step: Batches of this epoch that are done.
-        test_errors: Of the finished epochs, in per cent.
-        train_losses: Mean loss during each finished epoch, augmented, in train mode.
-        history: ``correct`` at the end of each finished epoch, as packed bits.
-    """
+    """A network in training: all that the next step depends on, and the record of the epochs."""
 
     model: nn.Module
     optimizer: torch.optim.SGD
-    correct: Tensor
-    loss_sum: Tensor
-    step: int = 0
-    test_errors: list[float] = field(default_factory=list)
-    train_losses: list[float] = field(default_factory=list)
-    history: list[Tensor] = field(default_factory=list)
+    correct: Tensor  #: whether each image was right when last visited in this epoch, bool, [n]
+    loss_sum: Tensor  #: summed over the images of this epoch, scalar on the device
+    step: int = 0  #: batches of this epoch that are done
+    test_errors: list[float] = field(default_factory=list)  #: of finished epochs, in per cent
+    train_losses: list[float] = field(default_factory=list)  #: mean in each, augmented, train mode
+    history: list[Tensor] = field(default_factory=list)  #: correct at the end of each, packed bits
 
     @property
     def epoch(self) -> int:
@@ -53,20 +42,12 @@ class State:
         return len(self.test_errors) + 1
 
     def to_dict(self) -> dict[str, object]:
-        """Return everything, as ``torch.save`` keeps it and ``weights_only`` reads it.
-
-        Returns:
-            Tensors, numbers and lists by name.
-        """
+        """Return everything by name, as ``torch.save`` keeps it and ``weights_only`` reads it."""
         held = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         return held | {name: value for name, value in vars(self).items() if name not in held}
 
     def load_dict(self, saved: dict[str, object]) -> None:
-        """Become a state that was saved.
-
-        Args:
-            saved: From `State.to_dict`.
-        """
+        """Become a state that was saved, from `State.to_dict`."""
         for name, value in saved.items():
             if name in ("model", "optimizer"):
                 getattr(self, name).load_state_dict(value)
@@ -76,40 +57,19 @@ class State:
                 setattr(self, name, value)
 
     def correct_history(self) -> np.ndarray:
-        """Unpack which images were right at the end of each finished epoch.
-
-        Returns:
-            Bool array of shape ``[num_epochs, n]``, for `forgetting_counts`.
-        """
+        """Unpack which images were right at each epoch's end, bool, ``[num_epochs, n]``."""
         rows = [row.numpy() for row in self.history]
         return np.unpackbits(np.stack(rows), axis=1, count=len(self.correct)).astype(bool)
 
 
 def initial_network(recipe: Recipe, activation: Activation = functional.relu) -> nn.Module:
-    """Draw a network's first weights, on the CPU, so that they are the same for all devices.
-
-    Args:
-        recipe: Depth and seed.
-        activation: As in `resnet`.
-
-    Returns:
-        The network, in train mode.
-    """
+    """Draw a network's first weights, in train mode, on the CPU: the same for all devices."""
     draw = int(generator(recipe.seed, "init").integers(2**62))
     return resnet(recipe.depth, torch.Generator().manual_seed(draw), activation=activation)
 
 
 def start(recipe: Recipe, images: Images, activation: Activation = functional.relu) -> State:
-    """Initialise a network and its optimiser.
-
-    Args:
-        recipe: Depth, momentum, weight decay and seed.
-        images: The data, on the device that the network is to be on.
-        activation: As in `resnet`.
-
-    Returns:
-        The state before the first epoch.
-    """
+    """Initialise a network and its optimiser, on the device of the images, before epoch 1."""
     model = initial_network(recipe, activation)
     model.to(images.inputs.device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
@@ -127,12 +87,6 @@ def plan_epoch(
 ) -> list[tuple[Tensor, Tensor]]:
     """Draw an epoch's order and augmentation, and bring them to the device at once.
 
-    Args:
-        batches: The kept batches, arrays of indices.
-        recipe: Seed and augmentation.
-        epoch: The epoch, from 1.
-        device: Where the tensors go.
-
     Returns:
         For each step the indices of its images, shape ``[B]``, and their shifts, ``[B, 3]``.
     """
@@ -149,14 +103,7 @@ def plan_epoch(
 def steps(
     state: State, images: Images, batches: Sequence[np.ndarray], recipe: Recipe, last_epoch: int
 ) -> Iterator[State]:
-    """Train up to the end of an epoch, step by step.
-
-    Args:
-        state: The network; it is trained in place, from where it is.
-        images: The data.
-        batches: The batches of each epoch.
-        recipe: How to train.
-        last_epoch: Epoch after which to stop.
+    """Train in place, step by step, from where the state is to the end of ``last_epoch``.
 
     Yields:
         The same state after each step, and once more after each epoch (``step`` is then 0). A copy
@@ -177,14 +124,10 @@ def steps(
 def take_step(
     state: State, images: Images, indices: Tensor, shifts: Tensor, precision: str = "float32"
 ) -> None:
-    """Take one step of SGD; on a GPU the host does not wait for it.
+    """Take one step of SGD in place; on a GPU the host does not wait for it.
 
-    Args:
-        state: The network in train mode, trained in place.
-        images: The data.
-        indices: Images of the batch, shape ``[B]``.
-        shifts: From `draw_shifts`, shape ``[B, 3]``.
-        precision: As in `Recipe`.
+    The batch is given by its images' indices, shape ``[B]``, and their shifts from `draw_shifts`,
+    shape ``[B, 3]``; the network is in train mode.
     """
     labels = images.labels[indices]
     with _autocast(images.inputs.device, precision):
@@ -223,18 +166,7 @@ def _test_error(model: nn.Module, images: Images) -> float:
 def train_until(
     state: State, images: Images, batches: Sequence[np.ndarray], recipe: Recipe, last_epoch: int
 ) -> State:
-    """Train up to the end of an epoch.
-
-    Args:
-        state: As in `steps`.
-        images: As in `steps`.
-        batches: As in `steps`.
-        recipe: As in `steps`.
-        last_epoch: As in `steps`.
-
-    Returns:
-        The same state.
-    """
+    """Train up to the end of an epoch, by all of `steps`, and return the same state."""
     for _ in steps(state, images, batches, recipe, last_epoch):
         pass
     return state
@@ -257,7 +189,7 @@ def with_population_statistics(
     Args:
         model: A network that uses each of its batch norms once in a pass; it stays as it was.
         images: Its inputs, shape ``[n, ...]``, on its device.
-        batch_size: Images in each batch but the last, >= 2.
+        batch_size: Images in each batch but the last, >= 2; a last batch of one is refused.
 
     Returns:
         The copy, in eval mode, with the same weights.

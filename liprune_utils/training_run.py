@@ -27,73 +27,31 @@ from liprune_utils.training import State, start, steps
 
 @dataclass(frozen=True)
 class Workspace:
-    """What all runs share.
-
-    Attributes:
-        dataset: The data.
-        root: Folder of run folders and scores.
-        device: "cpu", or a GPU such as "cuda:0".
-    """
+    """What all runs share."""
 
     dataset: Dataset
-    root: Path
-    device: str = "cpu"
+    root: Path  #: folder of run folders and scores
+    device: str = "cpu"  #: or a GPU such as "cuda:0"
 
     def settings(self, run: Recipe) -> dict[str, object]:
-        """List everything that decides a run's result.
-
-        Args:
-            run: The run.
-
-        Returns:
-            The run's fields, the data's hash and the engine's number, as JSON has them.
-        """
+        """List what decides a run's result, as JSON has it: fields, the data's hash, the engine."""
         facts = dict(run) | {"pixel_sha256": self.dataset.sha256, "engine": ENGINE}
         return json.loads(json.dumps(facts))
 
     def folder(self, run: TrainingRun) -> Path:
-        """Name the folder of a run.
-
-        Args:
-            run: The run.
-
-        Returns:
-            The path, whether or not it exists.
-        """
+        """Name the folder of a run, whether or not it exists."""
         return run_folder(self.root / "runs", run.label, self.settings(run))
 
     def is_done(self, run: TrainingRun) -> bool:
-        """Tell whether a run is finished.
-
-        Args:
-            run: The run.
-
-        Returns:
-            Whether ``done.json`` is in its folder.
-        """
+        """Tell whether a run is finished: ``done.json`` is in its folder."""
         return (self.folder(run) / "done.json").exists()
 
     def images(self, run: Recipe) -> Images:
-        """Return the images of a run, kept for the next one with the same.
-
-        Args:
-            run: The run.
-
-        Returns:
-            The images.
-        """
+        """Return the images of a run, kept for the next one with the same."""
         return _make_images(self.dataset, *_image_settings(run), self.device)
 
     def open(self, run: TrainingRun, *, wait: bool = False) -> AbstractContextManager[RunFolder]:
-        """Open the folder of a run.
-
-        Args:
-            run: The run.
-            wait: As in `open_run`.
-
-        Returns:
-            As `open_run`.
-        """
+        """Open the folder of a run, as `open_run` does."""
         return open_run(self.root / "runs", run.label, self.settings(run), wait=wait)
 
 
@@ -112,10 +70,7 @@ def _image_settings(run: Recipe) -> tuple[int, int, int]:
 def run_training(run: TrainingRun, workspace: Workspace, *, wait: bool = False) -> Path:
     """Do a run, or the rest of it, unless it is done.
 
-    Args:
-        run: The run.
-        workspace: Data, device and folders.
-        wait: Whether to wait while another process does the same run; otherwise that is refused.
+    With ``wait`` it waits while another process does the same run; otherwise that is refused.
 
     Returns:
         The run's folder, with ``curve.csv`` (see `curve`), ``kept.csv`` (``image``: indices into
@@ -148,33 +103,14 @@ def _complete(folder: RunFolder, run: TrainingRun, workspace: Workspace) -> None
 
 
 def before_pruning(run: TrainingRun, workspace: Workspace) -> State:
-    """Return the network at the start of the prune epoch, trained once for all that share it.
-
-    Args:
-        run: The run.
-        workspace: Data, device and folders.
-
-    Returns:
-        The state.
-    """
+    """Return the network at the start of the prune epoch, trained once for all that share it."""
     if run.prune_epoch > 1:
         return final_state(run.before_pruning(), workspace)
     return start(run, workspace.images(run))
 
 
 def final_state(run: TrainingRun, workspace: Workspace) -> State:
-    """Do a run if need be, and return its last state.
-
-    Args:
-        run: The run.
-        workspace: Data, device and folders.
-
-    Returns:
-        The state.
-
-    Raises:
-        RunError: If the run is done but its last checkpoint is lost or damaged.
-    """
+    """Do a run if need be, and return its last state; a done run that has lost it is refused."""
     run_training(run, workspace, wait=True)
     state = start(run, workspace.images(run))
     with workspace.open(run, wait=True) as folder:
@@ -186,12 +122,7 @@ def final_state(run: TrainingRun, workspace: Workspace) -> State:
 
 
 def curve(run: TrainingRun, state: State, num_kept: int) -> pd.DataFrame:
-    """Tabulate a finished run.
-
-    Args:
-        run: The run.
-        state: Its last state.
-        num_kept: Batches of an epoch after the pruning.
+    """Tabulate a finished run, whose epochs have ``num_kept`` batches after the pruning.
 
     Returns:
         One row per epoch: ``epoch``, ``num_updates`` (steps of SGD so far), ``test_error`` (per
@@ -207,16 +138,10 @@ def curve(run: TrainingRun, state: State, num_kept: int) -> pd.DataFrame:
 
 
 def final_losses(state: State, images: Images, kept: Sequence[np.ndarray]) -> dict[str, float]:
-    """Measure the loss of a trained network on all images and on the kept ones.
-
-    Args:
-        state: The network.
-        images: The images.
-        kept: The kept batches, arrays of indices.
+    """Measure the mean cross-entropy of a trained network, without augmentation, in eval mode.
 
     Returns:
-        ``full_set_loss`` and ``kept_set_loss``: mean cross-entropy over all training images and
-        over the kept ones, without augmentation, in eval mode.
+        ``full_set_loss`` over all training images and ``kept_set_loss`` over the kept ones.
     """
     values = example_losses(state.model, images.inputs, images.labels)
     chosen = values[np.concatenate(kept)]

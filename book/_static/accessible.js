@@ -11,6 +11,7 @@
       icon.setAttribute("aria-hidden", "true");
     });
     each(".citation-list, .citation", (e) => e.removeAttribute("role"));
+    each("nav li > details > summary", (e) => e.setAttribute("aria-label", `Pages of: ${e.closest("li").querySelector("a").textContent.trim()}`));
   }
 
   // What scrolls sideways can be reached, and so scrolled, with the keyboard.
