@@ -215,8 +215,7 @@ for name in SOURCES:
     assert abs(train.value(other) - train.value(train.minimiser)) < 1e-7
     draws = draw(train.lipschitz, (seed, 0, 0))
     *_, ours = descend(train, draws, np.full((len(SETTINGS), 1), 1 / train.lipschitz.max()))
-    weights = torch.zeros(train.minimiser.shape, dtype=torch.float64)
-    at = SETTINGS.index(IMPORTANCE)
+    at, weights = SETTINGS.index(IMPORTANCE), torch.zeros(train.minimiser.shape).double()
     for points, factors in zip(draws.points[:, at], draws.factors[:, at], strict=True):
         weights.requires_grad_()
         loss = train.ridge / 2 * factors.mean() * (weights**2).sum()
