@@ -55,7 +55,7 @@ def compare(curves: pd.DataFrame, control: Estimate, margin: float = ERROR_MARGI
     return Comparison(error, epochs, control, margin, verdict)
 
 
-def compare_by_level(curves: pd.DataFrame, column: str) -> dict[float, Comparison]:
+def _compare_by_level(curves: pd.DataFrame, column: str) -> dict[float, Comparison]:
     """Compare within each level of a setting, by its own runs and its own control."""
     levels = sorted(curves[curves.method != "none"][column].unique())
     runs = {level: select(curves, **{column: level}) for level in levels}
@@ -95,7 +95,7 @@ def acceleration_claim(comparison: Comparison, *, cost: float) -> Claim:
     return claim("cifar-no-acceleration", comparison.error, comparison.verdict, **outcome)
 
 
-def loss_against_none(curves: pd.DataFrame) -> dict[str, Estimate]:
+def _loss_against_none(curves: pd.DataFrame) -> dict[str, Estimate]:
     """Estimate how much final test error each method of pruning costs."""
     last = last_errors(curves)
     gaps = {name: last.assign(gap=last[name] - last.none) for name in ("liprune", "random")}
@@ -105,7 +105,7 @@ def loss_against_none(curves: pd.DataFrame) -> dict[str, Estimate]:
 @decides("cifar-performance")
 def performance_claim(curves: pd.DataFrame, *, cost: float) -> Claim:
     """Decide "the loss in performance might be minimal" by equivalence with random pruning."""
-    gap, losses = pooled(differences(curves), "final_error"), loss_against_none(curves)
+    gap, losses = pooled(differences(curves), "final_error"), _loss_against_none(curves)
     note = (
         "Test error at the last epoch, LiPrune minus random, in points. Above no pruning: "
         f"LiPrune {estimated(losses['liprune'], 'pairs')}, random "
@@ -157,7 +157,7 @@ def same_verdict_claim(claim_id: str, cases: Mapping[str, Comparison], *, cost: 
 def recorded_claims(curves: pd.DataFrame, *, cost: float) -> list[Claim]:
     """Decide the claims on the paper's grid."""
     rates, epochs = (
-        compare_by_level(curves, column) for column in ("learning_rate", "prune_epoch")
+        _compare_by_level(curves, column) for column in ("learning_rate", "prune_epoch")
     )
     by_rate = {f"rate {level:g}": comparison for level, comparison in rates.items()}
     by_epoch = {f"pruned at epoch {level:g}": comparison for level, comparison in epochs.items()}

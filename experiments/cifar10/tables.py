@@ -39,7 +39,7 @@ def pairs(curves: pd.DataFrame) -> pd.DataFrame:
     return after.pivot(index=keys, columns="method", values="test_error")[["liprune", "random"]]
 
 
-def epochs_to_threshold(errors: pd.DataFrame) -> pd.DataFrame:
+def _epochs_to_threshold(errors: pd.DataFrame) -> pd.DataFrame:
     """Count the epochs from the pruning on until each run of a pair reaches their threshold."""
     # The best error that both reach: the higher of the two runs' lowest errors.
     threshold = errors.groupby([*CELL, "seed"]).transform("min").max(axis=1)
@@ -52,7 +52,7 @@ def epochs_to_threshold(errors: pd.DataFrame) -> pd.DataFrame:
 def differences(curves: pd.DataFrame) -> pd.DataFrame:
     """Subtract random pruning from LiPrune, pair by pair."""
     errors, keys = pairs(curves), [*CELL, "seed"]
-    gap, epochs = (errors.liprune - errors.random).groupby(keys), epochs_to_threshold(errors)
+    gap, epochs = (errors.liprune - errors.random).groupby(keys), _epochs_to_threshold(errors)
     table = pd.DataFrame({"mean_error": gap.mean(), "final_error": gap.last()})
     return table.assign(log_epochs=np.log(epochs.liprune / epochs.random)).reset_index()
 

@@ -53,26 +53,26 @@ def _gaussian(
     return _with_noise(x, weights, np.diag(scales**2), noise)
 
 
-def even_features(generator: np.random.Generator) -> ConvexProblem:
+def _even_features(generator: np.random.Generator) -> ConvexProblem:
     """Draw points that differ in size, alike in all directions: log-normal sizes, five features."""
     spread = 0.5
     sizes = np.exp(spread * generator.standard_normal(NUM_POINTS) - spread**2)
     return _gaussian(generator, np.ones(5), sizes, np.full(5, 5**-0.5))
 
 
-def uneven_features(generator: np.random.Generator) -> ConvexProblem:
+def _uneven_features(generator: np.random.Generator) -> ConvexProblem:
     """Draw Gaussian points with five features of equal signal, from 3 to 1/3 in scale."""
     scales = 3 ** np.linspace(1, -1, 5)
     return _gaussian(generator, scales, np.ones(NUM_POINTS), 5**-0.5 / scales)
 
 
-def irrelevant_feature(generator: np.random.Generator) -> ConvexProblem:
+def _irrelevant_feature(generator: np.random.Generator) -> ConvexProblem:
     """Draw Gaussian points with four small features that matter and a large one that does not."""
     scales, weights = np.array([4.0, 1, 1, 1, 1]), np.array([0, 0.5, 0.5, 0.5, 0.5])
     return _gaussian(generator, scales, np.ones(NUM_POINTS), weights)
 
 
-def two_groups(generator: np.random.Generator) -> ConvexProblem:
+def _two_groups(generator: np.random.Generator) -> ConvexProblem:
     """Draw points that have one feature each: half of them the first, large, half the second."""
     first = np.arange(NUM_POINTS) % 2 == 0
     size = np.where(first, 3 + generator.uniform(-1, 1, NUM_POINTS), 0)
@@ -83,7 +83,7 @@ def two_groups(generator: np.random.Generator) -> ConvexProblem:
     return _with_noise(np.stack([size, other], axis=1) * signs, np.ones(2), hessian, noise)
 
 
-def bent_line(generator: np.random.Generator) -> ConvexProblem:
+def _bent_line(generator: np.random.Generator) -> ConvexProblem:
     r"""Draw the linear model with a truth that is not linear, :math:`y = 3 \tanh(x / 2)`."""
     x = generator.uniform(-5, 5, (NUM_POINTS, 1))
     y = 3 * np.tanh(x[:, 0] / 2) + NOISE_SD * generator.standard_normal(NUM_POINTS)
@@ -102,7 +102,7 @@ def outliers(generator: np.random.Generator) -> ConvexProblem:
     return problem._replace(train=LeastSquares(x, y))
 
 
-def heavy_tails(generator: np.random.Generator) -> ConvexProblem:
+def _heavy_tails(generator: np.random.Generator) -> ConvexProblem:
     """Draw the linear model with x from Student's t with three degrees of freedom."""
     x = (5 / 3) * generator.standard_t(3, (NUM_POINTS, 1))
     noise = generator.standard_normal(NUM_POINTS)
@@ -111,13 +111,13 @@ def heavy_tails(generator: np.random.Generator) -> ConvexProblem:
 
 PROBLEMS: dict[str, Callable[[np.random.Generator], ConvexProblem]] = {
     "the paper's line": paper_line,
-    "sizes differ, d = 5": even_features,
-    "heavy-tailed x": heavy_tails,
-    "uneven features, d = 5": uneven_features,
-    "large irrelevant feature, d = 5": irrelevant_feature,
-    "bent line": bent_line,
+    "sizes differ, d = 5": _even_features,
+    "heavy-tailed x": _heavy_tails,
+    "uneven features, d = 5": _uneven_features,
+    "large irrelevant feature, d = 5": _irrelevant_feature,
+    "bent line": _bent_line,
     "outliers": outliers,
-    "two groups, d = 2": two_groups,
+    "two groups, d = 2": _two_groups,
 }
 
 

@@ -69,7 +69,7 @@ MEASURES = ("excess", "test_loss")
 KEYS = list(Setting._fields)
 
 
-def draw_pruned(name: str, seed: int, number: int) -> dict[str, PrunedProblem]:
+def _draw_pruned(name: str, seed: int, number: int) -> dict[str, PrunedProblem]:
     """Draw a data set of a convex problem and prune it in each way."""
     generator = np.random.default_rng([seed, STREAM, list(PROBLEMS).index(name), number])
     problem = PROBLEMS[name](generator)
@@ -83,7 +83,7 @@ def problem_table(num_problems: int, seed: int) -> pd.DataFrame:
     """Compare the methods on every convex problem, at the same rate and each at its best one."""
     rows = []
     for name, number in tqdm(list(product(PROBLEMS, range(num_problems))), desc="convex problems"):
-        for method, pruned in draw_pruned(name, seed, number).items():
+        for method, pruned in _draw_pruned(name, seed, number).items():
             facts = {"task": name, "problem": number, "method": method}
             facts |= {"condition": pruned.condition, "final": pruned.final}
             for steps in NUM_STEPS:
@@ -124,7 +124,7 @@ def simulation_table(num_runs: int, seed: int) -> pd.DataFrame:
     """Simulate one data set of each convex problem, pruned each way, at the best rate."""
     rows, steps = [], NUM_STEPS[0]
     for name in PROBLEMS:
-        for method, pruned in list(draw_pruned(name, seed, 0).items())[:2]:
+        for method, pruned in list(_draw_pruned(name, seed, 0).items())[:2]:
             rate, exact = pruned.best_rate(steps)
             *_, weights = importance_sgd(
                 pruned.moments.problem,
@@ -147,7 +147,7 @@ def path_table(table: pd.DataFrame, seed: int, num_problems: int) -> pd.DataFram
     tables, steps = [], NUM_STEPS[0]
     rates = table[table.step == steps].groupby(["task", "method"]).best_rate.median()
     for name in PROBLEMS:
-        drawn = [draw_pruned(name, seed, number) for number in range(num_problems)]
+        drawn = [_draw_pruned(name, seed, number) for number in range(num_problems)]
         for method in drawn[0]:
             paths = [pruned[method].path(rates[name, method], steps) for pruned in drawn]
             columns = {"task": name, "method": method, "step": np.arange(steps + 1)}
@@ -168,7 +168,7 @@ def tune(name: str, num_runs: int, seed: int) -> pd.DataFrame:
     return table.assign(excess=excesses.ravel(), steps=steps.ravel(), num_runs=num_runs)
 
 
-def best_multiples(tuning: pd.DataFrame) -> np.ndarray:
+def _best_multiples(tuning: pd.DataFrame) -> np.ndarray:
     """Find each rule's step sizes, ``[num_settings, num_rules]``: the best in the tuning's mean.
 
     Best is the lowest excess after the last step; for the rule "arrival" it is the fewest steps to
@@ -194,7 +194,7 @@ class Races(NamedTuple):
 def race(name: str, num_runs: int, num_tuning: int, seed: int) -> Races:
     """Tune the step sizes on a data set, then race all methods under all rules."""
     tuning = tune(name, num_tuning, seed)
-    multiples, outcomes, rows = best_multiples(tuning), [], []
+    multiples, outcomes, rows = _best_multiples(tuning), [], []
     for number in tqdm(range(num_runs), desc=f"{name}: races"):
         root = (seed, RACING, number)
         split = load(name, stream(root, "split"))

@@ -46,7 +46,7 @@ class Scoring:
     num_batches: int = 32  # the first so many of the fixed batches
 
 
-def scorings() -> Iterator[Scoring]:
+def _scorings() -> Iterator[Scoring]:
     """List what the study scores."""
     first, last = EPOCHS[0], EPOCHS[-1]
     yield from (Scoring(0, epoch, num_batches=391) for epoch in (first, last))
@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     dataset = data.load()
     workspace = Workspace(dataset, results_folder(options.work, "--work"))
-    tables = [batch_norms(scoring, workspace) for scoring in scorings()]
+    tables = [batch_norms(scoring, workspace) for scoring in _scorings()]
     folder = results_folder(RECORDED)
     write_table(folder, "batch_norms", pd.concat(tables, ignore_index=True))
     model = network(0, EPOCHS[-1], workspace).model

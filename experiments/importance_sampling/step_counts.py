@@ -55,7 +55,7 @@ class Race(NamedTuple):
 
     def best(self, sampling: str) -> float:
         """Find the step size that needs the fewest steps, to about 1%."""
-        return best_step(self.moments[sampling], self.target, self.theorem(sampling))[0]
+        return _best_step(self.moments[sampling], self.target, self.theorem(sampling))[0]
 
     def steps(self, sampling: str, step_size: float) -> float:
         """Count the steps to the target, infinite if it is not reached."""
@@ -65,7 +65,7 @@ class Race(NamedTuple):
         return float(moments.steps_to(self.target, np.array([step_size]))[0])
 
 
-def best_step(moments: SecondMoments, target: float, smallest: float) -> tuple[float, float]:
+def _best_step(moments: SecondMoments, target: float, smallest: float) -> tuple[float, float]:
     """Find the step size with the fewest steps to a target, on finer and finer grids."""
     low, high = smallest, 0.9999 * moments.largest_step_size
     for _ in range(3):
@@ -147,5 +147,5 @@ def _measure_exponent(problem: LeastSquares, exponent: float) -> dict[str, float
     constants = Constants.of(problem, probabilities)
     target = 1e-3 * first_error(problem)
     moments = SecondMoments(problem, probabilities)
-    _, steps = best_step(moments, target, theorem_step_size(constants, target))
+    _, steps = _best_step(moments, target, theorem_step_size(constants, target))
     return {"lipschitz_sup": constants.lipschitz, "steps": steps}

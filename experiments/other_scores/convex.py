@@ -64,7 +64,7 @@ def draw_split(name: str, root: tuple[int, ...]) -> Split:
     return Split(*(Objective(SQUARED, s.x[0, :, None], s.y[0, :, None], 0.0) for s in sets))
 
 
-def point_scores(train: Objective, weights: np.ndarray) -> dict[str, np.ndarray]:
+def _point_scores(train: Objective, weights: np.ndarray) -> dict[str, np.ndarray]:
     r"""Score the points of a problem at some weights.
 
     With the error :math:`e_i = \nabla_z \phi(W x_i, y_i)`, which is :math:`p - e_y` for
@@ -86,12 +86,12 @@ def kept_points(train: Objective, later: np.ndarray, root: tuple[int, ...]) -> l
     shuffled = stream(root, "choice").permutation(len(train.x))
     scores = {("liprune", NEVER): train.lipschitz, ("random", NEVER): np.zeros(len(train.x))}
     for taken, weights in ((START, 0 * later), (LATER, later)):
-        scores |= {(n, taken): s for n, s in point_scores(train, weights).items()}
+        scores |= {(n, taken): s for n, s in _point_scores(train, weights).items()}
     orders = {way: shuffled[rank(score[shuffled])] for way, score in scores.items()}
     return [orders[e[:2]][: num_kept(len(train.x), e.keep_fraction)] for e in ENTRANTS]
 
 
-def train_on(
+def _train_on(
     train: Objective,
     chosen: Sequence[np.ndarray],
     root: tuple[int, ...],
@@ -111,7 +111,7 @@ def compared_steps(name: str) -> list[int]:
     return [round(share * (LINEAR_STEPS if name == LINEAR else NUM_STEPS)) for share in SHARES]
 
 
-def tuned_multiple(name: str, seed: int, num_tuning: int = NUM_TUNING) -> float:
+def _tuned_multiple(name: str, seed: int, num_tuning: int = NUM_TUNING) -> float:
     """Tune the step size of no pruning as page 06 does, on runs that report nothing."""
     last = []
     for number in range(num_tuning):
@@ -120,7 +120,7 @@ def tuned_multiple(name: str, seed: int, num_tuning: int = NUM_TUNING) -> float:
         shuffled = stream(root, "choice").permutation(len(train.x))
         rates = MULTIPLES / (2 * train.lipschitz.max())
         with np.errstate(over="ignore", invalid="ignore"):  # too large a step
-            (weights,) = train_on(train, [shuffled], root, rates, [NUM_STEPS])
+            (weights,) = _train_on(train, [shuffled], root, rates, [NUM_STEPS])
             last.append(excess(train, weights[0]))
     return float(MULTIPLES[np.mean(last, axis=0).argmin()])
 
@@ -129,7 +129,7 @@ def common_rates(name: str, seed: int) -> dict[str, float]:
     """List the step sizes at which all entrants race; none is tuned for one of them."""
     if name == LINEAR:
         return LINEAR_RATES
-    tuned = tuned_multiple(name, seed)
+    tuned = _tuned_multiple(name, seed)
     return {THEOREM: 1.0} | ({TUNED: tuned} if tuned != 1 else {})
 
 
@@ -149,9 +149,9 @@ def contest(name: str, root: tuple[int, ...], rate: float) -> Contest:
     split, steps = draw_split(name, root), compared_steps(name)
     train = split.train
     rates = np.array([rate]) / (1.0 if name == LINEAR else 2 * train.lipschitz.max())
-    (later,) = train_on(train, [np.arange(len(train.x))], root, rates, steps[1:2])
+    (later,) = _train_on(train, [np.arange(len(train.x))], root, rates, steps[1:2])
     chosen = kept_points(train, later[0, 0], root)
-    losses = [split.test.value(w[:, 0]) for w in train_on(train, chosen, root, rates, steps)]
+    losses = [split.test.value(w[:, 0]) for w in _train_on(train, chosen, root, rates, steps)]
     liprune = [chosen[at - at % len(WAYS)] for at in range(len(ENTRANTS))]
     pairs = zip(chosen, liprune, strict=True)
     return Contest(np.array(losses), np.array([overlap(kept, other) for kept, other in pairs]))

@@ -112,7 +112,7 @@ def _simulate_block(
         paths = _descend(setting, [kept[pruning] for pruning in partners], generator)
         for pruning, weight in zip(partners, paths, strict=True):
             sets = {"kept": kept[pruning], "full": data}
-            losses = [mean_loss(weight, sets[name]) for name in setting.losses]
+            losses = [_mean_loss(weight, sets[name]) for name in setting.losses]
             arrays[pruning] = [weight, *losses]
     return arrays
 
@@ -139,7 +139,7 @@ def _batch_gradient(points: SineData, batch: np.ndarray, w: np.ndarray) -> np.nd
     return sum(gradients) / len(batch)
 
 
-def mean_loss(weight: np.ndarray, data: SineData) -> np.ndarray:
+def _mean_loss(weight: np.ndarray, data: SineData) -> np.ndarray:
     """Compute the mean loss of each run's weights over its own points."""
     rows = weight.reshape(-1, weight.shape[-1])
     losses = [sine_loss(row[:, None], data.x, data.y).mean(axis=1) for row in rows]

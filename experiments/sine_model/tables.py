@@ -133,7 +133,7 @@ def measure(
             for method, points in pairs.items():
                 key, losses = Pruning(method, fraction), sampled_losses(points.first(fraction))
                 places[key].append(minimisers(losses))
-                wells[key] += [well_row(loss) for loss in losses[: num_wells - len(wells[key])]]
+                wells[key] += [_well_row(loss) for loss in losses[: num_wells - len(wells[key])]]
                 sums[key].append([losses.sum(axis=0), (losses**2).sum(axis=0)])
     landscapes = {}
     for key in places:
@@ -144,7 +144,7 @@ def measure(
     return landscapes
 
 
-def well_row(loss: np.ndarray) -> dict[str, float]:
+def _well_row(loss: np.ndarray) -> dict[str, float]:
     """Count the wells of a landscape and describe the best rival."""
     wells = find_wells(loss)
     rival = wells.rival

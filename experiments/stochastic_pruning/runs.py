@@ -138,7 +138,7 @@ def tail_table() -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def best_probabilities(lipschitz: np.ndarray, mu: float, made_step: float) -> np.ndarray:
+def _best_probabilities(lipschitz: np.ndarray, mu: float, made_step: float) -> np.ndarray:
     r"""Minimise :math:`\lambda(p) = 1 - 2 \mu \gamma (1 - \gamma L_{\sup}(p))` numerically."""
     count = len(lipschitz)
     scale = lipschitz.mean()
@@ -163,13 +163,13 @@ def compression_table(problem: LeastSquares, keep: Iterable[float]) -> pd.DataFr
     step_size = 0.5 * min(keep) / lipschitz.mean()
     optimal, rows = SAMPLINGS["optimal"](lipschitz), []
     for r in keep:
-        found = best_probabilities(lipschitz, problem.strong_convexity, step_size / r)
+        found = _best_probabilities(lipschitz, problem.strong_convexity, step_size / r)
         difference = len(found) * np.abs(found - optimal).max()
         rows.append({"keep_probability": r, "difference": difference})
     return pd.DataFrame(rows)
 
 
-def touched_share(probabilities: np.ndarray, keep_probability: float, num_steps: int) -> float:
+def _touched_share(probabilities: np.ndarray, keep_probability: float, num_steps: int) -> float:
     r"""Compute the mean share of indices drawn, :math:`1 - \frac1n \sum_i (1 - r p_i)^t`."""
     return float(1 - np.mean((1 - keep_probability * probabilities) ** num_steps))
 
@@ -186,7 +186,7 @@ def touched_table(lipschitz: np.ndarray, *, num_runs: int, seed: int) -> pd.Data
             counts.append(len(np.unique(generator.choice(count, made, p=probabilities))))
         share = mean_interval(np.array(counts) / count)
         row = {"sampling": sampling, "keep_probability": keep} | share.columns("share")
-        rows.append(row | {"exact": touched_share(probabilities, keep, count)})
+        rows.append(row | {"exact": _touched_share(probabilities, keep, count)})
     return pd.DataFrame(rows)
 
 

@@ -76,7 +76,7 @@ class KeptProblem:
         return np.array(path)
 
 
-def kept_problems(num_problems: int, seed: int, slope: float) -> Iterator[tuple]:
+def _kept_problems(num_problems: int, seed: int, slope: float) -> Iterator[tuple]:
     """Draw data sets of the linear model and prune them."""
     generator = np.random.default_rng([seed, STREAM])
     for number in range(num_problems):
@@ -93,7 +93,7 @@ def kept_problems(num_problems: int, seed: int, slope: float) -> Iterator[tuple]
 def bound_table(num_problems: int, seed: int, slope: float) -> pd.DataFrame:
     """Compare Theorem 1, applied to what was kept, with the exact error, in the paper's setting."""
     keys, paths = [], []
-    for number, fraction, method, problem in kept_problems(num_problems, seed, slope):
+    for number, fraction, method, problem in _kept_problems(num_problems, seed, slope):
         error = problem.square_path(LEARNING_RATE, NUM_STEPS, slope)
         bound = error_bound(problem.constants, LEARNING_RATE, np.arange(NUM_STEPS + 1), error[0])
         keys.append((number, fraction, method))
@@ -109,7 +109,7 @@ def bound_table(num_problems: int, seed: int, slope: float) -> pd.DataFrame:
 def constants_table(num_problems: int, seed: int, slope: float) -> pd.DataFrame:
     """Tabulate what Theorem 1 says of the kept problems."""
     rows = []
-    for _, fraction, method, problem in kept_problems(num_problems, seed, slope):
+    for _, fraction, method, problem in _kept_problems(num_problems, seed, slope):
         constants, initial = problem.constants, (slope + problem.bias) ** 2
         columns = {"keep_fraction": fraction, "method": method, **constants._asdict()}
         columns |= {"condition": constants.lipschitz / constants.strong_convexity}

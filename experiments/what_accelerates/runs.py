@@ -66,12 +66,12 @@ class AccelerationParameters(Parameters):
 class Experiment:
     """All paths of the page; every method has the same data sets and test points."""
 
-    pruned: dict[tuple, dict[Pruning, Paths]]  # by what a setting is for, as in `make_settings`
+    pruned: dict[tuple, dict[Pruning, Paths]]  # by what a setting is for, as in `_make_settings`
     unbiased: dict[tuple[float, float], Paths]  # by step size and chance that a step is made
     batches: dict[tuple[int, float], FixedBatches]  # by batch size and keep fraction
 
 
-def make_settings(slope: float) -> dict[tuple, Setting]:
+def _make_settings(slope: float) -> dict[tuple, Setting]:
     """List the settings to simulate by what they are for, such as ("batch", size)."""
     settings = {("batch", size): Setting(size, LEARNING_RATE) for size in BATCH_SIZES}
     for fraction in KEEP_FRACTIONS:
@@ -93,7 +93,7 @@ def make_settings(slope: float) -> dict[tuple, Setting]:
 
 def run_experiment(*, num_runs: int, seed: int, slope: float) -> Experiment:
     """Run everything that page 05 measures on the linear model."""
-    settings = make_settings(slope)
+    settings = _make_settings(slope)
     pruned = simulate(settings, num_runs=num_runs, seed=seed, slope=slope)
     best = best_rates(slope)
     rates = [
@@ -102,11 +102,11 @@ def run_experiment(*, num_runs: int, seed: int, slope: float) -> Experiment:
         (settings["floor", "random", 0.1].learning_rate, 1.0),
     ]
     unpruned = pruned["batch", BATCH_SIZES[0]]["none", 1.0]
-    unbiased = unbiased_paths(rates, unpruned, seed=seed)
+    unbiased = _unbiased_paths(rates, unpruned, seed=seed)
     return Experiment(pruned, unbiased, simulate_fixed_batches(unpruned, seed=seed))
 
 
-def unbiased_paths(
+def _unbiased_paths(
     rates: Sequence[tuple[float, float]], unpruned: Paths, *, seed: int
 ) -> dict[tuple[float, float], Paths]:
     r"""Sample with :math:`p \propto L` (Theorem 2, ten draws per batch) in unpruned runs' data."""
@@ -115,7 +115,7 @@ def unbiased_paths(
 
     def run_block(size: int) -> dict[tuple[float, float], tuple[np.ndarray]]:
         data = draw_linear(data_stream, size, NUM_POINTS, slope=slope)
-        pull = importance_pulls(data, points.random((size, NUM_STEPS, BATCH_SIZE)))
+        pull = _importance_pulls(data, points.random((size, NUM_STEPS, BATCH_SIZE)))
         chance = made.random((size, NUM_STEPS)).T
         mean_square = data.lipschitz.mean(axis=1)
         errors = {}
@@ -132,7 +132,7 @@ def unbiased_paths(
     }
 
 
-def importance_pulls(data: LinearData, uniforms: np.ndarray) -> np.ndarray:
+def _importance_pulls(data: LinearData, uniforms: np.ndarray) -> np.ndarray:
     r"""Draw points with :math:`p_i \propto x_i^2` and take each batch's mean of :math:`y_i / x_i`.
 
     The weighted gradient is :math:`\frac{m}{x_i^2} (w x_i - y_i) x_i = m (w - y_i / x_i)`.

@@ -29,7 +29,7 @@ BASE = ("batch", BATCH_SIZE)
 PRUNED = ("points", "batches")
 
 
-def methods_at(experiment: Experiment, keep_fraction: float) -> dict[str, Paths]:
+def _methods_at(experiment: Experiment, keep_fraction: float) -> dict[str, Paths]:
     """Collect the paths of every method in the paper's setting."""
     pruned, unbiased = experiment.pruned[BASE], experiment.unbiased
     return {
@@ -46,7 +46,7 @@ def curve_table(experiment: Experiment) -> pd.DataFrame:
     """Tabulate the mean excess test loss of every method in the paper's setting."""
     tables = []
     for fraction in KEEP_FRACTIONS:
-        for method, paths in methods_at(experiment, fraction).items():
+        for method, paths in _methods_at(experiment, fraction).items():
             excess = paths.excess_test_loss()
             columns = {"keep_fraction": fraction, "method": method, "step": range(NUM_STEPS + 1)}
             columns |= {"excess": excess.mean(axis=1), "excess_se": standard_error(excess.T)}
@@ -58,7 +58,7 @@ def mechanism_table(experiment: Experiment) -> pd.DataFrame:
     """Compute how much of the gap between random pruning and LiPrune other methods close."""
     rows = []
     for fraction in KEEP_FRACTIONS:
-        paths = methods_at(experiment, fraction)
+        paths = _methods_at(experiment, fraction)
         excess = {method: p.excess_test_loss()[STEP] for method, p in paths.items()}
         gap = excess["random"] - excess["liprune"]
         for method in ("matched", "unbiased", "theorem2"):
@@ -136,7 +136,7 @@ def check_table(experiment: Experiment) -> pd.DataFrame:
         z = (batches.overlap.mean() - fraction) / standard_error(batches.overlap)
         tables.append(pd.DataFrame({"what": "overlap of the kept sets", "step": 0, "z": [z]}))
         for paths in (batches.liprune, batches.random):
-            tables.append(_distances("pruned batches", paths.error**2, batch_square(paths)))
+            tables.append(_distances("pruned batches", paths.error**2, _batch_square(paths)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -147,7 +147,7 @@ def _distances(what: str, simulated: np.ndarray, expected: np.ndarray) -> pd.Dat
     return pd.DataFrame({"what": what, "step": range(1, len(z) + 1), "z": z})
 
 
-def batch_square(paths: Paths) -> np.ndarray:
+def _batch_square(paths: Paths) -> np.ndarray:
     r"""Compute :math:`E(w_t - w^*)^2` for paths on fixed batches, given the inputs."""
     return expected_square(paths.sets["kept"], paths.setting.batch_size, NUM_STEPS, paths.slope)
 
@@ -191,7 +191,7 @@ def batch_table(experiment: Experiment) -> pd.DataFrame:
     """Compare LiPrune with random pruning at several batch sizes, pruning points and batches."""
     rows, smaller = [], None
     for pruned, fraction, size in product(PRUNED, KEEP_FRACTIONS, BATCH_SIZES):
-        simulated, expected = excess_pairs(experiment, size, fraction, pruned)
+        simulated, expected = _excess_pairs(experiment, size, fraction, pruned)
         columns = {"pruned": pruned, "keep_fraction": fraction, "batch_size": size}
         columns |= ratio_interval(*simulated).columns("ratio")
         columns |= {"expected": ratio_interval(*expected).value}
@@ -204,7 +204,7 @@ def batch_table(experiment: Experiment) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def excess_pairs(
+def _excess_pairs(
     experiment: Experiment, batch_size: int, keep_fraction: float, pruned: str
 ) -> np.ndarray:
     """Take LiPrune's and random pruning's excess test losses at step 10, simulated and expected."""
@@ -220,7 +220,7 @@ def excess_pairs(
 def _expected_excess(paths: Paths, pruned: str) -> np.ndarray:
     if pruned == "points":
         return paths.expected_losses()["test"][STEP] - NOISE_SD**2 / 2
-    return batch_square(paths)[STEP] * paths.sets["test"].xx / 2
+    return _batch_square(paths)[STEP] * paths.sets["test"].xx / 2
 
 
 def _multiplier(kept: FixedBatches) -> float:

@@ -35,7 +35,7 @@ class Step(NamedTuple):
         return (error - LEARNING_RATE * self.mean) ** 2, LEARNING_RATE**2 * self.noise
 
 
-def kept_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
+def _kept_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
     r"""Describe a step with ten distinct points out of the kept ones, exactly over all batches.
 
     A point's gradient is :math:`x_i (e x_i - \nu_i)`; the variance of a mean over B of K distinct
@@ -46,7 +46,7 @@ def kept_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
     return Step(gradients.mean(axis=1), gradients.var(axis=1, ddof=1) * shrink)
 
 
-def weighted_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
+def _weighted_step(x: np.ndarray, noise: np.ndarray, error: float) -> Step:
     r"""Describe a step with ten draws of :math:`p_i \propto x_i^2`, each weighted by its inverse.
 
     The weighted gradient is :math:`m (e - \nu_i / x_i)` with :math:`m = \overline{x^2}` (paper,
@@ -68,8 +68,8 @@ def noise_table(num_runs: int, seed: int, slope: float) -> pd.DataFrame:
     rows = []
     for fraction, relative in product(KEEP_FRACTIONS, ERRORS):
         error, count = relative * slope, num_kept(NUM_POINTS, fraction)
-        random, liprune = (kept_step(*_take(data, order[:, :count]), error) for order in orders)
-        steps = {"liprune": liprune, "unbiased": weighted_step(data.x, data.noise, error)}
+        random, liprune = (_kept_step(*_take(data, order[:, :count]), error) for order in orders)
+        steps = {"liprune": liprune, "unbiased": _weighted_step(data.x, data.noise, error)}
         for method, step in steps.items():
             row = {"keep_fraction": fraction, "method": method, "error": relative}
             rows.append(row | _compare(step, random, error))

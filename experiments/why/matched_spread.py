@@ -37,7 +37,7 @@ def matching_size(spread: float) -> int:
     return max(1, round((POINT_SPREAD / spread) ** 2))
 
 
-def draw_batches(
+def _draw_batches(
     generator: np.random.Generator, num_runs: int, batch_size: int, slope: float
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Draw the sufficient statistics of fixed batches of the linear model.
@@ -59,7 +59,7 @@ def race(batch_size: int, num_runs: int, seed: int, slope: float) -> pd.DataFram
     count = num_kept(NUM_BATCHES, KEEP_FRACTION)
 
     def run_block(size: int) -> dict[str, tuple[np.ndarray]]:
-        xx, xy = draw_batches(data, size, batch_size, slope)
+        xx, xy = _draw_batches(data, size, batch_size, slope)
         gains = [kept_gain(row, KEEP_FRACTION) for row in xx]
         columns = {"spread": xx.std(axis=1) / xx.mean(axis=1), "gain": np.array(gains)}
         kept = [rank(scores)[:, :count] for scores in (xx, choice.random(xx.shape))]

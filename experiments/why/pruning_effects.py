@@ -41,7 +41,7 @@ class GradientMoments(NamedTuple):
         return batch_size * self.noise / self.signal if self.signal > 0 else np.inf
 
 
-def gradient_moments(gradients: np.ndarray) -> GradientMoments:
+def _gradient_moments(gradients: np.ndarray) -> GradientMoments:
     """Estimate the moments of a stochastic gradient without bias, from one gradient per row."""
     gradients = np.asarray(gradients, dtype=np.float64)
     require(len(gradients) >= 2, "The number of gradients", len(gradients), "at least 2")
@@ -108,7 +108,7 @@ def rate_factor(
     :math:`E \|g_{\mathrm{random}}\|^2 / E \|g\|^2`, both at the same weights.
     """
     theirs, own = (
-        gradient_moments(
+        _gradient_moments(
             batch_gradients(model, images.inputs, images.labels, full_batches(batches))
         )
         for batches in (random, kept)
@@ -124,7 +124,7 @@ def measure(
     batches = full_batches(fixed_batches(len(images.labels), run.batch_size, run.seed))
     facts: dict[str, float] = {}
     for name, group in (("kept", full_batches(kept)), ("all", batches)):
-        moments = gradient_moments(batch_gradients(model, *pair, group))
+        moments = _gradient_moments(batch_gradients(model, *pair, group))
         values = moments._asdict() | {
             "second_moment": moments.second_moment,
             "noise_scale": moments.noise_scale(len(group[0])),

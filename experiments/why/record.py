@@ -94,13 +94,13 @@ def main() -> None:
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}  # of the processes to come
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, spawn) as executor:
-        results = executor.map(run_arm, arms(), repeat(work))
+        results = executor.map(_run_arm, arms(), repeat(work))
         found = list(tqdm(results, "Dynamics", len(arms()), unit=" arms"))
     tables = {name: pd.concat([arm[name] for arm in found], ignore_index=True) for name in TABLES}
-    write_record(tables, results_folder(RECORDED))
+    _write_record(tables, results_folder(RECORDED))
 
 
-def run_arm(arm: Arm, work: Path) -> dict[str, pd.DataFrame]:
+def _run_arm(arm: Arm, work: Path) -> dict[str, pd.DataFrame]:
     """Follow an arm, or read what an earlier run has found."""
     torch.set_num_threads(1)
     settings = workspace().settings(arm.run) | {"rescaled": arm.rescaled}
@@ -120,7 +120,7 @@ def follow(arm: Arm, workspace: Workspace) -> dict[str, pd.DataFrame]:
     kept, scores = choose(run, state, workspace)
     random, _ = choose(run.replace(method="random"), state, workspace)
     factor = rate_factor(state.model, images, kept, random)
-    facts = kept_shift(state.model, images, kept) | describe_scores(run, scores, state, workspace)
+    facts = kept_shift(state.model, images, kept) | _describe_scores(run, scores, state, workspace)
     facts["rate_factor"] = factor
     rate = run.learning_rate * (factor if arm.rescaled else 1.0)
     recipe = run.replace(learning_rate=rate)
@@ -151,7 +151,7 @@ def choose(
     return kept_batches(run, scores, len(images.labels)), scores
 
 
-def describe_scores(
+def _describe_scores(
     run: TrainingRun, scores: np.ndarray, state: State, workspace: Workspace
 ) -> dict[str, float]:
     """Measure the spread of the scores, and what sampling by score would gain."""
@@ -172,7 +172,7 @@ def describe_scores(
     }
 
 
-def write_record(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+def _write_record(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     """Write the study's tables and where they come from."""
     for name, table in tables.items():
         write_table(folder, name, table)

@@ -25,7 +25,7 @@ REMEDY = (
 )
 
 
-def paired_differences(
+def _paired_differences(
     values: pd.Series, pairs: Sequence[tuple[str, str]], level: float
 ) -> pd.DataFrame:
     """Estimate differences between arms that share their seeds."""
@@ -53,7 +53,7 @@ def loss_table(runs: pd.DataFrame) -> pd.DataFrame:
     for measure in ("full_set_loss", "kept_set_loss", "test_error"):
         values = runs.set_index(["method", "seed"])[measure]
         pairs = [(method, "random") for method in METHODS]
-        table = paired_differences(values, pairs, LOSS_LEVEL)
+        table = _paired_differences(values, pairs, LOSS_LEVEL)
         tables.append(table.assign(measure=measure, random=values["random"].mean()))
     return pd.concat(tables, ignore_index=True)
 
@@ -88,7 +88,7 @@ def matched_noise(dynamics: pd.DataFrame) -> pd.DataFrame:
 def remedy_table(curves: pd.DataFrame, prune_epoch: int) -> pd.DataFrame:
     """Compare the arms with and without the rescaled learning rate."""
     after = curves[curves.epoch >= prune_epoch]
-    return paired_differences(after.groupby(["arm", "seed"]).test_error.mean(), REMEDY, LEVEL)
+    return _paired_differences(after.groupby(["arm", "seed"]).test_error.mean(), REMEDY, LEVEL)
 
 
 def example_table(curves: pd.DataFrame) -> pd.DataFrame:

@@ -77,12 +77,12 @@ class Descriptions:
         return None
 
 
-def read_descriptions() -> Descriptions:
+def _read_descriptions() -> Descriptions:
     """Read the descriptions of the book's tables."""
     return Descriptions(PROJECT / "book" / "columns.yml")
 
 
-def list_tables(build: Path) -> list[Table]:
+def _list_tables(build: Path) -> list[Table]:
     """List the tables of a build and the recorded ones, page by page."""
     folders = {build / "results": "../results", PROJECT / "book" / "results": "results"}
     tables = [
@@ -103,7 +103,7 @@ def _read_table(path: Path, folder: str) -> Table:
 
 def tables_markdown(build: Path) -> str:
     """Write the tables and the glossary of their columns as Markdown."""
-    descriptions, tables, sections = read_descriptions(), list_tables(build), []
+    descriptions, tables, sections = _read_descriptions(), _list_tables(build), []
     for page in dict.fromkeys(table.page for table in tables):
         rows = [
             (_download(table), f"{table.num_rows:,}", descriptions.rows.get(table.key, UNKNOWN))

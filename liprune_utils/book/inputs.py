@@ -87,8 +87,8 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def page_inputs(notebook: Path, build: Path, parameters: Path | None) -> dict[str, str]:
     """Hash everything that a page is made of."""
-    code = page_code(notebook)
-    modules = used_modules(imports(code))
+    code = _page_code(notebook)
+    modules = _used_modules(imports(code))
     files = [*_recorded_files(notebook.stem, modules), *_files_beside(modules)]
     inputs = {f"notebooks/{notebook.name}": digest(_cells(notebook))}
     inputs |= {_module(name).file: _module(name).digest for name in modules}
@@ -112,7 +112,7 @@ def results(build: Path, page: str) -> dict[str, str]:
     return {f"its result {file.relative_to(folder)}": file_digest(file) for file in files}
 
 
-def page_code(notebook: Path) -> ast.Module:
+def _page_code(notebook: Path) -> ast.Module:
     """Parse the code cells of a page."""
     cells = [cell for cell in read_json(notebook)["cells"] if cell["cell_type"] == "code"]
     lines = [line for cell in cells for line in [*"".join(cell["source"]).splitlines(), ""]]
@@ -132,7 +132,7 @@ def imports(tree: ast.AST) -> set[str]:
     return names
 
 
-def used_modules(names: Iterable[str]) -> list[str]:
+def _used_modules(names: Iterable[str]) -> list[str]:
     """Follow imports through the project."""
     used, waiting = set(), list(names)
     while waiting:
@@ -145,7 +145,7 @@ def used_modules(names: Iterable[str]) -> list[str]:
     return sorted(used)
 
 
-def code_digest(tree: ast.Module) -> str:
+def _code_digest(tree: ast.Module) -> str:
     """Hash what code computes: comments, docstrings and layout do not count."""
     for node in ast.walk(tree):
         is_documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
@@ -178,7 +178,7 @@ def _module(name: str) -> _Module | None:
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if name.startswith(("liprune_utils", "experiments")) and file.is_file():
             tree = _parse(file.read_bytes(), file)
-            return _Module(_relative(file), imports(tree), code_digest(tree))
+            return _Module(_relative(file), imports(tree), _code_digest(tree))
     return None
 
 

@@ -42,7 +42,7 @@ MATHJAX = "LICENSE", "es5/tex-mml-chtml.js", "es5/input/tex/extensions", "es5/ou
 
 def stage(build: Path) -> set[str]:
     """Bring ``build/stage`` up to date, and name the files that changed."""
-    folder, wanted = build / "stage", staged_files(build)
+    folder, wanted = build / "stage", _staged_files(build)
     old = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     gone = {name for name in old - set(wanted) if not name.startswith("_build/")}
     for name in gone:
@@ -50,7 +50,7 @@ def stage(build: Path) -> set[str]:
     return gone | {name for name in wanted if _write_if_changed(folder / name, wanted[name])}
 
 
-def staged_files(build: Path) -> dict[str, bytes]:
+def _staged_files(build: Path) -> dict[str, bytes]:
     """Lay out by name what jupyter-book renders."""
     pages, modules = executed_pages(build), library_modules()
     files = _tree(PROJECT / "book", "book") | _tree(build / "results", "results") | _javascript()

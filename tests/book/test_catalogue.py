@@ -3,7 +3,7 @@
 import pytest
 
 from liprune_utils.book import catalogue
-from liprune_utils.book.catalogue import Descriptions, list_tables, tables_markdown
+from liprune_utils.book.catalogue import Descriptions, _list_tables, tables_markdown
 from liprune_utils.files import PROJECT
 
 DESCRIPTIONS = """
@@ -55,7 +55,7 @@ def test_what_is_not_described_is_not_found(descriptions):
 
 
 def test_tables_are_counted_and_linked(build):
-    tables = list_tables(build)
+    tables = _list_tables(build)
     curves, ends, _ = (table for table in tables if not table.recorded)
     assert (curves.key, curves.num_rows) == ("01_one/curves", 2)
     assert curves.link == "../results/01_one/curves.csv"
@@ -66,7 +66,7 @@ def test_tables_are_counted_and_linked(build):
 
 def test_the_page_says_where_a_meaning_holds(monkeypatch, descriptions, build, tmp_path):
     monkeypatch.setattr(catalogue, "PROJECT", tmp_path)  # where no tables are recorded
-    monkeypatch.setattr(catalogue, "read_descriptions", lambda: descriptions)
+    monkeypatch.setattr(catalogue, "_read_descriptions", lambda: descriptions)
     lines = tables_markdown(build).splitlines()
     assert "## Page 01" in lines
     assert "| {download}`curves.csv <../results/01_one/curves.csv>` | 2 | a step |" in lines

@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from liprune_utils.book.catalogue import Description, list_tables, read_descriptions
+from liprune_utils.book.catalogue import Description, _list_tables, _read_descriptions
 from liprune_utils.files import PROJECT
 from liprune_utils.grid import KINDS, MEASURED, read_grid
 
 BUILD = PROJECT / "build"
-DESCRIPTIONS = read_descriptions()
-TABLES = list_tables(BUILD)
+DESCRIPTIONS = _read_descriptions()
+TABLES = _list_tables(BUILD)
 BUILT = (BUILD / "results" / "14_verdict" / "verdicts.csv").exists()
 
 pytestmark = pytest.mark.built

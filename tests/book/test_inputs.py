@@ -60,7 +60,7 @@ def test_a_page_is_made_of_what_it_uses(page, uses, does_not_use, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_made_of_the_records_that_it_names_and_of_its_claims(page, tmp_path):
-    code = "".join(ast.unparse(inputs.page_code(PAGES[page])).split())
+    code = "".join(ast.unparse(inputs._page_code(PAGES[page])).split())
     folders = {path.name for path in (PROJECT / "book" / "results").iterdir()}
     named = {
         name for name in folders
@@ -75,7 +75,7 @@ def test_a_page_is_made_of_the_records_that_it_names_and_of_its_claims(page, tmp
 
 def test_words_do_not_count_and_code_does():
     def digest(code: str) -> str:
-        return inputs.code_digest(ast.parse(code))
+        return inputs._code_digest(ast.parse(code))
 
     code = 'def f(x):\n    """One."""\n    return x + 1  # why\n\n\nclass A:\n    """Two."""\n'
     reworded = (
@@ -88,7 +88,7 @@ def test_words_do_not_count_and_code_does():
 
 def test_imports_are_followed_by_full_names():
     def used(code: str) -> set[str]:
-        return set(inputs.used_modules(inputs.imports(ast.parse(code))))
+        return set(inputs._used_modules(inputs.imports(ast.parse(code))))
 
     found = used("from liprune_utils import files\nfrom experiments.liprune.runs import stream")
     assert {"liprune_utils.files", "liprune_utils.checks", "experiments.liprune.runs"} < found
@@ -141,4 +141,4 @@ def test_what_is_no_python_is_named(tmp_path):
     page.write_text(json.dumps({"cells": cells, "metadata": {}}))
     words = r"01_broken\.ipynb has a line that is no Python \(invalid syntax\): y = = 2$"
     with pytest.raises(InputError, match=words):
-        inputs.page_code(page)
+        inputs._page_code(page)

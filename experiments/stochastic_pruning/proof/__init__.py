@@ -13,7 +13,7 @@ LINES = (*SAMPLING_LINES, *STEP_LINES, *RECURSION_LINES, *COUNT_LINES, *SIMPLER_
 HOLDS, CORRECTED, FAILS = "holds", "holds after a correction", "fails as printed"
 
 
-def check_line(line: Line, number: int, seed: int) -> dict[str, object]:
+def _check_line(line: Line, number: int, seed: int) -> dict[str, object]:
     """Run a line's checks: one row of the table."""
     checks = line.check, line.corrected_check, line.without
     streams = np.random.default_rng([seed, number]).spawn(len(checks))
@@ -40,7 +40,7 @@ def check_line(line: Line, number: int, seed: int) -> dict[str, object]:
 
 def check_lines(seed: int) -> pd.DataFrame:
     """Check all lines; texts are Markdown with LaTeX between dollars."""
-    return pd.DataFrame([check_line(line, number, seed) for number, line in enumerate(LINES, 1)])
+    return pd.DataFrame([_check_line(line, number, seed) for number, line in enumerate(LINES, 1)])
 
 
 def printed(table: pd.DataFrame) -> pd.DataFrame:

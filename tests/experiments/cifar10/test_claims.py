@@ -9,15 +9,15 @@ from cifar_grid import grid_curves, grid_runs, no_effect
 
 from experiments.cifar10.claims import (
     Comparison,
+    _compare_by_level,
+    _loss_against_none,
     acceleration_claim,
     compare,
-    compare_by_level,
     equivalent,
     format_evidence,
     format_image_counts,
     format_reason,
     late_claim,
-    loss_against_none,
     performance_claim,
     recorded_claims,
     same_verdict_claim,
@@ -110,7 +110,7 @@ def test_epochs_are_reported_as_a_ratio():
 
 def test_levels_are_judged_by_their_own_runs():
     curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1), control=-8)
-    found = compare_by_level(curves, "learning_rate")
+    found = _compare_by_level(curves, "learning_rate")
     assert {level: case.verdict for level, case in found.items()} == {
         0.01: "holds",
         0.1: "does-not-hold",
@@ -118,7 +118,7 @@ def test_levels_are_judged_by_their_own_runs():
     assert found[0.1].error == pytest.approx((-3, -3, -3, 24))
     assert found[0.1].control == pytest.approx((-8, -8, -8, 12))
     late = select(curves, prune_epoch=5)
-    assert compare_by_level(curves, "prune_epoch")[5] == compare(late, control_difference(late))
+    assert _compare_by_level(curves, "prune_epoch")[5] == compare(late, control_difference(late))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_performance_is_equivalence_of_the_last_errors(effect, verdict):
 def test_loss_against_none_is_of_the_last_epoch():
     curves = grid_curves(constant(2.0), control=-4.0)
     last = last_errors(curves)
-    found = loss_against_none(curves)
+    found = _loss_against_none(curves)
     for name in ("liprune", "random"):
         assert found[name].value == pytest.approx((last[name] - last.none).mean())
     assert found["liprune"].value - found["random"].value == pytest.approx(2)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from experiments.cifar10.tables import (
     CELL,
     STATISTICS,
+    _epochs_to_threshold,
     control_difference,
     differences,
     effect_table,
-    epochs_to_threshold,
     equal_updates,
     faults,
     final_table,
@@ -85,7 +85,7 @@ def test_pairs_begin_with_the_pruning(curves):
     ],
 )
 def test_threshold_is_the_best_that_both_reach(liprune, random, pruned, expected):
-    found = epochs_to_threshold(pairs(two_curves(liprune, random, pruned)))
+    found = _epochs_to_threshold(pairs(two_curves(liprune, random, pruned)))
     assert tuple(found[["liprune", "random"]].to_numpy()[0]) == expected
 
 
@@ -101,7 +101,7 @@ def test_epochs_are_those_of_a_plain_search(errors, pruned):
         next(n for n, error in enumerate(column, 1) if error <= threshold)
         for column in zip(*after, strict=True)
     ]
-    assert epochs_to_threshold(pairs(curves))[["liprune", "random"]].iloc[0].tolist() == expected
+    assert _epochs_to_threshold(pairs(curves))[["liprune", "random"]].iloc[0].tolist() == expected
 
 
 def test_swapping_the_methods_turns_every_difference_round(curves):

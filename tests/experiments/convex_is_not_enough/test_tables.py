@@ -22,9 +22,9 @@ from experiments.convex_is_not_enough.runs import (
 from experiments.convex_is_not_enough.tables import (
     NUM_RUNS,
     RULES,
-    best_multiples,
+    _best_multiples,
+    _draw_pruned,
     class_table,
-    draw_pruned,
     kept_table,
     loss_table,
     path_table,
@@ -64,7 +64,7 @@ def test_lowest_excess_and_fewest_steps_are_chosen():
     table = tuning_of(excesses, steps)
     none = table.method == "none"
     table.loc[none & (table.multiple == MULTIPLES[3]), "excess"] = 0.5
-    found = dict(zip(RULES, best_multiples(table).T, strict=True))
+    found = dict(zip(RULES, _best_multiples(table).T, strict=True))
     assert (found["theorem"] == 1).all()
     assert (found["shared"] == MULTIPLES[3]).all()
     final = [MULTIPLES[3] if setting == NONE else MULTIPLES[5] for setting in SETTINGS]
@@ -88,7 +88,7 @@ def test_tuning_is_the_mean_of_its_own_runs():
 def test_rows_are_those_of_the_runs(races):
     root = (SEED, 0, 1)
     split = load("breast cancer", stream(root, "split"))
-    multiples = best_multiples(races.tuning[races.tuning.data_set == "breast cancer"])
+    multiples = _best_multiples(races.tuning[races.tuning.data_set == "breast cancer"])
     outcome = run(split, root, multiples)
     rows = races.runs.query("data_set == 'breast cancer' and run == 1")
     for row in rows[rows.rule.isin(list(RULES))].itertuples():
@@ -200,18 +200,18 @@ def problems():
 
 
 def test_methods_share_a_data_set():
-    found = draw_pruned("outliers", seed=1, number=2)
+    found = _draw_pruned("outliers", seed=1, number=2)
     assert list(found) == ["liprune", "random", "none"]
     assert found["liprune"].original is found["random"].original
     assert [len(pruned.kept) for pruned in found.values()] == [100, 100, 1000]
     largest = found["none"].original.train.lipschitz.argsort()[-100:]
     np.testing.assert_array_equal(found["liprune"].kept, np.sort(largest))
-    other = draw_pruned("outliers", seed=1, number=3)
+    other = _draw_pruned("outliers", seed=1, number=3)
     assert (other["random"].kept != found["random"].kept).any()
 
 
 def test_common_rate_is_the_papers_on_its_line():
-    rates = [draw_pruned("the paper's line", 0, n)["none"].common_rate for n in range(40)]
+    rates = [_draw_pruned("the paper's line", 0, n)["none"].common_rate for n in range(40)]
     assert np.mean(rates) == pytest.approx(0.01, rel=0.02)
 
 
@@ -221,7 +221,7 @@ def test_race_has_a_row_for_each_method_and_length(problems):
     one = problems[
         (problems.task == "bent line") & (problems.problem == 3) & (problems.method == "liprune")
     ]
-    pruned = draw_pruned("bent line", 4, 3)["liprune"]
+    pruned = _draw_pruned("bent line", 4, 3)["liprune"]
     assert one.final.iloc[0] == pruned.final
     assert one.best.iloc[1] == pytest.approx(pruned.best_rate(1000)[1])
 

@@ -14,10 +14,10 @@ from experiments.hessian_norm import record
 from experiments.hessian_norm.record import (
     RECIPE,
     Scoring,
+    _scorings,
     batch_norms,
     network,
     recorded_network,
-    scorings,
 )
 from liprune_utils import runs, training
 from liprune_utils.batch_scores import batch_hessian_norms
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_study_lists_each_scoring_once():
-    listed = [*scorings()]
+    listed = [*_scorings()]
     others = {(s, e, "train", 128, 32) for s, e in [(0, 2), (0, 3), (0, 4)]}
     others |= {(s, e, "train", 128, 32) for s in (1, 2) for e in (1, 5)}
     expected = others | {(0, e, "eval", 128, 32) for e in (1, 5)}
@@ -86,7 +86,7 @@ def test_batches_are_scored_once_and_are_the_same_for_all_seeds(workspace, monke
 
 def test_the_study_records_its_table_its_network_and_its_data(workspace, tmp_path, monkeypatch):
     few = [Scoring(0, 1, batch_size=6, num_batches=1), Scoring(0, 1, batch_size=4, num_batches=2)]
-    monkeypatch.setattr(record, "scorings", lambda: few)
+    monkeypatch.setattr(record, "_scorings", lambda: few)
     monkeypatch.setattr(record.data, "load", dataset)
     monkeypatch.setattr(sys, "argv", ["study", "--work", str(workspace.root)])
     record.main()

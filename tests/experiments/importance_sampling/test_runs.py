@@ -20,8 +20,8 @@ from experiments.importance_sampling.runs import (
 )
 from experiments.importance_sampling.step_counts import (
     Race,
+    _best_step,
     approach,
-    best_step,
     exponent_table,
     speed_table,
     step_sizes,
@@ -138,7 +138,7 @@ def test_the_best_step_beats_a_fine_grid():
     drawn = problem(2, 0.2)
     moments = SecondMoments(drawn, optimal(drawn.lipschitz))
     target = 0.05 * drawn.minimiser @ drawn.minimiser
-    _, steps = best_step(moments, target, 1e-3 * moments.largest_step_size)
+    _, steps = _best_step(moments, target, 1e-3 * moments.largest_step_size)
     grid = np.geomspace(1e-3, 0.9999, 400) * moments.largest_step_size
     assert steps <= 1.01 * moments.steps_to(target, grid).min()
 

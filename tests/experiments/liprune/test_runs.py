@@ -14,6 +14,7 @@ from experiments.linear_model.runs import NUM_POINTS
 from experiments.liprune import claims, tables
 from experiments.liprune.runs import (
     LipruneParameters,
+    _printed_rule,
     distance_needed,
     expected_gradient_norms,
     far_overlap,
@@ -22,7 +23,6 @@ from experiments.liprune.runs import (
     kept_table,
     minimisers,
     population_overlap,
-    printed_rule,
     rule_table,
 )
 from liprune_utils.checks import InputError
@@ -78,25 +78,25 @@ def test_parameters_have_ranges(name, inside, outside):
 @given(distinct, st.data())
 def test_both_rules_agree_where_r_n_is_whole_and_scores_differ(values, data):
     fraction = whole_fraction(data, len(values))
-    np.testing.assert_array_equal(printed_rule(values, fraction), keep_highest(values, fraction))
+    np.testing.assert_array_equal(_printed_rule(values, fraction), keep_highest(values, fraction))
 
 
 @given(tied, st.data())
 def test_ties_enlarge_what_the_printed_rule_keeps(values, data):
     fraction = whole_fraction(data, len(values))
-    printed, kept = printed_rule(values, fraction), keep_highest(values, fraction)
+    printed, kept = _printed_rule(values, fraction), keep_highest(values, fraction)
     assert set(kept) <= set(printed)
     least = values[kept].min()
     assert (len(printed) > len(kept)) == ((values == least).sum() > (values[kept] == least).sum())
-    assert len(printed_rule(np.ones(len(values)), fraction)) == len(values)
+    assert len(_printed_rule(np.ones(len(values)), fraction)) == len(values)
 
 
 @given(scores, st.data())
 def test_the_printed_rule_does_not_depend_on_order(values, data):
     fraction = whole_fraction(data, len(values))
     order = data.draw(st.permutations(range(len(values))))
-    moved = printed_rule(values[list(order)], fraction)
-    assert sorted(order[i] for i in moved) == printed_rule(values, fraction).tolist()
+    moved = _printed_rule(values[list(order)], fraction)
+    assert sorted(order[i] for i in moved) == _printed_rule(values, fraction).tolist()
 
 
 @given(scores, st.floats(0.01, 0.99))
@@ -104,18 +104,18 @@ def test_the_printed_rule_needs_a_whole_number(values, fraction):
     position = fraction * len(values)
     assume(abs(position - round(position)) > 1e-6 or position < 1)
     with pytest.raises(InputError, match=r"^r n is .*; expected a whole number from 1"):
-        printed_rule(values, fraction)
+        _printed_rule(values, fraction)
 
 
 @pytest.mark.parametrize("fraction", [0, 1, 1.5, np.nan])
 def test_the_printed_rule_excludes_the_ends(fraction):
     with pytest.raises(InputError, match=rf"^r is {fraction}; expected a ratio in \(0, 1\)\.$"):
-        printed_rule(np.arange(4.0), fraction)
+        _printed_rule(np.arange(4.0), fraction)
 
 
 def test_rounding_of_r_n_is_forgiven():
     assert 0.29 * 100 != 29
-    assert len(printed_rule(np.arange(100.0), 0.29)) == 29
+    assert len(_printed_rule(np.arange(100.0), 0.29)) == 29
 
 
 def test_rule_table_tells_answers_from_gaps():

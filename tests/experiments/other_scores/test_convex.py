@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from experiments.convex_is_not_enough.runs import NONE, SETTINGS, STREAMS
-from experiments.convex_is_not_enough.tables import best_multiples, tune
+from experiments.convex_is_not_enough.tables import _best_multiples, tune
 from experiments.other_scores import convex
 from experiments.other_scores.convex import (
     ENTRANTS,
@@ -20,15 +20,15 @@ from experiments.other_scores.convex import (
     THEOREM,
     TUNED,
     Entrant,
+    _point_scores,
+    _train_on,
+    _tuned_multiple,
     common_rates,
     compared_steps,
     contest,
     draw_split,
     kept_points,
-    point_scores,
     positions,
-    train_on,
-    tuned_multiple,
 )
 from liprune_utils.problems import LOGISTIC, MULTINOMIAL, SQUARED, Objective
 from liprune_utils.pruning import keep_highest, num_kept
@@ -62,7 +62,7 @@ def at(method: str, taken: str, fraction: float) -> int:
 @pytest.mark.parametrize("loss", POINT_LOSSES, ids=("squared", "logistic", "multinomial"))
 def test_scores_are_those_of_automatic_differentiation(loss):
     problem = objective(loss)
-    found = point_scores(problem, weights(problem))
+    found = _point_scores(problem, weights(problem))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True)):
         w = torch.tensor(weights(problem), requires_grad=True)
         outputs = (w @ torch.tensor(x)).detach().requires_grad_()
@@ -77,7 +77,7 @@ def test_scores_are_those_of_automatic_differentiation(loss):
 @pytest.mark.parametrize("loss", [LOGISTIC, MULTINOMIAL], ids=("logistic", "multinomial"))
 def test_at_zero_a_classifiers_errors_tie_and_grand_ranks_as_liprune(loss):
     problem = objective(loss, 300, num_classes=10)
-    found = point_scores(problem, 0 * weights(problem))
+    found = _point_scores(problem, 0 * weights(problem))
     assert len(np.unique(found["el2n"])) == len(np.unique(found["loss"])) == 1
     assert (np.argsort(found["grand"]) == np.argsort(problem.lipschitz)).all()
 
@@ -98,8 +98,8 @@ def test_every_entrant_keeps_what_its_score_says():
     problem = objective(SQUARED, 60)
     later = weights(problem)
     kept = kept_points(problem, later, ROOT)
-    scores = {(name, LATER): s for name, s in point_scores(problem, later).items()}
-    scores |= {(name, START): s for name, s in point_scores(problem, 0 * later).items()}
+    scores = {(name, LATER): s for name, s in _point_scores(problem, later).items()}
+    scores |= {(name, START): s for name, s in _point_scores(problem, 0 * later).items()}
     scores["liprune", NEVER] = problem.lipschitz
     shuffled = np.random.default_rng([*ROOT, STREAMS["choice"]]).permutation(60)
     for entrant, points in zip(ENTRANTS, kept, strict=True):
@@ -128,7 +128,7 @@ def test_a_constant_score_is_random_pruning():
 def test_training_is_a_plain_loop(loss):
     problem, rates, steps = objective(loss), np.array([0.01, 0.03]), [2, 5]
     chosen = [np.arange(20), np.arange(39, 19, -1), np.arange(30)]
-    found = train_on(problem, chosen, ROOT, rates, steps)
+    found = _train_on(problem, chosen, ROOT, rates, steps)
     assert len(found) == 2
     for number, points in enumerate(chosen):
         order = positions(len(points), ROOT, 5)
@@ -146,15 +146,15 @@ def test_losses_are_compared_at_the_papers_steps():
 
 
 def test_tuning_is_that_of_the_races():
-    chosen = best_multiples(tune("diabetes", 2, seed=5))[SETTINGS.index(NONE)]
-    assert tuned_multiple("diabetes", 5, num_tuning=2) == chosen[1] == chosen[2]
+    chosen = _best_multiples(tune("diabetes", 2, seed=5))[SETTINGS.index(NONE)]
+    assert _tuned_multiple("diabetes", 5, num_tuning=2) == chosen[1] == chosen[2]
 
 
 def test_rates_are_common_and_counted_once(monkeypatch):
     assert common_rates(LINEAR, 0) == LINEAR_RATES
-    monkeypatch.setattr(convex, "tuned_multiple", lambda name, seed: 1.0)
+    monkeypatch.setattr(convex, "_tuned_multiple", lambda name, seed: 1.0)
     assert common_rates("diabetes", 0) == {THEOREM: 1.0}
-    monkeypatch.setattr(convex, "tuned_multiple", lambda name, seed: 8.0)
+    monkeypatch.setattr(convex, "_tuned_multiple", lambda name, seed: 8.0)
     assert common_rates("diabetes", 0) == {THEOREM: 1.0, TUNED: 8.0}
 
 
@@ -178,7 +178,7 @@ def test_later_scores_are_taken_after_a_third_of_the_steps():
     found = contest("diabetes", ROOT, 1.0)
     train = draw_split("diabetes", ROOT).train
     rate = 1 / (2 * train.lipschitz.max())
-    (w,) = train_on(train, [np.arange(len(train.x))], ROOT, np.array([rate]), [100])
+    (w,) = _train_on(train, [np.arange(len(train.x))], ROOT, np.array([rate]), [100])
     points = kept_points(train, w[0, 0], ROOT)[at("grand", LATER, 0.3)]
     ours = keep_highest(train.lipschitz, 0.3)
     assert found.shared[at("grand", LATER, 0.3)] == np.isin(points, ours).mean()

@@ -10,8 +10,8 @@ from experiments.sine_model.runs import (
     Paths,
     Setting,
     SineParameters,
+    _mean_loss,
     end_table,
-    mean_loss,
     pair_table,
     simulate,
 )
@@ -107,7 +107,7 @@ def test_half_the_loss_is_half_the_rate():
 def test_mean_loss_at_the_true_weight_is_the_noise():
     data = draw_sine(np.random.default_rng(0), 3, 1000)
     noise = data.y - np.sin(12 * data.x)
-    losses = mean_loss(np.full((2, 3), 12.0), data)
+    losses = _mean_loss(np.full((2, 3), 12.0), data)
     np.testing.assert_allclose(losses, np.tile((noise**2).mean(axis=1) / 2, (2, 1)))
 
 

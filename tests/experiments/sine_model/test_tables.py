@@ -22,13 +22,13 @@ from experiments.sine_model.landscapes import (
 )
 from experiments.sine_model.runs import Setting, end_table, simulate
 from experiments.sine_model.tables import (
+    _well_row,
     basin,
     find_wells,
     landscape_table,
     measure,
     minimisers,
     population_table,
-    well_row,
 )
 from liprune_utils.book import style
 from liprune_utils.book.register import load_register
@@ -83,14 +83,14 @@ def test_wells_home_and_rival():
     np.testing.assert_allclose(wells.depth, [0.3, 0.05, 0.5, 1], atol=1e-3)
     np.testing.assert_array_equal(wells.deep, [True, False, True, True])
     assert (wells.home, wells.rival) == (3, 2)
-    row = well_row(loss)
+    row = _well_row(loss)
     assert (row["minima"], row["wells_1"], row["wells"]) == (4, 4, 3)
     assert row["margin"] == pytest.approx(0.5, abs=1e-3)
     assert row["rival_depth"] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_rival_below_home_has_a_negative_margin():
-    row = well_row(bowls((12, 0.7), (3, 1)))
+    row = _well_row(bowls((12, 0.7), (3, 1)))
     assert row["margin"] == pytest.approx(-0.3, abs=1e-3)
     assert row["rival_depth"] == pytest.approx(1, abs=1e-3)
 
@@ -98,7 +98,7 @@ def test_a_rival_below_home_has_a_negative_margin():
 def test_without_a_rival():
     loss = bowls((12, 1), (-3, 0.01))
     assert find_wells(loss).rival is None
-    row = well_row(loss)
+    row = _well_row(loss)
     assert row["rival_depth"] == 0
     assert np.isnan(row["margin"])
 

@@ -13,7 +13,7 @@ from experiments.stochastic_pruning.proof import (
     FAILS,
     HOLDS,
     LINES,
-    check_line,
+    _check_line,
     check_lines,
     markdown_assumptions,
     markdown_corrections,
@@ -136,8 +136,8 @@ def test_wrong_constant_is_caught(name, changes):
 def test_a_row_depends_on_the_seed_and_number_alone(table):
     for name in ("optimal probabilities", "geometric sum", "Hoeffding", "noise term"):
         (row,) = table[table.name == name].to_dict("records")
-        assert check_line(NAMED[name], row["number"], seed=0) == row
-        other = check_line(NAMED[name], row["number"], seed=1)
+        assert _check_line(NAMED[name], row["number"], seed=0) == row
+        other = _check_line(NAMED[name], row["number"], seed=1)
         assert other["status"] == CORRECTED
         assert other["counterexample"] != row["counterexample"]
 
@@ -161,7 +161,7 @@ def line(holds: bool, corrected: bool | None) -> Line:
     ],
 )
 def test_status_follows_from_the_checks(holds, corrected, status):
-    row = check_line(line(holds, corrected), 1, seed=0)
+    row = _check_line(line(holds, corrected), 1, seed=0)
     assert row["status"] == status
     assert row["counterexample"] == ("" if holds else "x = 2: left 2 > right 1")
     assert row["corrected"] == ("f" if status == CORRECTED else "")

@@ -15,7 +15,8 @@ from experiments.stochastic_pruning.claims import (
 )
 from experiments.stochastic_pruning.runs import (
     StochasticParameters,
-    best_probabilities,
+    _best_probabilities,
+    _touched_share,
     compression_table,
     exceedance,
     exceedance_table,
@@ -24,7 +25,6 @@ from experiments.stochastic_pruning.runs import (
     looseness_table,
     probability_table,
     tail_table,
-    touched_share,
     touched_table,
 )
 from liprune_utils.checks import InputError
@@ -100,7 +100,7 @@ def test_the_tails_are_in_order():
 @pytest.mark.parametrize("made_step", [0.1, 0.5])
 def test_the_numerical_minimiser_beats_random_probabilities(made_step):
     lipschitz = problem().lipschitz[:6]
-    found = best_probabilities(lipschitz, 0.1, made_step / lipschitz.mean())
+    found = _best_probabilities(lipschitz, 0.1, made_step / lipschitz.mean())
     assert found.sum() == pytest.approx(1)
     others = np.random.default_rng(0).dirichlet(np.ones(6), size=1000)
     assert (lipschitz / (6 * found)).max() <= (lipschitz / (6 * others)).max(axis=1).min()
@@ -117,7 +117,7 @@ def test_the_touched_share_by_enumeration(rule):
     lipschitz, keep = np.array([1.0, 2.0, 5.0]), 0.4
     p = rule(lipschitz)
     missed = [(1 - keep) + keep * (1 - p[i]) for i in range(3)]  # one step, made or not
-    assert touched_share(p, keep, 4) == pytest.approx(1 - np.mean(np.power(missed, 4)))
+    assert _touched_share(p, keep, 4) == pytest.approx(1 - np.mean(np.power(missed, 4)))
 
 
 def test_n_steps_touch_less_than_a_fraction_r():

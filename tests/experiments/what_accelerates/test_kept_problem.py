@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from experiments.what_accelerates.kept_problem import (
     KeptProblem,
+    _kept_problems,
     bound_table,
     constants_table,
-    kept_problems,
 )
 from liprune_utils.theory import error_bound
 
@@ -67,7 +67,7 @@ def test_theorem_1_holds_for_the_kept_problem(seed, size, share):
 
 
 def test_problems_keep_what_the_methods_keep():
-    kept = {(n, method, r): problem for n, r, method, problem in kept_problems(2, 3, slope=1.0)}
+    kept = {(n, method, r): problem for n, r, method, problem in _kept_problems(2, 3, slope=1.0)}
     assert len(kept) == 18
     everything = kept[0, "none", 1.0].x
     largest = np.sort(np.abs(everything))[-100:]
@@ -82,7 +82,7 @@ def test_tables_hold_bounds_above_errors():
     assert (bounds.error <= bounds.bound).all()
     assert (bounds.bound <= bounds.total_bound).all()
     one = bounds[(bounds.problem == 1) & (bounds.method == "none")]
-    problem = next(p for n, _, m, p in kept_problems(3, 0, 1.0) if (n, m) == (1, "none"))
+    problem = next(p for n, _, m, p in _kept_problems(3, 0, 1.0) if (n, m) == (1, "none"))
     np.testing.assert_allclose(one.error, problem.square_path(0.01, 30, 1.0))
     constants = constants_table(3, 0, 1.0).set_index(["method", "keep_fraction"])
     assert len(constants) == 9

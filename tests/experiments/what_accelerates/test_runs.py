@@ -8,10 +8,10 @@ from experiments.what_accelerates.closed_forms import step_multiplier
 from experiments.what_accelerates.fixed_batches import batch_stream
 from experiments.what_accelerates.runs import (
     AccelerationParameters,
-    importance_pulls,
-    make_settings,
+    _importance_pulls,
+    _make_settings,
+    _unbiased_paths,
     sampling_stream,
-    unbiased_paths,
 )
 from liprune_utils.checks import InputError
 from liprune_utils.problems import LinearData, draw_linear
@@ -32,7 +32,7 @@ def data():
 
 
 def test_settings_are_the_papers_and_those_derived_from_it():
-    settings = make_settings(SLOPE)
+    settings = _make_settings(SLOPE)
     assert settings["batch", 10] == Setting(10, 0.01)
     for fraction in KEEP_FRACTIONS:
         rate = settings["matched", fraction].learning_rate
@@ -51,11 +51,11 @@ def test_points_are_drawn_in_proportion_to_their_constants():
     x = np.array([[1.0, -2.0, 0.5, 3.0], [2.0, 2.0, -1.0, 0.1]])
     data = LinearData(x, np.arange(8.0).reshape(2, 4) * x, slope=1.0)  # y / x = 1 + index
     even = (np.arange(2000) + 0.5) / 2000
-    pulls = importance_pulls(data, np.tile(even[:, None], (2, 1, 1)))  # [step, run]
+    pulls = _importance_pulls(data, np.tile(even[:, None], (2, 1, 1)))  # [step, run]
     for run in range(2):
         counts = np.bincount((pulls[:, run] - 1 - 4 * run).round().astype(int), minlength=4)
         np.testing.assert_allclose(counts / 2000, x[run] ** 2 / (x[run] @ x[run]), atol=1e-3)
-    ends = importance_pulls(data, np.full((2, 1, 3), np.nextafter(1.0, 0)))
+    ends = _importance_pulls(data, np.full((2, 1, 3), np.nextafter(1.0, 0)))
     np.testing.assert_allclose(ends, [[4.0, 8.0]])
 
 
@@ -63,7 +63,7 @@ def test_points_are_drawn_in_proportion_to_their_constants():
 def test_unbiased_sampling_is_weighted_sgd(data, unpruned, pair):
     """The weighted gradient 1 / (n p_i) (w x_i - y_i) x_i, one run and point at a time."""
     rate, probability = pair
-    paths = unbiased_paths([pair], unpruned, seed=SEED)[pair]
+    paths = _unbiased_paths([pair], unpruned, seed=SEED)[pair]
     np.testing.assert_allclose(paths.loss("test")[0], unpruned.loss("test")[0])  # at w_0 = 0
     uniforms = sampling_stream(SEED, "importance").random((NUM_RUNS, 30, 10))
     made = sampling_stream(SEED, "made").random((NUM_RUNS, 30)) < probability

@@ -10,18 +10,18 @@ from experiments.what_accelerates.closed_forms import square_factor, step_multip
 from experiments.what_accelerates.runs import run_experiment
 from experiments.what_accelerates.tables import (
     BASE,
+    _batch_square,
+    _excess_pairs,
     _growth,
-    batch_square,
+    _methods_at,
     batch_table,
     best_table,
     check_table,
     contraction_table,
     curve_table,
-    excess_pairs,
     floor_table,
     limit_table,
     mechanism_table,
-    methods_at,
 )
 
 
@@ -49,7 +49,7 @@ def test_batch_of_one_is_a_point(experiment):
     pruned = experiment.batches[1, 0.1].liprune
     points = experiment.pruned["batch", 1]["liprune", 0.1]
     exact = points.expected_losses()["test"] - 0.02
-    expected = batch_square(pruned) * pruned.sets["test"].xx / 2
+    expected = _batch_square(pruned) * pruned.sets["test"].xx / 2
     np.testing.assert_allclose(exact, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -64,7 +64,7 @@ def test_curves_are_means_of_excess_losses(experiment):
 
 def test_shares_are_zero_for_random_pruning_and_one_for_liprune(experiment):
     table = mechanism_table(experiment).set_index(["keep_fraction", "method"])
-    runs = methods_at(experiment, 0.1)
+    runs = _methods_at(experiment, 0.1)
     at = {method: r.excess_test_loss()[10].mean() for method, r in runs.items()}
     gap = at["random"] - at["liprune"]
     row = table.loc[0.1, "matched"]
@@ -112,7 +112,7 @@ def test_first_step_contracts_as_computed(experiment):
 
 def test_expected_excess_is_what_the_simulation_finds(experiment):
     for pruned, size in (("points", 1), ("points", 100), ("batches", 10)):
-        difference = np.subtract(*excess_pairs(experiment, size, 0.3, pruned))
+        difference = np.subtract(*_excess_pairs(experiment, size, 0.3, pruned))
         z = difference.mean(axis=1) / (difference.std(axis=1, ddof=1) / np.sqrt(600))
         assert np.abs(z).max() < 5
 

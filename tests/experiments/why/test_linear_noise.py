@@ -7,7 +7,7 @@ import pytest
 
 from experiments.what_accelerates.closed_forms import LEARNING_RATE, square_factor
 from experiments.why import linear_noise
-from experiments.why.linear_noise import kept_step, noise_table, typical_noise, weighted_step
+from experiments.why.linear_noise import _kept_step, _weighted_step, noise_table, typical_noise
 from liprune_utils.problems import NOISE_SD
 from liprune_utils.sgd import Moments
 
@@ -22,7 +22,7 @@ def small_batches(monkeypatch):
 
 @pytest.mark.parametrize("error", [1.0, -0.3, 0.0])
 def test_a_step_is_the_mean_over_all_batches(error, small_batches):
-    step = kept_step(X, NOISE, error)
+    step = _kept_step(X, NOISE, error)
     points = X * (error * X - NOISE)
     batches = np.stack([points[:, list(b)].mean(axis=1) for b in combinations(range(7), 3)])
     np.testing.assert_allclose(step.mean, batches.mean(axis=0))
@@ -33,7 +33,7 @@ def test_a_step_is_the_mean_over_all_batches(error, small_batches):
 
 @pytest.mark.parametrize("error", [1.0, 0.1])
 def test_a_weighted_step_is_unbiased_with_its_variance(error, small_batches):
-    step = weighted_step(X, NOISE, error)
+    step = _weighted_step(X, NOISE, error)
     plain = X * (error * X - NOISE)
     p = X**2 / (X**2).sum(axis=1, keepdims=True)
     weighted = plain / (7 * p)
@@ -43,7 +43,7 @@ def test_a_weighted_step_is_unbiased_with_its_variance(error, small_batches):
 
 
 def test_without_label_noise_a_step_contracts_as_the_closed_form_says():
-    step = kept_step(np.tile(X, 2), np.zeros((3, 14)), 0.5)
+    step = _kept_step(np.tile(X, 2), np.zeros((3, 14)), 0.5)
     kept = Moments.of(np.tile(X, 2).T, np.zeros((14, 3)))
     expected = 0.25 * square_factor(kept, linear_noise.BATCH_SIZE, LEARNING_RATE)
     np.testing.assert_allclose(sum(step.left(0.5)), expected)

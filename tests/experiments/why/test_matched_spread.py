@@ -7,7 +7,7 @@ from experiments.liprune.batch_spread import normal_gain
 from experiments.why.matched_spread import (
     NUM_BATCHES,
     POINT_SPREAD,
-    draw_batches,
+    _draw_batches,
     matching_size,
     race,
     spread_table,
@@ -28,7 +28,7 @@ def test_no_batch_is_smaller_than_a_point():
 
 
 def test_batches_have_the_moments_of_their_points():
-    squares, products = draw_batches(np.random.default_rng(0), 2000, 8, slope=2.0)
+    squares, products = _draw_batches(np.random.default_rng(0), 2000, 8, slope=2.0)
     assert squares.shape == products.shape == (2000, NUM_BATCHES)
     assert squares.mean() == pytest.approx(25 / 3, rel=0.01)
     assert squares.std() / squares.mean() == pytest.approx(POINT_SPREAD / np.sqrt(8), rel=0.02)

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from experiments.why.pruning_effects import (
     GradientMoments,
+    _gradient_moments,
     batch_gradients,
     full_batches,
-    gradient_moments,
     importance_gain,
     kept_shift,
     measure,
@@ -35,7 +35,7 @@ def gradients(seed: int, count: int = 6) -> np.ndarray:
 @given(st.integers(0, 999), st.integers(2, 9))
 def test_noise_is_the_trace_of_the_covariance_and_adds_up_with_the_signal(seed, count):
     sample = gradients(seed, count)
-    found = gradient_moments(sample)
+    found = _gradient_moments(sample)
     assert found.noise == pytest.approx(np.trace(np.cov(sample.T)))
     assert found.second_moment == pytest.approx(np.mean([row @ row for row in sample]))
 
@@ -46,7 +46,7 @@ def test_both_estimates_are_unbiased():
     population = gradients(3, count=4)
     mean = population.mean(axis=0)
     samples = np.stack(np.meshgrid(*[range(4)] * 3), axis=-1).reshape(-1, 3)
-    noise, signal = np.mean([gradient_moments(population[list(s)]) for s in samples], axis=0)
+    noise, signal = np.mean([_gradient_moments(population[list(s)]) for s in samples], axis=0)
     assert noise == pytest.approx(((population - mean) ** 2).sum(axis=1).mean())
     assert signal == pytest.approx(mean @ mean)
 
@@ -61,7 +61,7 @@ def test_noise_scale_is_where_noise_and_signal_are_equal():
 
 def test_one_gradient_has_no_spread():
     with pytest.raises(InputError, match="number of gradients is 1; expected at least 2"):
-        gradient_moments(np.ones((1, 3)))
+        _gradient_moments(np.ones((1, 3)))
 
 
 def test_gradients_of_a_linear_classifier_have_their_closed_form():

@@ -6,11 +6,11 @@ import pytest
 import why_tables as toy
 
 from experiments.why.tables import (
+    _paired_differences,
     cifar_spreads,
     example_table,
     loss_table,
     matched_noise,
-    paired_differences,
     remedy_table,
     seed_estimate,
     shift_table,
@@ -29,7 +29,7 @@ def row(table: pd.DataFrame, **values) -> pd.Series:
 def test_differences_are_paired_by_seed():
     index = pd.MultiIndex.from_product([("a", "b"), (0, 1, 2)], names=["arm", "seed"])
     values = pd.Series([10.0, 20.0, 30.0, 9.0, 18.9, 29.1], index)
-    found = paired_differences(values, [("a", "b"), ("b", "a")], 0.9)
+    found = _paired_differences(values, [("a", "b"), ("b", "a")], 0.9)
     assert seed_estimate(found.iloc[0]) == pytest.approx(
         mean_interval(np.array([1, 1.1, 0.9]), 0.9)
     )
