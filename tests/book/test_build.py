@@ -38,14 +38,12 @@ def test_a_built_book_is_whole(built):
     assert "module-checks.html" in (html / "book" / "api.html").read_text()
 
 
-def test_a_second_build_is_quick_and_says_why_and_no_time_of_a_file_counts(built):
+def test_a_second_build_runs_nothing_whatever_the_times_of_its_files(built):
     draw = random.Random(0)
     for path in built.rglob("*"):
         if path.is_file() and not {"node_modules", "stage"} & {*path.parts}:
             os.utime(path, (1e9 + draw.random(),) * 2)
-    began = time.monotonic()
     result = toy.make(built, "book")
-    assert time.monotonic() - began < 10
     assert result.returncode == 0
     assert toy.ran(result) == set()
     assert "[01_toy] skipped: nothing has changed since its run" in result.stderr
