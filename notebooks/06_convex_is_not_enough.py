@@ -65,8 +65,8 @@ began = time.perf_counter()
 problems = tables.problem_table(num_problems, seed)
 summary = tables.summary_table(problems)
 kept = tables.kept_table(problems)
-for name in ("problems", "summary", "kept"):
-    files.write_table(folder, name, globals()[name])
+for name, table in {"problems": problems, "summary": summary, "kept": kept}.items():
+    files.write_table(folder, name, table)
 source = f"generated data; {', '.join(SOURCES)} of scikit-learn"
 files.write_json(folder / "provenance.json", files.provenance(data_source=source))
 
