@@ -7,8 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from liprune_utils.book.style import METHODS, NORMAL_95, facets, plot_band
-from liprune_utils.problems import LinearData
-from liprune_utils.pruning import keep_highest
 
 
 def losses_figure(curves: pd.DataFrame, keep_fraction: float) -> Figure:
@@ -25,11 +23,27 @@ def losses_figure(curves: pd.DataFrame, keep_fraction: float) -> Figure:
     return facets(panels, draw, **labels, columns=3, height=3.2, yscale="log")
 
 
-def data_figure(data: LinearData, keep_fraction: float) -> Figure:
-    """Draw a data set of the linear model and what LiPrune keeps of it."""
+def settings_figure(curves: pd.DataFrame, by: str) -> Figure:
+    """Draw a row of panels per setting of ``by``, a column of the curves, one per keep fraction."""
+    pruned = curves[curves.method != "none"]
+    names = {"batch_size": "batch", "learning_rate": "rate"}
+    pairs = pruned[[by, "keep_fraction"]].drop_duplicates().sort_values([by, "keep_fraction"])
+    panels = {f"{names[by]} {s:g}\nkeep {k:g}": (s, k) for s, k in pairs.itertuples(index=False)}
+
+    def draw(axes: Axes, pair: tuple[float, float]) -> None:
+        setting, fraction = pair
+        here = (curves[by] == setting) & curves.keep_fraction.isin([fraction, 1.0])
+        for method, rows in curves[here].groupby("method", sort=False):
+            plot_band(axes, rows.step, rows.test_loss_mean, NORMAL_95 * rows.test_loss_se, method)
+
+    height = 1 + 1.8 * curves[by].nunique()
+    labels = {"xlabel": "SGD step", "ylabel": "test loss", "yscale": "log"}
+    return facets(panels, draw, **labels, columns=4, height=height)
+
+
+def data_figure(x: np.ndarray, y: np.ndarray, kept: np.ndarray) -> Figure:
+    """Draw a data set of the linear model and the points that LiPrune keeps."""
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
-    kept = keep_highest(data.lipschitz[0], keep_fraction)
-    x, y = data.x[0], data.y[0]
     axes.scatter(np.delete(x, kept), np.delete(y, kept), s=6, color="#999999", label="pruned")
     color = METHODS["liprune"]["color"]
     axes.scatter(x[kept], y[kept], s=16, marker="D", color=color, label="kept by LiPrune")

@@ -1,6 +1,6 @@
 """Tables of the linear-model runs, with the closed form beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -68,6 +68,12 @@ def gaps(figures: Figures, figure: int, steps: tuple[int, ...]) -> dict[str, Est
     return differences
 
 
+def loss_ratio(figures: Figures, figure: int, keep_fraction: float, step: int) -> Estimate:
+    """Estimate the ratio of mean test losses at a step, LiPrune over random pruning."""
+    pair = (figures[figure][method, keep_fraction] for method in ("liprune", "random"))
+    return ratio_interval(*(paths.loss("test")[step] for paths in pair))
+
+
 def initial_loss_ratios(figures: Figures) -> dict[str, Estimate]:
     """Compare the losses at step 0, LiPrune over random pruning, at the smallest fraction kept."""
     fewest = min(fraction for _, fraction in figures[1])
@@ -102,3 +108,14 @@ def population_excess(
         noise_sd=NOISE_SD,
     )
     return exact.square[:, 0] * 25 / 3 / 2
+
+
+def slope_table(slopes: Sequence[float], steps: Sequence[int]) -> pd.DataFrame:
+    """Tabulate expected excess losses, LiPrune over random pruning, by the true slope."""
+    setting = {"batch_size": 10, "learning_rate": 0.01}
+    excess = {
+        slope: [population_excess(0.1, m, **setting, slope=slope) for m in ("liprune", "random")]
+        for slope in slopes
+    }
+    rows = [(s, t, excess[s][0][t] / excess[s][1][t]) for s in slopes for t in steps]
+    return pd.DataFrame(rows, columns=["slope", "step", "ratio"])

@@ -43,6 +43,38 @@ def estimated(estimate: Estimate, unit: str) -> str:
     return f"{in_brackets(estimate)}, n = {estimate.num_runs:,} {unit}"
 
 
+def difference(
+    estimate: Estimate,
+    unit: str,
+    *,
+    level: float = 0.99,
+    words: tuple[str, str] = ("lower", "higher"),
+) -> str:
+    """Write a difference in words, such as "0.48 points lower (90% interval 0.08 to 0.88)"."""
+    digits = next(n for n in range(3, 10) if n == 9 or _differ(estimate.low, estimate.high, n))
+    sizes = [number(abs(value), digits) for value in estimate[:3]]
+    signs = [words[value > 0] for value in estimate[:3]]
+    unit = unit if unit == "%" else f" {unit}"
+    if estimate.low * estimate.high >= 0:
+        small, large = sorted(sizes[1:], key=lambda size: float(size.replace(",", "")))
+        span = f" {small} to {large}{unit}"
+    else:
+        span = f": {sizes[1]}{unit} {signs[1]} to {sizes[2]}{unit} {signs[2]}"
+    return f"{sizes[0]}{unit} {signs[0]} ({level:.0%} interval{span})"
+
+
+def _differ(low: float, high: float, digits: int) -> bool:
+    return low == high or number(low, digits) != number(high, digits)
+
+
+def relative(
+    ratio: Estimate, *, level: float = 0.99, words: tuple[str, str] = ("lower", "higher")
+) -> str:
+    """Write a ratio as a change in per cent, such as "91% lower (99% interval 90.8 to 91.2%)"."""
+    percent = Estimate(*(100 * (value - 1) for value in ratio[:3]), ratio.num_runs)
+    return difference(percent, "%", level=level, words=words)
+
+
 def words(verdict: str) -> str:
     """Write a verdict as words within a sentence."""
     return verdict.replace("-", " ")

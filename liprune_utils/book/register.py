@@ -124,11 +124,23 @@ def _claims_in(file: Path) -> list[Claim]:
 
 def verdict_table(records_dir: Path) -> pd.DataFrame:
     """Join the register with what the pages measured: one row per claim, in its order."""
-    register = pd.DataFrame(load_register().values()).set_index("id")
+    return _joined(load_register().values(), read_claims(records_dir))
+
+
+def claims_table(claims: Iterable[Claim]) -> pd.DataFrame:
+    """Join the claims of one page with their entries in the register, in its order."""
+    found = {outcome.id: outcome for outcome in claims}
+    entries = [entry for name, entry in load_register().items() if name in found]
+    return _joined(entries, found.values())
+
+
+def _joined(entries: Iterable[Mapping[str, Any]], claims: Iterable[Claim]) -> pd.DataFrame:
+    register = pd.DataFrame(entries).set_index("id")
     columns = [field.name for field in fields(Claim)]
-    found = pd.DataFrame(map(asdict, read_claims(records_dir)), columns=columns).set_index("id")
+    found = pd.DataFrame(map(asdict, claims), columns=columns).set_index("id")
     table = register.join(found)
-    table["margin"] = table.margin.map(_margin_words, na_action="ignore")
+    if "margin" in table:
+        table["margin"] = table.margin.map(_margin_words, na_action="ignore")
     return table.fillna({"verdict": "not-evaluated", "note": UNDECIDED}).reset_index()
 
 

@@ -27,6 +27,11 @@ project's folder ([how](../book/rerun.md)):
 .venv/bin/papermill notebooks/{name} out.ipynb -p NAME VALUE
 ```
 """
+CITATION = re.compile(r"\[[^\]]+\]\(cite:(\w+)\)")  # a link reads as text wherever a page is opened
+INJECTED = {
+    "tags": ["hide-cell"],
+    "mystnb": dict.fromkeys(("code_prompt_show", "code_prompt_hide"), "Values set by the build"),
+}
 MODULE_PAGE = """# `{name}`
 
 ```{{eval-rst}}
@@ -78,6 +83,10 @@ def _closed_page(path: Path) -> str:
     """Add to an executed page a closing section on its execution and how to rerun it."""
     page, facts = nbformat.read(path, as_version=4), metadata(path)
     run = facts["papermill"]
+    for cell in page.cells:
+        cell.source = CITATION.sub(r"{cite:t}`\1`", cell.source)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata |= INJECTED
     closing = CLOSING.format(
         name=path.name,
         when=run["start_time"][:16].replace("T", " "),
