@@ -1,7 +1,8 @@
 # make book   the book, in build/html        make test   its tests; make test-all: the slow ones too
 # make status what `make book` would run, and why
 # make data   look for CIFAR-10 again        make lint   style of code and notebooks
-# make serve  the book on a local port       make browser  Chromium for the tests (apt, as root)
+# make lab    the pages in JupyterLab        make serve  the book on a local port
+# make browser  Chromium for the tests (apt, as root)
 # make clean  remove the book, keep data and packages
 # make digits the book where CIFAR-10 cannot be had, in build-digits/, with its tests
 # PROFILE=paper runs pages in the paper's settings (notebooks/params/*.paper.yml), in build-paper/.
@@ -16,7 +17,7 @@ ifneq ($(origin STALE),command line)
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 endif
 .DELETE_ON_ERROR:
-.PHONY: book status pages test test-all digits data lint serve browser clean FORCE
+.PHONY: book status pages test test-all digits data lint lab serve browser clean FORCE
 
 RUN := $(VENV)/bin/python -m
 TWINS := $(patsubst %.py,%.ipynb,$(wildcard notebooks/*.py))
@@ -61,6 +62,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@$(VENV)/bin/pip install --disable-pip-version-check --progress-bar on --requirement requirements.txt
 	@$(VENV)/bin/pip install --disable-pip-version-check --quiet --no-deps \
 		--config-settings editable_mode=compat --editable .
+	@$(VENV)/bin/python -m ipykernel install --prefix=$(VENV) --name liprune --display-name LiPrune >/dev/null
 	@touch $@
 
 node_modules/ready: package.json package-lock.json | $(VENV)/ready
@@ -94,6 +96,9 @@ digits: book
 lint: | $(VENV)/ready
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
+
+lab: $(TWINS) $(VENV)/ready
+	@$(VENV)/bin/jupyter lab --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/notebooks
 
 serve:
 	@$(RUN) http.server --directory $(BUILD)/html --bind 127.0.0.1 8000

@@ -42,6 +42,7 @@ from liprune_utils.files import (
 )
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+FOLDED = {"remove-input", "hide-input", "hide-cell"}
 QUIET = {
     "TQDM_DISABLE": "1",  # progress bars are for people at a terminal
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -154,6 +155,9 @@ def _run(notebook: Path, output: Path, build: Path, parameters: Path | None) -> 
     except PapermillExecutionError as error:
         raise PageError(_describe(error, notebook)) from None
     executed = nbformat.read(output, as_version=4)
+    for cell in executed.cells:
+        if FOLDED & set(cell.metadata.get("tags", [])):
+            cell.metadata["jupyter"] = {"source_hidden": True}  # in JupyterLab, as in the book
     executed.metadata["liprune"] = provenance(
         parameters=str(parameters or "defaults"),
         peak_memory_mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,

@@ -12,10 +12,15 @@ BIN = Path(sys.executable).parent
 PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
 
 
-def code_cells(page: str) -> list[str]:
-    """The sources of a page's cells of code; the first holds the parameters."""
+CHECK = ".from_notebook(globals())\n"
+
+
+def parameters_and_check(page: str) -> tuple[str, str]:
+    """The source of a page's parameters, and the lines after it that check them."""
     cells = jupytext.read(PROJECT / "notebooks" / f"{page}.py").cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
+    (parameters,) = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    (checked,) = [cell.source for cell in cells if CHECK in f"{cell.source}\n"]
+    return parameters, f"{checked}\n".partition(CHECK)[0] + CHECK
 
 
 def rerun(page: str, output: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -19,7 +19,7 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from by_hand import PAGES, code_cells, rerun
+from by_hand import PAGES, parameters_and_check, rerun
 
 from experiments.why import record
 from liprune_utils import data, sweep
@@ -153,7 +153,7 @@ CHECKED = [(page, *row) for page, rows in REFUSED.items() for row in rows.items(
 
 @pytest.mark.parametrize(("page", "given", "words"), CHECKED)
 def test_the_check_of_a_page_refuses(here, page, given, words):
-    parameters, check = code_cells(page)[:2]
+    parameters, check = parameters_and_check(page)
     namespace = {}
     exec(parameters, namespace)
     values = yaml.safe_load(given.replace("{here}", str(here)))

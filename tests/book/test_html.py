@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from nbconvert import MarkdownExporter
 
 from liprune_utils.book.register import UNDECIDED, load_register
 from liprune_utils.files import PROJECT
@@ -167,3 +168,25 @@ def test_the_javascript_of_the_pages_is_named_with_version_and_licence():
         entry = packages[f"node_modules/{name}"]
         cells = (f"<td><p>{words}</p></td>" for words in (name, entry["version"], entry["license"]))
         assert "\n".join(cells) in text
+
+
+EXECUTED = sorted((BUILD / "notebooks").glob("[!.]*.ipynb"))
+
+
+@pytest.mark.parametrize("page", EXECUTED, ids=lambda path: path.stem)
+def test_an_executed_page_has_its_answer_and_figure_on_top_wherever_it_is_opened(page):
+    cells = nbformat.read(page, as_version=4).cells
+    (answer,), (figure,) = (cell.outputs for cell in cells[1:3])
+    text, _ = MarkdownExporter().from_filename(page)
+    assert answer.data["text/markdown"].startswith("**")
+    assert answer.data["text/markdown"] in text
+    assert "image/svg+xml" in figure.data
+    assert "{glue" not in text
+
+
+@pytest.mark.parametrize("page", EXECUTED, ids=lambda path: path.stem)
+def test_an_answer_is_two_or_three_sentences_and_few_numbers(page):
+    answer = nbformat.read(page, as_version=4).cells[1].outputs[0].data["text/markdown"]
+    sentences = re.split(r"(?<=[.?!*])\s+(?=[A-Z*])", answer.replace("\n", " "))
+    assert 2 <= len(sentences) <= 5
+    assert len(answer.split()) <= 110

@@ -1,6 +1,8 @@
 """The pages as text, and as papermill runs them by hand."""
 
 import re
+import subprocess
+import sys
 from functools import cache
 from importlib import import_module
 
@@ -9,7 +11,7 @@ import nbformat
 import papermill
 import pytest
 import yaml
-from by_hand import PAGES, code_cells, rerun
+from by_hand import PAGES, parameters_and_check, rerun
 
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import InputError
@@ -23,14 +25,15 @@ def pages(function):
 def defaults(page: str) -> dict[str, object]:
     """The values in the parameters cell."""
     namespace = {}
-    exec(code_cells(page)[0], namespace)
+    exec(parameters_and_check(page)[0], namespace)
     return {name: value for name, value in namespace.items() if not name.startswith("__")}
 
 
 @cache
 def parameters_of(page: str) -> type[Parameters]:
-    """The class that the second cell of code checks the parameters by."""
-    module, name = re.search(r"^from (\S+) import (\w+)$", code_cells(page)[1], re.M).groups()
+    """The class that checks a page's parameters."""
+    check = parameters_and_check(page)[1]
+    module, name = re.search(r"^from (\S+) import (\w+)$", check, re.M).groups()
     return getattr(import_module(module), name)
 
 
@@ -60,11 +63,50 @@ def test_a_twin_has_no_outputs(page):
 def test_a_page_is_one_argument(page):
     cells = jupytext.read(page).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert len(cells) <= 35
+    assert len(cells) <= 28
     assert all(len(source.splitlines()) <= 30 for source in code)
-    assert "assert " in "\n".join(code[2:])  # an independent check
-    checked = [source for source in code if ".from_notebook(globals())" in source]
-    assert code.index(checked[0]) == 1
+    assert max(len(line) for source in code for line in source.splitlines()) <= 88
+    assert re.search(r"^(assert |np\.testing\.assert_)", "\n".join(code), re.MULTILINE)
+
+
+@pages
+def test_a_page_opens_with_its_question_answer_and_figure(page):
+    title, answer, figure, own, *_, last = jupytext.read(page).cells
+    assert re.fullmatch(rf"# {int(page.stem[:2])}\. [^\n]+\?", title.source)
+    assert answer.source.endswith('first_screen.reserve("answer")')
+    assert figure.source == 'first_screen.reserve("figure")'
+    assert len(figure.metadata["mystnb"]["figure"]["caption"]) > 60
+    assert len(figure.metadata["mystnb"]["image"]["alt"]) > 40
+    assert own.source.startswith("## Run it yourself")
+    assert "\nfirst_screen.fill(" in f"\n{last.source}"
+    assert all(cell.metadata["tags"] == ["remove-input"] for cell in (answer, figure, last))
+
+
+@pages
+def test_what_is_no_argument_is_folded(page):
+    cells = [cell for cell in jupytext.read(page).cells if cell.cell_type == "code"]
+    tags = {cell.source: set(cell.metadata.get("tags", [])) for cell in cells}
+    parameters, check = parameters_and_check(page.stem)
+    assert "hide-cell" in tags[parameters]
+    assert [tags[source] for source in tags if f"{source}\n".startswith(check)] == [{"hide-cell"}]
+    plain = [source for source, tag in tags.items() if not tag]
+    assert len(plain) >= 2  # the method, and its comparison with the library
+
+
+@pages
+def test_a_page_reads_as_text_wherever_it_is_opened(page):
+    texts = [cell.source for cell in jupytext.read(page).cells if cell.cell_type == "markdown"]
+    roles = re.findall(r"\{[\w:-]+\}`[^`]*`", "\n".join(texts))
+    assert roles == []
+
+
+def test_another_kernel_is_told_which_one_to_take():
+    first = jupytext.read(PAGES[0]).cells[1].source
+    command = [sys.executable, "-S", "-c", first]  # without what is installed
+    result = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    expected = "This page needs the kernel LiPrune, which `make book` installs.\n"
+    assert (result.returncode, result.stderr) == (1, expected)
+    assert all(jupytext.read(page).cells[1].source == first for page in PAGES)
 
 
 def helps(page) -> dict[str, str]:

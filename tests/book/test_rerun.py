@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from by_hand import code_cells
+from by_hand import parameters_and_check
 from synthetic import dataset
 from toy import environment
 
@@ -154,7 +154,7 @@ def test_a_page_with_another_value(reader):
 
 
 def test_a_file_of_parameters_suits_its_page():
-    parameters, check = code_cells("09_cifar10")[:2]
+    parameters, check = parameters_and_check("09_cifar10")
     (text,) = texts(BY_HAND, "yaml")
     namespace = {}
     exec(parameters, namespace)

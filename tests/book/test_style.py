@@ -22,7 +22,7 @@ from experiments.linear_model.tables import curve_table
 from experiments.verdict.figures import overview_figure
 from liprune_utils.book import frames, style
 from liprune_utils.files import PROJECT
-from liprune_utils.problems import draw_linear
+from liprune_utils.pruning import keep_highest
 
 LABELS = ["LiPrune", "Random pruning", "No pruning"]
 # What is seen without one kind of cones: Machado et al. 2009, Table 1, of linear RGB.
@@ -128,14 +128,28 @@ def test_three_losses_side_by_side(curves):
     assert set(LABELS[:2]) <= set(legend(figure))
 
 
-@pytest.mark.parametrize(("fraction", "count"), [(0.1, 5), (1.0, 50)])
-def test_data_figure_tells_the_kept_from_the_pruned(fraction, count):
-    data = draw_linear(np.random.default_rng(0), 2, 50)
-    (axes,) = figures.data_figure(data, fraction).axes
-    pruned, kept = (np.abs(points.get_offsets().data[:, 0]) for points in axes.collections)
-    assert (len(pruned), len(kept)) == (50 - count, count)
-    assert kept.min() > pruned.max(initial=0)
+def test_data_figure_tells_the_kept_from_the_pruned():
+    x = np.linspace(-5, 5, 50)
+    kept = keep_highest(x**2, 0.1)
+    (axes,) = figures.data_figure(x, 2 * x, kept).axes
+    pruned, marked = (points.get_offsets().data for points in axes.collections)
+    np.testing.assert_array_equal(marked, np.column_stack([x[kept], 2 * x[kept]]))
+    assert sorted([*pruned[:, 0], *marked[:, 0]]) == list(x)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("input x", "label y")
+
+
+def test_settings_have_a_row_each_and_a_column_for_each_fraction(curves):
+    slow, fast = curves.assign(learning_rate=0.005), curves.assign(learning_rate=0.05)
+    fast = fast.assign(test_loss_mean=2 * fast.test_loss_mean)
+    figure = figures.settings_figure(pd.concat([slow, fast]), "learning_rate")
+    fractions = (0.1, 0.3, 0.5, 0.7)
+    expected = [f"rate {rate:g}\nkeep {k:g}" for rate, k in product((0.005, 0.05), fractions)]
+    assert titles(figure) == expected
+    for axes, (rows, fraction) in zip(figure.axes, product((slow, fast), fractions), strict=True):
+        lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+        here = rows[(rows.method == "liprune") & (rows.keep_fraction == fraction)]
+        np.testing.assert_array_equal(lines["LiPrune"], here.test_loss_mean)
+        assert sorted(lines) == sorted(LABELS)
 
 
 def test_excess_has_a_fixed_scale():

@@ -13,7 +13,14 @@ from experiments.linear_model.claims import (
     no_pruning_claim,
 )
 from experiments.linear_model.runs import PAPER_FIGURES, Paths, Pruning, Setting, simulate
-from experiments.linear_model.tables import closed_form_table, curve_table, gaps, population_excess
+from experiments.linear_model.tables import (
+    closed_form_table,
+    curve_table,
+    gaps,
+    loss_ratio,
+    population_excess,
+    slope_table,
+)
 from liprune_utils.book.register import load_register
 from liprune_utils.checks import InputError
 from liprune_utils.intervals import Estimate
@@ -148,6 +155,21 @@ def test_typical_data_set_is_the_median_of_many(method, fraction, rate):
     exact = exact_moments(Moments.of(kept, 0 * kept), **options, num_steps=30, noise_sd=0.2).square
     found = population_excess(fraction, method, **options)
     np.testing.assert_allclose(found, np.median(exact, axis=1) * 25 / 6, rtol=0.04)
+
+
+def test_a_ratio_of_losses_is_liprunes_over_random_prunings(runs):
+    ratio = loss_ratio(runs, 5, 0.3, 10)
+    means = [runs[5][method, 0.3].loss("test")[10].mean() for method in ("liprune", "random")]
+    assert ratio.value == pytest.approx(means[0] / means[1])
+    assert ratio.value < ratio.high < 1
+
+
+def test_slopes_have_the_ratio_of_expected_excess_losses():
+    table = slope_table([0.5, 2.0], steps=(5, 20))
+    assert list(zip(table.slope, table.step, strict=True)) == list(product((0.5, 2.0), (5, 20)))
+    setting = {"batch_size": 10, "learning_rate": 0.01, "slope": 2.0}
+    pair = [population_excess(0.1, method, **setting)[20] for method in ("liprune", "random")]
+    assert table.ratio.iloc[-1] == pytest.approx(pair[0] / pair[1])
 
 
 def test_unknown_method_is_refused():

@@ -1,0 +1,93 @@
+"""The table of the README: what LiPrune, random pruning and no pruning reach, setting by setting.
+
+``python -m experiments.verdict.headline`` writes it there, from the tables of the last build.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from liprune_utils.files import PROJECT, read_table, write_atomically
+from liprune_utils.grid import read_tables
+
+METHODS = ("liprune", "random", "none")
+COLUMNS = ("setting", "measured", "LiPrune", "random pruning", "no pruning", "n", "cost")
+EXECUTED = "minutes, in every build"
+MARKS = "<!-- headline table -->\n", "<!-- end of the headline table -->\n"
+
+
+def headline_rows(results: Path, recorded: Path) -> list[tuple[str, ...]]:
+    """Collect the rows from the pages' results and the recorded training runs."""
+    rows = [*_linear(results), *_real(results), _sine(results)]
+    reduced = ["reduced14", "reduced20"]
+    rows += [_networks(recorded, reduced, "ResNet-14 and ResNet-20, a tenth of CIFAR-10")]
+    rows += [_networks(recorded, ["paper_cell"], "ResNet-14, all of CIFAR-10, one setting")]
+    return rows
+
+
+def markdown(rows: list[tuple[str, ...]]) -> str:
+    """Write the rows as a Markdown table."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def replace_table(text: str, table: str) -> str:
+    """Put a table between the marks of a text."""
+    before, _, rest = text.partition(MARKS[0])
+    return before + MARKS[0] + table + MARKS[1] + rest.partition(MARKS[1])[2]
+
+
+def _linear(results: Path) -> Iterator[tuple[str, ...]]:
+    curves = read_table(results / "04_linear_model" / "curves.csv")
+    curves = curves[curves.keep_fraction.isin([0.1, 1.0])]
+    for figure, step in ((1, 10), (6, 30)):
+        rows = curves[(curves.figure == figure) & (curves.step == step)].set_index("method")
+        rate = rows.learning_rate.iloc[0]
+        values = (f"{rows.test_loss_mean[method]:.4f}" for method in METHODS)
+        name = f"linear model, keep 0.1, learning rate {rate:g}"
+        runs = f"{rows.num_runs.iloc[0]:,} runs"
+        yield name, f"test loss, step {step}", *values, runs, EXECUTED
+
+
+def _real(results: Path) -> Iterator[tuple[str, ...]]:
+    runs = read_table(results / "06_convex_is_not_enough" / "real_runs.csv")
+    runs = runs[(runs.rule == "final") & runs.keep_fraction.isin([0.3, 1.0])]
+    for name, rows in runs.groupby("data_set", sort=False):
+        means = rows.groupby("method").test_loss.mean()
+        setting = f"{name} data, convex loss, keep 0.3, each at its best step"
+        values = (f"{means[method]:.3f}" for method in METHODS)
+        yield setting, "test loss", *values, f"{rows.run.nunique()} splits", EXECUTED
+
+
+def _sine(results: Path) -> tuple[str, ...]:
+    ends = read_table(results / "07_sine_model" / "ends.csv")
+    rows = ends[
+        (ends.learning_rate == ends.learning_rate.min()) & ends.keep_fraction.isin([0.1, 1])
+    ]
+    rows = rows.set_index("method")
+    values = (f"{rows.full_loss_mean[method]:.3f}" for method in METHODS)
+    runs = f"{rows.num_runs.iloc[0]:,} runs"
+    setting = "sine model, keep 0.1, the paper's start"
+    return setting, "loss on all points, step 100", *values, runs, EXECUTED
+
+
+def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]:
+    curves, runs, _ = read_tables(recorded, grids)
+    errors = curves[curves.epoch >= curves.prune_epoch].groupby("method").test_error.mean()
+    values = (f"{errors[method]:.1f}" if method in errors else "–" for method in METHODS)
+    pruned = runs[runs.method == "liprune"]
+    cells = len(pruned) // pruned.seed.nunique()
+    count = f"{pruned.seed.nunique()} seeds" + (f" in each of {cells} cells" if cells > 1 else "")
+    hours = f"{runs.seconds.sum() / 3600:.0f} core-hours, recorded"
+    return setting, "test error (%), mean over epochs", *values, count, hours
+
+
+def main() -> None:
+    """Write the table into the README."""
+    rows = headline_rows(PROJECT / "build/results", PROJECT / "book/results/09_cifar10")
+    readme = PROJECT / "README.md"
+    text = replace_table(readme.read_text(), markdown(rows))
+    write_atomically(readme, lambda partial: partial.write_text(text))
+
+
+if __name__ == "__main__":
+    main()

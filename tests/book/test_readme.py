@@ -1,0 +1,45 @@
+"""The README: its table is that of the last build, its lines of Python run."""
+
+import doctest
+
+import pandas as pd
+import pytest
+
+from experiments.verdict import headline
+from liprune_utils.files import PROJECT
+
+README = PROJECT / "README.md"
+RESULTS, RECORDED = PROJECT / "build" / "results", PROJECT / "book" / "results" / "09_cifar10"
+
+
+def test_its_lines_of_python_run():
+    result = doctest.testfile(str(README), module_relative=False)
+    assert result.attempted >= 5
+    assert result.failed == 0
+
+
+@pytest.mark.built
+def test_its_table_is_that_of_the_last_build():
+    table = headline.markdown(headline.headline_rows(RESULTS, RECORDED))
+    text = README.read_text()
+    assert headline.replace_table(text, table) == text, "run python -m experiments.verdict.headline"
+
+
+def test_a_table_takes_the_place_of_the_one_before():
+    text = "a\n" + headline.MARKS[0] + "old\n" + headline.MARKS[1] + "b\n"
+    new = headline.replace_table(text, "new\n")
+    assert new == text.replace("old", "new")
+    assert headline.replace_table(new, "old\n") == text
+
+
+@pytest.mark.built
+def test_its_numbers_are_means_of_the_tables():
+    rows = {row[0]: row for row in headline.headline_rows(RESULTS, RECORDED)}
+    curves = pd.read_csv(RESULTS / "04_linear_model" / "curves.csv")
+    found = curves.query("figure == 6 and step == 30 and keep_fraction in (0.1, 1)")
+    cells = rows["linear model, keep 0.1, learning rate 0.05"][2:5]
+    assert list(map(float, cells)) == pytest.approx(found.test_loss_mean, abs=5e-5)
+    errors = pd.read_csv(RECORDED / "paper_cell_curves.csv").query("method == 'random'")
+    assert float(rows["ResNet-14, all of CIFAR-10, one setting"][3]) == pytest.approx(
+        errors.test_error.mean(), abs=0.05
+    )
