@@ -14,33 +14,41 @@
 # ---
 
 # %% [markdown]
-# # What holds?
-#
-# ## Overview
-#
-# **Question.** Which of the paper's claims hold when they are measured?
-#
-# **Answer.** {glue:text}`answer`
-#
-# Each claim has an entry in a register, with the rule that decides it, written before the measurement. The pages add estimates, intervals
-# and verdicts; this page joins the two. A claim that no page decides yet says so.
+# # 14. What holds?
 
-# %% tags=["parameters"]
+# %% tags=["remove-input"]
+try:
+    from liprune_utils.book import first_screen
+except ModuleNotFoundError:
+    raise SystemExit(
+        "This page needs the kernel LiPrune, which `make book` installs."
+    ) from None
+
+first_screen.reserve("answer")
+
+# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-two", "caption": "Left: the linear model of Figure 1, a tenth of the points kept, mean test loss with 95% intervals. Right: ResNet-14 on a tenth of CIFAR-10 (page 9, recorded), a fifth of the batches kept, chosen before training, learning rate 0.01; thin lines are paired seeds, thick lines their mean."}, "image": {"alt": "Two panels. Left, test loss of the linear model against SGD step: LiPrune falls faster than random pruning and no pruning. Right, test error of a ResNet against epoch: LiPrune and random pruning overlap."}}
+first_screen.reserve("figure")
+
+# %% [markdown]
+# ## Run it yourself
+#
+# This page computes nothing anew: it joins what the other pages have written. [How to rerun a page](../book/rerun.md) has the details.
+
+# %% tags=["parameters", "hide-cell"] mystnb={"code_prompt_show": "Parameters", "code_prompt_hide": "Parameters"}
 records_dir: str = "build/results"  # folder with one folder of results for each page
 results_dir: str = "reruns/14_verdict"  # folder for tables; made if missing
 
-# %%
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Check of the parameters, imports", "code_prompt_hide": "Check of the parameters, imports"}
 from experiments.verdict.tables import VerdictParameters
 
 parameters = VerdictParameters.from_notebook(globals())
 
-# %% tags=["hide-input"]
 import pandas as pd
 from IPython.display import HTML
 from myst_nb import glue
 
 import experiments
-from experiments.verdict import figures, tables
+from experiments.verdict import answers, figures, tables
 from liprune_utils import files
 from liprune_utils.book import formats, register, style
 from liprune_utils.grid import read_tables
@@ -49,61 +57,67 @@ style.use_style()
 folder = files.results_folder(results_dir)
 results = files.PROJECT / records_dir
 
+# %% [markdown]
+# ## How a claim is decided
+#
+# Each claim has an entry in a register, `book/claims.yml`. Its rule, with statistic, margin and level, was written down before the
+# measurement. A page measures and applies the rule; the verdict is one of five: *holds*, *holds with correction*, *holds in part*, *does not
+# hold*, and *inconclusive* where the data cannot decide. *Not evaluated* means that no page has applied the rule. A rule that proved weak is not
+# changed. It keeps its verdict, and a new rule stands right below it.
+
 # %%
 table = register.verdict_table(results)
-files.write_table(folder, "verdicts", table)
 decided = table[table.note != register.UNDECIDED]
-decided.verdict.value_counts().rename("claims").to_frame()
+tables.counts(table)
 
-# %% tags=["hide-input"]
-pages = [path.parent.name for path in results.glob("*/claims.json")]
-held = decided.verdict.isin(["holds", "holds-with-correction"]).sum()
-answer = (
-    f"{len(decided)} of {len(table)} claims have been put to the test. Holds: {held}; holds in part: "
-    f"{(decided.verdict == 'holds-in-part').sum()}; does not hold: {(decided.verdict == 'does-not-hold').sum()}; "
-    f"open: {decided.verdict.isin(['inconclusive', 'not-evaluated']).sum()}."
-)
-glue("answer", answer, display=False)
-glue("scope", f"{len(table)} claims, {len(decided)} of them tested.", display=False)
-for _, row in table.iterrows():
-    glue(f"measured-{row.id}", formats.measured(row), display=False)
-    glue(f"verdict-{row.id}", formats.words(row.verdict), display=False)
-glue("decided", HTML(tables.summary_html(decided)), display=False)
+# %% [markdown]
+# Here a claim whose rule was replaced counts once, by the new rule if it has been decided. Every claim of the register is in the table below once. Every claim that a page reports is among them, and each has a function that decides it.
+
+# %%
+functions = register.deciding_functions(experiments)
+assert list(table.id) == list(register.load_register())
+assert {claim.id for claim in register.read_claims(results)} == set(decided.id)
+assert set(decided.id) <= set(functions)
 
 # %% [markdown]
 # ## All claims
 #
-# "Measured" is the statistic of the register's rule in its least favourable case, with its interval and the number of runs $n$. Each row opens to show the rule, the data, the code that decides, the
-# cost of computing it, and the [errata](../book/errata.md) about it.
+# *Measured* is the quantity that the rule asks for, in its least favourable case, with its interval. The last number of a sentence is $n$, and it says
+# what $n$ counts: runs, problems, data sets or seeds. Each row opens to show the rule, the data, the code that decides, the cost of computing, and the [errata](../book/errata.md) about it. What you choose here stands in the
+# page's address, so that you can send a link to it.
 
 # %% tags=["hide-input"]
-sources = {page: files.read_provenance(results, page).get("data_source") for page in pages}
-functions = register.deciding_functions(experiments)
+pages = [path.parent.name for path in results.glob("*/claims.json")]
+sources = {
+    page: files.read_provenance(results, page).get("data_source") for page in pages
+}
 known = {page: source for page, source in sources.items() if source}
 HTML(tables.verdict_html(table, known, functions, tables.load_errata()))
 
-# %% [markdown]
-# ## The two experiments side by side
+# %% tags=["remove-input"]
+sentences = [formats.measured(claim) for _, claim in table.iterrows()]
+files.write_table(folder, "verdicts", table.assign(measured=sentences))
+for claim_id, sentence in zip(table.id, sentences, strict=True):
+    glue(f"measured-{claim_id}", sentence, display=False)
+glue("answer", answers.answer(table), display=False)
+summary = HTML(tables.summary_html(answers.main_claims(table)))
+glue("main-claims", summary, display=False)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-two", "caption": "Left: the linear model of Figure 1, a tenth of the points kept, mean test loss with 95% intervals. Right: ResNet-14 on a tenth of CIFAR-10 (page 09, recorded), a fifth of the batches kept, chosen before training, learning rate 0.01; thin lines are paired seeds, thick lines their mean."}, "image": {"alt": "Two panels. Left, test loss of the linear model against SGD step: LiPrune falls faster than random pruning and no pruning. Right, test error of a ResNet against epoch: LiPrune and random pruning overlap."}}
-curves, _, (grid, *_) = read_tables(files.PROJECT / "book/results/09_cifar10", ["reduced14"])
+# %% [markdown]
+# **Tables.** [All claims with rules and outcomes](../results/14_verdict/verdicts.csv).
+#
+# **Next.** [What the paper says wrongly, line by line](../book/errata.md)
+
+# %% tags=["remove-input"]
+curves, _, (grid, *_) = read_tables(
+    files.PROJECT / "book/results/09_cifar10", ["reduced14"]
+)
 overview = figures.overview_figure(
     pd.read_csv(results / "04_linear_model" / "curves.csv"),
-    curves.query("learning_rate == 0.01 and prune_epoch == 1 and keep_fraction in (0.2, 1)"),
+    curves.query(
+        "learning_rate == 0.01 and prune_epoch == 1 and keep_fraction in (0.2, 1)"
+    ),
     source=grid["data_source"],
 )
 overview.savefig(folder / "overview.svg")
-
-# %% [markdown]
-# ## Check: no claim is lost
-#
-# Every claim of the register is in the table once, every claim that a page reported is among them, and each has a function that decides it.
-
-# %%
-assert list(table.id) == list(register.load_register())
-assert {claim.id for claim in register.read_claims(results)} == set(decided.id)
-assert set(decided.id) <= set(functions)
-print(f"{len(table)} claims in the register, {len(decided)} reported by {len(pages)} pages")
-
-# %% [markdown]
-# {download}`All claims with rules and outcomes <../results/14_verdict/verdicts.csv>`.
+first_screen.fill(answers.tally(table), overview)

@@ -24,13 +24,12 @@
     });
   }
 
-  // On paper: dark on light, and the rows of claims opened.
+  // On paper: dark on light.
   const { dataset } = document.documentElement;
   let theme;
   window.addEventListener("beforeprint", () => {
     theme = dataset.theme;
     dataset.theme = "light";
-    each(".bd-article .claims details", (details) => (details.open = true));
   });
   window.addEventListener("afterprint", () => (dataset.theme = theme));
 

@@ -1,7 +1,7 @@
 """The verdict: each claim with its rule, data, code, cost and errata, in a table to filter."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -12,20 +12,20 @@ from pydantic import model_validator
 
 from liprune_utils.book.formats import (
     CLAIMS_COLUMNS,
-    badge,
     measured,
     number,
+    outcome,
     quotation,
     table_html,
     words,
 )
 from liprune_utils.book.parameters import Parameters
-from liprune_utils.book.register import read_claims
+from liprune_utils.book.register import VERDICTS, read_claims
 from liprune_utils.checks import require
 from liprune_utils.files import PROJECT
 
 ORDERS = {
-    "paper": "in the paper's order",
+    "": "by theme",
     "verdict": "by verdict",
     "cost": "by cost, highest first",
 }
@@ -66,11 +66,35 @@ def load_errata() -> dict[str, list[int]]:
     return errata
 
 
+def current(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep of each claim the latest rule that has been decided, or else the first."""
+    undecided = table.id[table.verdict == "not-evaluated"]
+    replaced = table.superseded_by.notna() & ~table.superseded_by.isin(undecided)
+    waiting = table.supersedes.notna() & table.id.isin(undecided)
+    return table[~replaced & ~waiting]
+
+
+def themes(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Group claims by theme in the register's order, each rule followed by its successor."""
+    for theme, rows in table.groupby("theme", sort=False):
+        place = rows.supersedes.fillna(rows.id)
+        first = {claim_id: number for number, claim_id in enumerate(rows.id)}
+        yield theme, rows.iloc[place.map(first).argsort(kind="stable")]
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the claims by theme and verdict, each by its latest rule that has been decided."""
+    latest = current(table)
+    found = pd.crosstab(latest.theme, latest.verdict)
+    found = found.reindex(index=latest.theme.unique(), columns=VERDICTS, fill_value=0)
+    return found.rename(columns=words).rename_axis(index=None, columns=None)
+
+
 def summary_html(table: pd.DataFrame) -> str:
     """Write claims in short, each with a verdict that links to page 14."""
     link = Markup('<a href="../notebooks/14_verdict.html#claim-{}">{}</a>')
     rows = [
-        (quotation(claim), measured(claim), link.format(claim.id, badge(claim.verdict)))
+        (quotation(claim), measured(claim), link.format(claim.id, outcome(claim)))
         for _, claim in table.iterrows()
     ]
     return table_html(CLAIMS_COLUMNS[:3], rows)
@@ -84,19 +108,12 @@ def verdict_html(
 ) -> str:
     """Write all claims as a table that ``book/_static/claims.js`` filters and sorts."""
     # The script shows the controls: without it, and on paper, the whole table is there.
-    verdicts = {
-        verdict: f"{words(verdict)} ({count})"
-        for verdict, count in table.verdict.value_counts().items()
-    }
-    options = {
-        "verdict": {"": f"all ({len(table)})"} | verdicts,
-        "page": {"": "all"} | {page: page for page in sorted(table.page.unique())},
-        "order": ORDERS,
-    }
     return TEMPLATE.render(
         columns=CLAIMS_COLUMNS,
-        options=options,
-        claims=[_shown(claim) for _, claim in table.iterrows()],
+        options=_options(table),
+        themes={
+            theme: [_shown(row) for _, row in rows.iterrows()] for theme, rows in themes(table)
+        },
         origins=ORIGINS,
         sources=sources,
         functions={name: _place(function) for name, function in functions.items()},
@@ -104,13 +121,23 @@ def verdict_html(
     )
 
 
+def _options(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """List what a reader can choose: for each control its values, and how they are shown."""
+    counts = table.verdict.value_counts()
+    verdicts = {verdict: f"{words(verdict)} ({count})" for verdict, count in counts.items()}
+    pages = {page: page[:2].lstrip("0") for page in sorted(table.page.unique())}
+    return {
+        "verdict": {"": f"all ({len(table)})"} | verdicts,
+        "theme": {"": "all"} | {theme: theme for theme in table.theme.unique()},
+        "page": {"": "all"} | pages,
+        "order": ORDERS,
+    }
+
+
 def _shown(claim: pd.Series) -> dict[str, object]:
     """Take what a claim has, with its measurement and verdict as they are shown."""
-    shown = {"quotation": quotation(claim), "measured": measured(claim)}
-    shown |= {
-        "badge": badge(claim.verdict),
-        "duration": pd.notna(claim.cost) and _duration(claim.cost),
-    }
+    shown = {"quotation": quotation(claim), "measured": measured(claim), "outcome": outcome(claim)}
+    shown |= {"duration": pd.notna(claim.cost) and _duration(claim.cost)}
     return claim.dropna().to_dict() | shown
 
 

@@ -13,8 +13,8 @@ from liprune_utils.data import DIGITS
 from liprune_utils.files import PROJECT
 
 STAND_IN = (
-    "CIFAR-10 was not available when this book was built. What its pages computed from images, they "
-    "computed from handwritten digits; <strong>only recorded results are about CIFAR-10</strong>."
+    "CIFAR-10 was not available when this book was built. What its pages computed from images "
+    "comes from handwritten digits; <strong>only recorded results are about CIFAR-10</strong>."
 )
 CLOSING = """## This page
 

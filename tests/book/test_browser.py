@@ -1,13 +1,16 @@
 """The built book in headless Chromium: what a reader does there, and pictures of it."""
 
 import base64
+import re
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from chromium import HTML, PAGES, open_page, open_without_fault, resize, set_theme, settle
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from liprune_utils.files import PROJECT
 
@@ -77,36 +80,117 @@ def test_without_javascript_first_frames_are_shown(browser, page):
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
-    open_page(browser, f"{HTML.as_uri()}/notebooks/14_verdict.html")
-    everything = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-]")
+VERDICT = "notebooks/14_verdict.html"
 
-    def shown() -> list:
-        rows = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-]")
-        return [row for row in rows if row.is_displayed()]
+
+def claims(browser, *, shown: bool = True) -> list:
+    """The rows of claims; only those that are shown, unless told otherwise."""
+    rows = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-]")
+    return [row for row in rows if row.is_displayed() or not shown]
+
+
+def chosen(browser) -> list[str]:
+    """The values of the controls, in order."""
+    controls = browser.find_elements(By.CSS_SELECTOR, ".claim-controls select")
+    return [control.get_attribute("value") for control in controls]
+
+
+def test_claims_are_sifted_and_sorted_with_the_keyboard(browser):
+    open_page(browser, f"{HTML.as_uri()}/{VERDICT}")
+    everything = claims(browser, shown=False)
 
     def choose(name: str, letters: str) -> None:
         browser.find_element(By.NAME, name).send_keys(letters)
 
-    assert len(shown()) == len(everything)
+    assert len(claims(browser)) == len(everything)
+    headings = browser.find_elements(By.CSS_SELECTOR, "tr.theme")
+    assert all(heading.is_displayed() for heading in headings)
     choose("verdict", "does not hold")  # some do not, whatever the images
-    assert {row.get_attribute("data-verdict") for row in shown()} == {"does-not-hold"}
+    assert {row.get_attribute("data-verdict") for row in claims(browser)} == {"does-not-hold"}
     choose("order", "by cost")
-    costs = [float(row.get_attribute("data-cost")) for row in shown()]
+    costs = [float(row.get_attribute("data-cost")) for row in claims(browser)]
     assert costs == sorted(costs, reverse=True)
+    assert not any(heading.is_displayed() for heading in headings)
     said = browser.find_element(By.CSS_SELECTOR, ".claim-controls output").text
     assert said == f"{len(costs)} of {len(everything)} claims shown"
-    shown()[0].find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
-    assert shown()[0].find_element(By.TAG_NAME, "dl").is_displayed()
+    claims(browser)[0].find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
+    assert claims(browser)[0].find_element(By.TAG_NAME, "dl").is_displayed()
 
 
-@pytest.mark.parametrize("page", ["book/intro.html", "notebooks/14_verdict.html"])
+def test_what_is_chosen_stands_in_the_address(browser):
+    open_page(browser, f"{HTML.as_uri()}/{VERDICT}")
+    browser.find_element(By.NAME, "theme").send_keys("Theory")
+    browser.find_element(By.NAME, "order").send_keys("by verdict")
+    assert browser.current_url.endswith("?theme=Theory&order=verdict")
+    before = [row.get_attribute("id") for row in claims(browser)]
+    open_page(browser, browser.current_url)
+    assert chosen(browser) == ["", "Theory", "", "verdict"]
+    assert [row.get_attribute("id") for row in claims(browser)] == before
+    open_page(browser, f"{HTML.as_uri()}/{VERDICT}?theme=Networks&page=nowhere")
+    assert chosen(browser) == ["", "Networks", "", ""]
+    assert {row.get_attribute("data-theme") for row in claims(browser)} == {"Networks"}
+
+
+def test_a_link_to_a_claim_wins_over_what_is_chosen(browser):
+    open_page(browser, f"{HTML.as_uri()}/{VERDICT}?theme=Networks#claim-theorem-1")
+    assert browser.find_element(By.ID, "claim-theorem-1").is_displayed()
+    assert chosen(browser) == [""] * 4
+    assert browser.current_url.endswith("14_verdict.html#claim-theorem-1")
+
+
+def test_a_replaced_rule_stands_right_above_its_successor(browser):
+    open_page(browser, f"{HTML.as_uri()}/{VERDICT}")
+    names = [row.get_attribute("id") for row in claims(browser)]
+    successors = [place for place, name in enumerate(names) if name.endswith("-b")]
+    assert successors
+    for place in successors:
+        assert names[place - 1] == names[place].removesuffix("-b")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "tr.replaced")) == len(successors)
+
+
+def test_the_verdict_prints_on_six_sheets(browser):
+    resize(browser, 1440)
+    open_page(browser, f"{HTML.as_uri()}/{VERDICT}")
+    a4 = {"paperWidth": 8.27, "paperHeight": 11.69}
+    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", a4)["data"])
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 6
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        cells = browser.find_elements(By.CSS_SELECTOR, "tr[id^=claim-] td")
+        assert all(cell.is_displayed() and cell.text for cell in cells)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("liprune", None),
+        ("hessian norm", "08_hessian_norm.html"),
+        ("keep_highest", "module-pruning.html#liprune_utils.pruning.keep_highest"),
+    ],
+)
+def test_a_search_finds_pages_before_functions(browser, query, first):
+    open_page(browser, f"{HTML.as_uri()}/search.html?q={quote(query)}")
+    found = WebDriverWait(browser, 20).until(
+        lambda browser: browser.find_elements(By.CSS_SELECTOR, "#search-results li a")
+    )
+    links = [link.get_attribute("href").replace(f"?highlight={query}", "") for link in found]
+    assert first is None or first in links[0]
+    rest = links[1:] if first and "#" in first else links
+    is_code = ["/api" in link for link in rest]
+    assert is_code == sorted(is_code)
+    assert not is_code[0]
+
+
+@pytest.mark.parametrize("page", ["book/intro.html", VERDICT, "book/errata.html"])
 def test_no_column_of_the_claims_is_cut_off(browser, page):
     open_page(browser, f"{HTML.as_uri()}/{page}")
     room = (
         "return [...document.querySelectorAll('table.claims')].map(table =>"
-        " table.closest('.bd-article > section, .cell_output').getBoundingClientRect().right"
-        " - table.getBoundingClientRect().right)"
+        " table.closest('.bd-article section, .cell_output').getBoundingClientRect().right"
+        " - Math.max(...[table, ...table.querySelectorAll('th, td')].map("
+        "     (box) => box.getBoundingClientRect().right)))"
     )
     for width in (390, 1024, 1280, 1440):
         resize(browser, width)
@@ -132,8 +216,6 @@ def test_a_page_prints_dark_on_light_from_either_theme(browser):
     set_theme(browser, "dark")
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.execute_script("return document.documentElement.dataset.theme") == "light"
-    closed = browser.find_elements(By.CSS_SELECTOR, ".claims details:not([open])")
-    assert closed == []
     browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
     assert browser.execute_script("return document.documentElement.dataset.theme") == "dark"
     pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])

@@ -5,7 +5,17 @@ import math
 import pandas as pd
 import pytest
 
-from liprune_utils.book.formats import badge, claims_html, estimated, measured, number
+from liprune_utils.book.formats import (
+    badge,
+    claims_html,
+    difference,
+    estimated,
+    measured,
+    number,
+    outcome,
+    relative,
+    typeset,
+)
 from liprune_utils.book.register import UNDECIDED
 from liprune_utils.intervals import Estimate
 
@@ -13,6 +23,7 @@ ROW = {
     "quote": 'E||w|| <= eps & "<b>so on</b>"', "place": "Section 2 <a>", "estimate": -0.012345,
     "low": -0.02, "high": 1234.5, "num_runs": 10000.0, "verdict": "does-not-hold",
     "note": "a < b", "page": "04_linear_model",
+    "measured": "It is {{ difference('points') }} {{ over('runs') }}.",
 }  # fmt: skip
 
 
@@ -44,10 +55,77 @@ def test_number_has_as_many_digits_as_wanted():
     assert number(2 / 3, digits=5) == "0.66667"
 
 
-def test_measured_value_has_its_interval_and_runs():
-    assert measured(claims({}).iloc[0]) == "−0.0123 [−0.02, 1,230], n\u00a0=\u00a010,000"
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((-0.4808, -0.8825, -0.0792), "0.48 points lower (90% interval 0.08 to 0.88 points)"),
+        (
+            (0.1, -0.2, 0.4),
+            "0.10 points higher (90% interval 0.20 points lower to 0.40 points higher)",
+        ),
+        ((-2.5, -2.5, -2.5), "2.50 points lower"),
+        (
+            (0.29188, 0.29146, 0.29232),
+            "0.2919 points higher (90% interval 0.2915 to 0.2923 points)",
+        ),
+        ((1234.5, 1200.2, 1300.7), "1,234 points higher (90% interval 1,200 to 1,301 points)"),
+        ((3e-9, 1e-9, 5e-9), "3e−09 points higher (90% interval 1e−09 to 5e−09 points)"),
+    ],
+)
+def test_a_difference_is_said_in_words(values, text):
+    assert difference(Estimate(*values, 9), "points", level=0.9) == text
+
+
+def test_a_ratio_is_said_as_a_change_in_per_cent():
+    words = ("slower", "faster")
+    text = relative(Estimate(0.0897, 0.0881, 0.0914, 9))
+    assert text == "91.0% lower (99% interval 90.9 to 91.2%)"
+    text = relative(Estimate(1.1, 0.95, 1.25, 9), level=0.9, words=words)
+    assert text == "10% faster (90% interval 5% slower to 25% faster)"
+
+
+def filled(template: str, **changes: object) -> str:
+    row = {"estimate": 0.5, "low": 0.25, "high": 0.75, "num_runs": 1200.0, "measured": template}
+    return measured(pd.Series(row | changes))
+
+
+def test_a_measurement_is_its_template_filled_in():
+    assert filled("{{ amount('%', scale=100) }} {{ over('runs', of='mean of ') }}") == (
+        "50% (99% interval 25 to 75%, mean of 1,200 runs)"
+    )
+    assert filled("{{ amount('times') }}{{ interval() }}", level=0.9) == (
+        "0.50 times90% interval 0.25 to 0.75 times"
+    )
+    assert "95% interval" in filled("{{ difference() }} {{ over('runs') }}", measured_level=0.95)
+    assert filled("{{ relative('fewer', 'more') }}") == "50% fewer"
+    assert filled("{{ relative(log=true) }}", estimate=math.log(2)) == "100% higher"
+    assert filled("{{ number(value) }} of {{ n }}, {{ count // 400 }}") == "0.5 of 1,200, 3"
+
+
+def test_an_interval_without_spread_is_left_out():
+    same = dict.fromkeys(("estimate", "low", "high"), 0.5)
+    assert filled("{{ amount('%') }} {{ over('runs') }}", **same) == "0.500% (1,200 runs)"
+    assert filled("{{ amount('%') }}{{ interval() }}", **same) == "0.500%"
+
+
+def test_what_is_not_measured_is_a_dash():
     nothing = dict.fromkeys(("estimate", "low", "high", "num_runs"), math.nan)
     assert measured(claims(nothing).iloc[0]) == "–"
+
+
+def test_a_formula_is_marked_for_mathjax_and_the_rest_escaped():
+    text = typeset("if $a < b$, <i>then</i> $c$")
+    mark = '<span class="math notranslate nohighlight">\\({}\\)</span>'
+    first, second = mark.format("a &lt; b"), mark.format("c")
+    assert text == f"if {first}, &lt;i&gt;then&lt;/i&gt; {second}"
+
+
+def test_a_replaced_rule_and_its_successor_say_so():
+    verdicts = [{}, {"superseded_by": "b"}, {"supersedes": "a"}]
+    plain, old, new = (outcome(claim) for _, claim in claims(*verdicts).iterrows())
+    assert plain == badge("does-not-hold")
+    assert old == f'{plain} <span class="tag">first rule, replaced</span>'
+    assert new == f'{plain} <span class="tag">new rule</span>'
 
 
 def test_badge_says_its_verdict():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 
 from liprune_utils import files
 from liprune_utils.book import register as records
+from liprune_utils.book.formats import measured
 from liprune_utils.book.register import Claim, decide
 from liprune_utils.checks import InputError
 from liprune_utils.intervals import Estimate
@@ -20,11 +22,15 @@ PAGES = {
     "05_what_accelerates", "07_sine_model", "08_hessian_norm", "09_cifar10", "10_other_scores",
     "11_why",
 }  # fmt: skip
+WITHOUT_INTERVAL = {  # they count, or agree to rounding, or give a range over cases
+    "optimal-p-formula", "theorem-2-proof", "any-compression", "lipschitz-linear",
+    "hessian-tight", "sine-landscape",
+}  # fmt: skip
 CLAIM = Claim("theorem-1", 0.5, 0.25, 0.75, 9, 1.0, "executed", "holds", "Well below 1.")
 BOOK = files.PROJECT / "book"
 
-FIELDS = {"id", "page", "place", "quote", "statistic", "holds"}
-MORE = {"superseded_by", "supersedes", "why", "level", "margin", "control"}
+FIELDS = {"id", "theme", "page", "place", "quote", "measured", "statistic", "holds"}
+MORE = {"superseded_by", "supersedes", "why", "level", "measured_level", "margin", "control"}
 
 
 def test_register_is_complete():
@@ -35,6 +41,58 @@ def test_register_is_complete():
     for entry in entries:
         assert FIELDS <= set(entry) <= FIELDS | MORE
         assert all(isinstance(entry[name], str) and entry[name].strip() for name in FIELDS)
+
+
+def sentence(claim_id: str, *values: float | int) -> str:
+    """What a claim's template says for an estimate, the ends of its interval and n."""
+    names = ("estimate", "low", "high", "num_runs")
+    found = dict(zip(names, values, strict=True))
+    return measured(pd.Series(records.load_register()[claim_id] | found))
+
+
+every_claim = pytest.mark.parametrize("claim_id", records.load_register())
+
+
+@every_claim
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [(-0.5, -0.75, -0.25), (0.5, 0.25, 0.75), (0.1, -0.2, 0.4), (1.5, 1.25, 1.75), (1, 1, 1),
+     (0, 0, 0), (4e-15, 4e-15, 4e-15), (30, 30, 30)],
+)  # fmt: skip
+def test_a_measurement_is_a_sentence_that_names_n(claim_id, value, low, high):
+    text = sentence(claim_id, value, low, high, 1236)
+    assert re.fullmatch(r"[A-Z\d].*\.", text)
+    assert "1,236" in text
+    assert not re.search(r"[{}\[\]]|n =|\bnan\b|  |%%|\(,|, \)|\(\)", text)
+    assert ("interval" in text) == (low != high and "interval" in sentence(claim_id, 0.9, 0, 2, 9))
+
+
+@every_claim
+def test_an_interval_has_the_level_of_its_claim(claim_id):
+    entry = records.load_register()[claim_id]
+    level = entry.get("measured_level", entry.get("level", 0.99))
+    levels = re.findall(r"(\d+)% interval", sentence(claim_id, 0.5, 0.25, 0.75, 9))
+    assert set(levels) <= {f"{100 * level:.0f}"}
+    assert levels or claim_id in WITHOUT_INTERVAL
+
+
+@every_claim
+def test_a_quotation_has_whole_formulae_and_no_code(claim_id):
+    parts = records.load_register()[claim_id]["quote"].split("$")
+    assert len(parts) % 2 == 1
+    assert not re.search(r"[_^\\]|\|\||<=", "".join(parts[::2]))
+
+
+def test_signs_are_said_in_words():
+    lower = sentence("cifar-no-acceleration", -0.4808, -0.8825, -0.0792, 48)
+    assert lower == (
+        "After the pruning, LiPrune's mean test error is 0.48 points lower than that of random "
+        "pruning (90% interval 0.08 to 0.88 points, 48 pairs: 3 seeds in each of 16 cells)."
+    )
+    higher = sentence("cifar-no-acceleration", 0.4808, -0.0792, 1.0408, 48)
+    assert (
+        "0.5 points higher than that of random pruning (90% interval 0.1 points lower to" in higher
+    )
 
 
 def test_successors_say_whom_they_replace_and_why():

@@ -4,9 +4,17 @@ import re
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 import experiments
-from experiments.verdict.tables import ORDERS, summary_html, verdict_html
+from experiments.verdict.tables import (
+    ORDERS,
+    counts,
+    current,
+    summary_html,
+    themes,
+    verdict_html,
+)
 from liprune_utils.book.register import (
     UNDECIDED,
     deciding_functions,
@@ -20,10 +28,12 @@ ROW = {
     "id": "some-claim", "quote": "a <b> claim", "place": "Section 2", "page": "04_linear_model",
     "statistic": "share < 1", "holds": "above 0", "estimate": 0.5, "low": 0.25, "high": 0.75,
     "num_runs": 9.0, "cost": 120.0, "source": "executed", "verdict": "holds", "note": "x < y",
+    "theme": "Theory", "measured": "It is {{ amount('%', scale=100) }} {{ over('runs') }}.",
+    "superseded_by": None, "supersedes": None,
 }  # fmt: skip
 OTHER = ROW | {
     "id": "other", "page": "09_cifar10", "verdict": "inconclusive", "source": "recorded",
-    "cost": 5400.0,
+    "cost": 5400.0, "theme": "Networks", "data": "{images}, here",
 }  # fmt: skip
 
 
@@ -44,7 +54,7 @@ def test_a_row_opens_to_rule_cost_data_code_and_errata():
         'href="../book/errata.html#erratum-3">3</a>, ', "a &lt;b&gt; claim",
     ):  # fmt: skip
         assert text in one
-    for text in ("1.5 h, recorded, with provenance", "CIFAR-10;"):
+    for text in ("1.5 h, recorded, with provenance", "CIFAR-10, here;"):
         assert text in other
     assert not re.search("Code|Errata|Margin|Replace", other)
 
@@ -60,8 +70,10 @@ def test_a_cost_has_a_unit_that_suits_it(cost, text):
 
 def test_rows_carry_what_the_controls_choose():
     page = verdict_html(pd.DataFrame([ROW, OTHER]), {}, {}, {})
-    assert re.search('data-verdict="holds" data-page="04_linear_model"\\s+data-cost="120"', page)
-    for value in ("", "holds", "inconclusive", "04_linear_model", "09_cifar10", *ORDERS):
+    carried = 'data-verdict="holds" data-theme="Theory" data-page="04_linear_model"'
+    assert re.search(f'{carried}\\s+data-cost="120"', page)
+    values = ("", "holds", "inconclusive", "Theory", "04_linear_model", "09_cifar10", *ORDERS)
+    for value in values:
         assert f'<option value="{value}">' in page
     assert "all (2)" in page
     assert '<form class="claim-controls" hidden>' in page
@@ -88,12 +100,39 @@ def test_a_rule_and_its_successor_lead_to_each_other():
         assert text in new
 
 
+def test_a_theme_has_a_heading_and_a_successor_follows_its_rule():
+    old, new = {"id": "old", "superseded_by": "new"}, {"id": "new", "supersedes": "old"}
+    claims = [ROW | old, OTHER, ROW | {"id": "third"}, ROW | new]
+    grouped = [(theme, list(table.id)) for theme, table in themes(pd.DataFrame(claims))]
+    assert grouped == [("Theory", ["old", "new", "third"]), ("Networks", ["other"])]
+    page = verdict_html(pd.DataFrame(claims), {}, {}, {})
+    found = re.findall(r'<tr (?:id="claim-(\w+)"|class="theme" data-theme="(\w+)")', page)
+    shown = [one or other for one, other in found]
+    assert shown == ["Theory", "old", "new", "third", "Networks", "other"]
+    for text in ('id="claim-old" class="replaced"', 'id="claim-new" class="successor"'):
+        assert text in page
+    assert page.count('class="tag">first rule, replaced<') == 1
+    assert page.count('class="tag">new rule<') == 1
+
+
+@pytest.mark.parametrize(("verdict", "kept"), [("not-evaluated", "old"), ("inconclusive", "new")])
+def test_a_claim_counts_once_by_its_latest_decided_rule(verdict, kept):
+    old = ROW | {"id": "old", "superseded_by": "new"}
+    new = ROW | {"id": "new", "supersedes": "old", "verdict": verdict}
+    table = pd.DataFrame([old, OTHER, new])
+    assert set(current(table).id) == {kept, "other"}
+    found = counts(table)
+    assert list(found.index) in (["Theory", "Networks"], ["Networks", "Theory"])
+    assert found.to_numpy().sum() == 2
+    assert found.loc["Networks", "inconclusive"] == 1
+
+
 def test_a_summary_leads_to_the_rows():
     page = summary_html(pd.DataFrame([ROW, OTHER]))
     assert page.count("<tr>") == 1 + 2
     link = '<a href="../notebooks/14_verdict.html#claim-some-claim"><span class="verdict holds">'
     assert link in page
-    assert "0.5 [0.25, 0.75], n\u00a0=\u00a09" in page
+    assert "It is 50% (99% interval 25 to 75%, 9 runs)." in page
     assert "<b>" not in page
 
 
@@ -110,3 +149,19 @@ def test_the_register_is_shown_whole():
     table = verdict_table(PROJECT / "nowhere")
     shown = rows(*table.to_dict("records"))
     assert len(shown) == len(load_register())
+
+
+def test_recorded_claims_are_about_cifar10_whatever_images_the_build_has():
+    table = verdict_table(PROJECT / "book" / "results")  # where no page has claims
+    known = dict.fromkeys(table.page, "handwritten digits")
+    shown = BeautifulSoup(verdict_html(table, known, {}, {}), "html.parser")
+    data = {
+        row["id"].removeprefix("claim-"): row.find("dt", string="Data").find_next("dd").text
+        for row in shown.select("tr[id]")
+    }
+    assert {name for name, text in data.items() if "digits" in text} == {
+        "hessian-tight", "cost-per-example",
+    }  # fmt: skip
+    recorded = [name for name in data if re.match("cifar|asymptotic|points-to", name)]
+    assert all("CIFAR-10, recorded" in data[name] for name in recorded)
+    assert data["theorem-1"].startswith("generated points;")

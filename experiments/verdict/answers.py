@@ -1,0 +1,88 @@
+"""The book's answer in sentences, each chosen by the verdict of a claim."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from experiments.verdict.tables import counts, current
+
+MAIN_CLAIMS = (
+    "figure-1-acceleration", "figure-1-mechanism", "cifar-no-acceleration", "stochastic-fraction",
+    "points-to-batches",
+)  # fmt: skip
+ANSWERS: Mapping[str, Mapping[str, str]] = {
+    "figure-1-acceleration": {
+        "holds": "On the paper's linear model, yes: the test loss falls faster with LiPrune than "
+        "with random pruning, whatever fraction of the points is kept.",
+        "does-not-hold": "On the paper's linear model, not always: in some comparisons the test "
+        "loss does not fall faster with LiPrune than with random pruning.",
+        "inconclusive": "On the paper's linear model, the runs cannot tell whether the test loss "
+        "falls faster with LiPrune than with random pruning.",
+    },
+    "figure-1-mechanism": {
+        "holds": "The sampling that the theory describes explains at least half of the difference.",
+        "does-not-hold": "The sampling that the theory describes explains almost none of the "
+        "difference; page 5 traces it to the length of LiPrune's steps.",
+        "inconclusive": "How much of the difference the sampling that the theory describes "
+        "explains is inconclusive.",
+    },
+    "cifar-no-acceleration": {
+        "holds": "For ResNets on CIFAR-10, no: LiPrune is not faster than random pruning by more "
+        "than a margin that was set beforehand.",
+        "holds-in-part": "For ResNets on CIFAR-10, no at one of two scales: there LiPrune is not "
+        "faster than random pruning by more than a margin that was set beforehand.",
+        "does-not-hold": "For ResNets on CIFAR-10, yes: LiPrune is faster than random pruning by "
+        "more than a margin that was set beforehand.",
+        "inconclusive": "For ResNets on CIFAR-10, the runs cannot tell whether LiPrune is faster "
+        "than random pruning by more than a margin that was set beforehand.",
+    },
+    "points-to-batches": {
+        "holds": "The paper explains this by the non-convexity of networks, and its explanation "
+        "passes our test.",
+        "holds-in-part": "The paper explains this by the non-convexity of networks, and its "
+        "explanation passes our test in part.",
+        "does-not-hold": "The paper blames the non-convexity of networks, and its explanation "
+        "does not pass our test.",
+        "inconclusive": "The paper blames the non-convexity of networks; our test of this "
+        "explanation is inconclusive.",
+    },
+}
+
+
+def answer(table: pd.DataFrame) -> str:
+    """Answer the book's question in four sentences, true whichever way the verdicts fall."""
+    rows = main_claims(table).set_index("claim").loc[list(ANSWERS)]
+    return " ".join(_sentence(row) for _, row in rows.iterrows())
+
+
+def _sentence(claim: pd.Series) -> str:
+    if claim.verdict == "not-evaluated":
+        return f"The claim of {claim.place} is not evaluated yet."
+    sentences = ANSWERS[claim.name]
+    return sentences.get(claim.verdict, sentences["holds"])
+
+
+def main_claims(table: pd.DataFrame) -> pd.DataFrame:
+    """Take the claims that matter most, each by its latest rule that has been decided."""
+    latest = current(table)
+    named = latest.assign(claim=latest.supersedes.fillna(latest.id)).set_index("claim")
+    return named.loc[list(MAIN_CLAIMS)].reset_index()
+
+
+def tally(table: pd.DataFrame) -> str:
+    """Say in Markdown how many of the paper's claims hold, and on which topics."""
+    table = counts(table)
+    total = table.sum()
+    held = table["holds"] + table["holds with correction"]
+    waiting = total["not evaluated"]
+    missing = f"; {waiting} are not evaluated" if waiting else ""
+    topics = "; ".join(
+        f"{theme}, {held[theme]} of {size}" for theme, size in table.sum(axis=1).items()
+    )
+    return (
+        f"**{held.sum()} of the paper's {total.sum()} claims hold**, "
+        f"{total['holds with correction']} of them after a correction. Another "
+        f"{total['holds in part']} hold in part, {total['does not hold']} do not hold, and "
+        f"{total['inconclusive']} are inconclusive{missing}. "
+        f"Claims that hold, by topic: {topics}."
+    )

@@ -1,0 +1,63 @@
+"""The book's answer: four sentences and a tally, whichever way the verdicts fall."""
+
+import re
+from itertools import product
+
+import pandas as pd
+import pytest
+
+from experiments.verdict.answers import ANSWERS, MAIN_CLAIMS, answer, main_claims, tally
+from liprune_utils.book.formats import words
+from liprune_utils.book.register import VERDICTS, load_register, verdict_table
+from liprune_utils.files import PROJECT
+
+TABLE = verdict_table(PROJECT / "nowhere")  # all claims, none decided
+
+
+def decided(**verdicts: str) -> pd.DataFrame:
+    """The register's claims with some verdicts."""
+    found = TABLE.id.map({name.replace("_", "-"): verdict for name, verdict in verdicts.items()})
+    return TABLE.assign(verdict=found.fillna(TABLE.verdict))
+
+
+def test_there_are_sentences_for_claims_that_matter():
+    assert set(ANSWERS) < set(MAIN_CLAIMS) < set(load_register())
+
+
+@pytest.mark.parametrize(("claim", "verdict"), product(ANSWERS, VERDICTS))
+def test_the_answer_has_four_sentences_whatever_the_verdicts(claim, verdict):
+    text = answer(decided(**{claim.replace("-", "_"): verdict}))
+    assert len(re.findall(r"\.( [A-Z]|$)", text)) == 4
+    assert text.endswith(".")
+
+
+def test_the_answer_changes_with_a_verdict():
+    verdicts = ("holds", "does-not-hold", "inconclusive")
+    for claim in ANSWERS:
+        texts = {answer(decided(**{claim.replace("-", "_"): verdict})) for verdict in verdicts}
+        assert len(texts) == 3
+
+
+def test_a_successor_takes_over_when_it_is_decided():
+    first = decided(cifar_no_acceleration="inconclusive")
+    both = decided(cifar_no_acceleration="inconclusive", cifar_no_acceleration_b="holds")
+    assert "cifar-no-acceleration" in set(main_claims(first).id)
+    assert "cifar-no-acceleration-b" in set(main_claims(both).id)
+    assert "cannot tell" in answer(first)
+    assert "CIFAR-10, no:" in answer(both)
+    assert list(main_claims(both).claim) == list(MAIN_CLAIMS)
+
+
+def test_the_tally_counts_each_claim_once():
+    total = sum("supersedes" not in entry for entry in load_register().values())
+    text = tally(decided(theorem_1="holds", theorem_2_proof="holds-with-correction"))
+    assert text.startswith(
+        f"**2 of the paper's {total} claims hold**, 1 of them after a correction"
+    )
+    assert f"{total - 2} are not evaluated" in text
+    assert "Theory, 2 of 8" in text
+    assert "not evaluated" not in tally(TABLE.assign(verdict="inconclusive"))
+
+
+def test_a_verdict_has_one_word():
+    assert not any("open" in words(verdict) for verdict in VERDICTS)
