@@ -98,20 +98,6 @@ def load(folder: str | Path = "data") -> Dataset:
     return _split(pixels, labels, num_train, ready.source, ready.classes, ready.sha256)
 
 
-def banner(dataset: Dataset) -> str:
-    """Return an HTML warning for the top of a page, empty where the images are CIFAR-10's."""
-    if dataset.is_cifar10:
-        return ""
-    return (
-        '<div class="admonition warning">\n'
-        '<p class="admonition-title">Not CIFAR-10: handwritten digits stand in</p>\n'
-        "<p><strong>No number on this page is about CIFAR-10.</strong> CIFAR-10 could not be had"
-        f" when this page was built, so the small handwritten digits of {dataset.source} stand in."
-        " Run <code>make data</code> where CIFAR-10 can be downloaded, then build the page again."
-        "</p>\n</div>"
-    )
-
-
 def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
     """Prepare the folder from the best source; where that is already done, change nothing.
 

@@ -265,10 +265,11 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 holds = outcomes[0].verdict == "holds"
 ahead, later = loss_ratio(runs, 1, 0.1, 10), loss_ratio(runs, 6, 0.1, NUM_STEPS)
 first_screen.fill(
-    f"""**{"Yes" if holds else "Not everywhere"}, in the paper's setting.** With a tenth of
-the points kept, LiPrune's mean test loss after ten steps is {formats.relative(ahead)}
-than that of random pruning. At five times this learning rate, after {NUM_STEPS} steps, it
-is {formats.relative(later)}: there both have reached the floor that label noise sets.
-Each number comes from {num_runs:,} pairs of runs, each pair on its own data.""",
+    f"""**{"Yes" if holds else "Not everywhere"}, in the paper's setting.** With a tenth
+of the points kept, LiPrune's mean test loss after ten steps is
+{formats.relative(ahead)} than that of random pruning. At five times this learning
+rate, after {NUM_STEPS} steps, it is {formats.relative(later)}: there both have reached
+the floor that label noise sets. Each number comes from {num_runs:,} pairs of runs,
+each pair on its own data.""",
     style.loss_figure(shown[shown.figure == 1]),
 )

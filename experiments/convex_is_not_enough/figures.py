@@ -11,22 +11,24 @@ from experiments.convex_is_not_enough.runs import NUM_STEPS
 from experiments.convex_is_not_enough.tables import LIMIT, RULES
 from liprune_utils.book.style import METHODS, NORMAL_95, facets, plot_intervals, shared_legend
 
-LOOKS = METHODS | {"importance": {"label": "p ∝ L", "color": "#009E73", "linestyle": "-."}}
+METHOD_STYLES = METHODS | {
+    "importance": {"label": "Sampling p ∝ L", "color": "#009E73", "linestyle": "-."}
+}
 # Okabe and Ito's palette without the colours of the methods; markers differ too.
-FRACTIONS = {
+FRACTION_STYLES = {
     0.1: {"label": "keep 0.1", "color": "#56B4E9", "marker": "o"},
     0.3: {"label": "keep 0.3", "color": "#CC79A7", "marker": "s"},
     0.5: {"label": "keep 0.5", "color": "#E69F00", "marker": "^"},
     1.0: {"label": "all points", "color": "#444444", "marker": "_", "markersize": 14},
 }
-RATES = {
+RATE_STYLES = {
     "same": {"marker": "o", "color": "#56B4E9", "label": "same rate"},
     "best": {"marker": "s", "color": "#444444", "label": "each at its best rate"},
 }
-STAGES = {**RULES, LIMIT: "minimiser of the kept points"}
+RULE_LABELS = {**RULES, LIMIT: "minimiser of the kept points"}
 NEVER = 2 * NUM_STEPS  # where a median that is never reached is drawn
-SHOWN = (1e-3, 1e3)  # ratios beyond are drawn at the edge, as arrows
-BARS = {"linestyle": "none", "linewidth": 1.2, "markersize": 5}
+RATIO_RANGE = (1e-3, 1e3)  # ratios beyond are drawn at the edge, as arrows
+BAR_STYLE = {"linestyle": "none", "linewidth": 1.2, "markersize": 5}
 
 
 def _plot_sideways(
@@ -34,7 +36,7 @@ def _plot_sideways(
 ) -> None:
     """Draw a column of estimates with horizontal bars from the columns ``low`` and ``high``."""
     bars = np.array([rows[name] - rows.low, rows.high - rows[name]])
-    axes.errorbar(rows[name], heights, xerr=bars, **(BARS | look))
+    axes.errorbar(rows[name], heights, xerr=bars, **(BAR_STYLE | look))
 
 
 def ratio_figure(summary: pd.DataFrame) -> Figure:
@@ -43,18 +45,21 @@ def ratio_figure(summary: pd.DataFrame) -> Figure:
 
     def draw(axes: Axes, steps: int) -> None:
         here = summary[(summary.step == steps) & (summary.rival == "random")]
-        for offset, (rates, look) in zip((0.14, -0.14), RATES.items(), strict=True):
+        for offset, (rates, look) in zip((0.14, -0.14), RATE_STYLES.items(), strict=True):
             rows = here[here.rates == rates].set_index("task")
-            rows = rows.loc[tasks, ["ratio", "low", "high"]].clip(*SHOWN)
+            rows = rows.loc[tasks, ["ratio", "low", "high"]].clip(*RATIO_RANGE)
             heights = offset - np.arange(len(tasks))
             _plot_sideways(axes, rows, "ratio", heights, **look)
-            over = rows.high == SHOWN[1]
+            over = rows.high == RATIO_RANGE[1]
             axes.plot(rows.high[over], heights[over], ">", color=look["color"], markersize=5)
         axes.axvline(1, color="black", linewidth=1)
         axes.set_yticks(-np.arange(len(tasks)), tasks)
 
     panels = {f"after {steps} steps": steps for steps in sorted(summary.step.unique())}
-    label, limits = "excess loss, LiPrune / random pruning", (SHOWN[0] * 3, SHOWN[1] * 1.5)
+    label, limits = (
+        "excess loss, LiPrune / random pruning",
+        (RATIO_RANGE[0] * 3, RATIO_RANGE[1] * 1.5),
+    )
     return facets(panels, draw, xlabel=label, ylabel="", height=4.2, xscale="log", xlim=limits)
 
 
@@ -63,13 +68,13 @@ def problems_figure(curves: pd.DataFrame) -> Figure:
 
     def draw(axes: Axes, task: str) -> None:
         for method, rows in curves[curves.task == task].groupby("method", sort=False):
-            axes.plot(rows.step, rows.excess, **LOOKS[method])
+            axes.plot(rows.step, rows.excess, **METHOD_STYLES[method])
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
 
     panels = {task: task for task in curves.task.unique()}
     label = "median excess loss on new data"
-    return facets(panels, draw, xlabel="SGD step", ylabel=label, height=8.4, share="x")
+    return facets(panels, draw, xlabel="SGD step", ylabel=label, share="x")
 
 
 def excess_curves(curves: pd.DataFrame, keep_fraction: float) -> Figure:
@@ -78,9 +83,9 @@ def excess_curves(curves: pd.DataFrame, keep_fraction: float) -> Figure:
 
     def draw(axes: Axes, name: str) -> None:
         for method, rows in here[here.data_set == name].groupby("method", sort=False):
-            axes.plot(rows.step, rows.excess, **LOOKS[method])
+            axes.plot(rows.step, rows.excess, **METHOD_STYLES[method])
             half = NORMAL_95 * rows.excess_se
-            band = {"color": LOOKS[method]["color"], "alpha": 0.25, "linewidth": 0}
+            band = {"color": METHOD_STYLES[method]["color"], "alpha": 0.25, "linewidth": 0}
             axes.fill_between(rows.step, rows.excess - half, rows.excess + half, **band)
 
     labels = {"xlabel": "SGD step", "ylabel": "excess training loss"}
@@ -99,7 +104,7 @@ def gap_figure(losses: pd.DataFrame) -> Figure:
         for axes, name in zip(row, names, strict=True):
             _draw_gaps(axes, here[(here.measure == measure) & (here.data_set == name)], stages)
         row[1].set_xlabel(label)
-        row[0].set_yticks(-np.arange(len(stages)), [STAGES[stage] for stage in stages], size=9)
+        row[0].set_yticks(-np.arange(len(stages)), [RULE_LABELS[stage] for stage in stages], size=9)
     for axes, name in zip(panels[0], names, strict=True):
         axes.set_title(name)
     shared_legend(figure)
@@ -112,7 +117,7 @@ def _draw_gaps(axes: Axes, rows: pd.DataFrame, stages: list[str]) -> None:
     groups = rows.groupby("keep_fraction")
     for offset, (fraction, group) in zip((0.22, 0, -0.22), groups, strict=True):
         heights = np.array([offset - stages.index(rule) for rule in group.rule])
-        _plot_sideways(axes, group, "difference", heights, **FRACTIONS[fraction])
+        _plot_sideways(axes, group, "difference", heights, **FRACTION_STYLES[fraction])
     axes.locator_params(axis="x", nbins=3)
     axes.tick_params(axis="x", labelsize=9)
 
@@ -121,7 +126,7 @@ def step_figure(steps: pd.DataFrame) -> Figure:
     """Draw the median steps to the target, at one step size for all and at each method's own."""
     order = steps[["method", "keep_fraction"]].drop_duplicates().sort_values("keep_fraction")
     settings = list(order.itertuples(index=False, name=None))
-    labels = [f"{LOOKS[method]['label']}, {fraction:g}" for method, fraction in settings]
+    labels = [f"{METHOD_STYLES[method]['label']}, {fraction:g}" for method, fraction in settings]
     looks = {"shared": (0.15, "s", "white"), "arrival": (-0.15, "o", "#555555")}
     capped = steps.assign(**steps[["median", "low", "high"]].clip(upper=NEVER))
 
@@ -151,7 +156,7 @@ def class_figure(classes: pd.DataFrame) -> Figure:
         fractions = group.groupby("keep_fraction")
         for shift, (fraction, rows) in zip((-0.2, 0, 0.2, 0), fractions, strict=True):
             at = np.arange(len(labels)) + shift
-            plot_intervals(axes, at, rows, "share", **(BARS | FRACTIONS[fraction]))
+            plot_intervals(axes, at, rows, "share", **(BAR_STYLE | FRACTION_STYLES[fraction]))
         axes.set(title=name, xlabel="class", ylim=(0, None))
         axes.set_xticks(range(len(labels)), labels, size=9)
     panels[0].set_ylabel("share of the points")

@@ -27,7 +27,7 @@ TRAIN_FRACTION = 0.75
 BATCH_SIZE, NUM_STEPS, KEEP_FRACTIONS = 10, 300, (0.1, 0.3, 0.5)
 TARGET = 0.1  # excess at which a run has arrived
 MULTIPLES = 2.0 ** np.arange(-2, 12)  # step sizes tried, in units of 1 / (2 max L)
-STREAMS = {"split": 0, "choice": 1, "batches": 2, "importance": 3}
+STREAMS = {"split": 0, "choice": 1, "batches": 2, "importance": 3, "example": 4}
 
 
 class ConvexParameters(Parameters):
@@ -137,7 +137,7 @@ def positions(count: int, root: tuple[int, ...], num_steps: int) -> np.ndarray:
     return uniforms.argpartition(BATCH_SIZE, axis=1)[:, :BATCH_SIZE]
 
 
-def descend(train: Objective, draws: Draws, step_sizes: np.ndarray) -> Iterator[np.ndarray]:
+def sgd_iterates(train: Objective, draws: Draws, step_sizes: np.ndarray) -> Iterator[np.ndarray]:
     r"""Run SGD from :math:`W_0 = 0` for all methods and many step sizes at once.
 
     :math:`W_{t+1} = W_t - \frac\eta B \sum_{i \in S_t} c_i \nabla f_i(W_t)`.
@@ -182,7 +182,7 @@ def run(split: Split, root: tuple[int, ...], multiples: np.ndarray) -> Outcome:
     """
     train, watched, records = split.train, set(recorded_steps()), []
     step_sizes = multiples / (2 * train.lipschitz.max())
-    iterates = descend(train, draw(train.lipschitz, root), step_sizes)
+    iterates = sgd_iterates(train, draw(train.lipschitz, root), step_sizes)
     with np.errstate(over="ignore", invalid="ignore"):  # too large a step: the loss is infinite
         for step, weights in enumerate(iterates):
             if step in watched:

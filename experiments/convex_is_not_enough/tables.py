@@ -17,7 +17,6 @@ from experiments.convex_is_not_enough.counterexamples import (
 )
 from experiments.convex_is_not_enough.runs import (
     IMPORTANCE,
-    KEEP_FRACTIONS,
     MULTIPLES,
     NONE,
     PRUNED,
@@ -34,9 +33,7 @@ from experiments.convex_is_not_enough.runs import (
     stream,
 )
 from experiments.convex_is_not_enough.runs import NUM_STEPS as RACE_STEPS
-from liprune_utils.book.formats import in_brackets
 from liprune_utils.intervals import (
-    Estimate,
     mean_interval,
     median_interval,
     share_interval,
@@ -302,38 +299,12 @@ def class_table(seed: int, num_runs: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def real_findings(
-    losses: pd.DataFrame, sooner: pd.DataFrame, classes: pd.DataFrame
-) -> dict[str, str]:
-    """Write down what the intervals decide: counts over data sets and fractions, some estimates."""
-    texts, ours = {}, losses[losses.method == "liprune"]
-    for (rule, measure, other), rows in ours.groupby(["rule", "measure", "against"]):
-        key = f"real_{rule}_{measure.removesuffix('_loss')}_{other}"
-        texts[key] = _count_decided(rows.high < 0, rows.low > 0, ("lower", "higher"))
-    for (rule, other), rows in sooner[sooner.method == "liprune"].groupby(["rule", "against"]):
-        words = ("sooner", "later")
-        texts[f"real_{rule}_{other}"] = _count_decided(rows.low > 0.5, rows.high < 0.5, words)
-    least = f"rule == '{LIMIT}' and measure == 'excess' and against == 'random'"
-    tenth = ours.query(f"{least} and keep_fraction == {min(KEEP_FRACTIONS)}").set_index("data_set")
-    texts |= {
-        f"real_{name}": _format_difference(tenth.loc[name]) for name in ("digits", "diabetes")
-    }
-    own = losses.query("method == 'importance' and rule == 'final' and measure == 'excess'")
-    rows = own.set_index("data_set").loc[list(SOURCES)].iterrows()
-    texts["real_importance"] = "; ".join(f"{name} {_format_difference(row)}" for name, row in rows)
-    shares = classes.pivot(index="label", columns="keep_fraction", values="share")
-    for key, label in (("real_malignant", "malignant"), ("real_zeros", "0")):
-        few, everything = shares.loc[label, [min(KEEP_FRACTIONS), 1.0]]
-        texts[key] = f"{few:.1%} instead of {everything:.1%}"
-    return texts
-
-
-def _count_decided(first: pd.Series, second: pd.Series, words: tuple[str, str]) -> str:
-    left = len(first) - first.sum() - second.sum()
-    counts = f"{words[0]} in {first.sum()}, {words[1]} in {second.sum()} and undecided in {left}"
-    return f"{counts} of {len(first)} settings"
-
-
-def _format_difference(row: pd.Series) -> str:
-    difference = Estimate.of(row, "difference")
-    return f"{in_brackets(difference)}, n = {difference.num_runs}"
+def finding_table(losses: pd.DataFrame, sooner: pd.DataFrame) -> pd.DataFrame:
+    """Count the data sets and fractions kept for which an interval decides between two methods."""
+    losses = losses.assign(better=losses.high < 0, worse=losses.low > 0)
+    steps = sooner.assign(better=sooner.low > 0.5, worse=sooner.high < 0.5, measure="steps")
+    groups = pd.concat([losses, steps]).groupby(
+        ["measure", "rule", "method", "against"], sort=False
+    )
+    counts = groups.agg(better=("better", "sum"), worse=("worse", "sum"), of=("better", "size"))
+    return counts.reset_index()

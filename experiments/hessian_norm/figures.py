@@ -24,7 +24,7 @@ KINDS = {
     "batch norm": {"color": "#CC79A7", "marker": "^"},
 }
 PEER_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999999")
-NAMES = {"relu": "ReLU", "softplus": "softplus"}
+NAMES = {"relu": "ReLU", "softplus": "softplus", "eigenvector": "top eigenvector"}
 
 
 def _start_of(epoch: int) -> str:
@@ -41,14 +41,15 @@ def secants_figure(secants: pd.DataFrame) -> Figure:
     def draw(axes: Axes, rows: pd.DataFrame) -> None:
         for direction, line in rows.groupby("direction", sort=False):
             kind = direction.split()[0]
-            axes.plot(line.distance, line.ratio, **DIRECTIONS[kind], markersize=4, label=kind)
-        axes.axhline(1, color="black", linewidth=0.8)
+            style = DIRECTIONS[kind] | {"markersize": 4, "label": NAMES.get(kind, kind)}
+            axes.plot(line.distance, line.ratio, **style)
+        axes.axhline(1, color="black", linewidth=0.8, label="Hessian norm")
 
     networks = secants.groupby(["activation", "epochs"], sort=False)
     return facets(
         {f"{NAMES[name]}, {_after(epochs)}": rows for (name, epochs), rows in networks},
-        draw, xlabel="distance ‖w' − w‖", ylabel="secant / Hessian norm",
-        xscale="log", yscale="log", xticks=[1e-7, 1e-5, 1e-3, 1e-1],
+        draw, xlabel="distance ‖w' − w‖", ylabel="rate of change / Hessian norm", height=4.2,
+        legend=4, xscale="log", yscale="log", xticks=[1e-7, 1e-5, 1e-3, 1e-1],
     )  # fmt: skip
 
 

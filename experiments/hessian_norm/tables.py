@@ -7,11 +7,12 @@ import pandas as pd
 from scipy.stats import bootstrap, spearmanr
 
 from experiments.liprune.batch_spread import kept_gain
+from liprune_utils.book.formats import number
 from liprune_utils.book.register import margin
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.pruning import keep_highest, num_kept, overlap
 
-FRACTIONS = np.arange(1, 10) / 10  # kept, over which overlaps are averaged
+KEEP_FRACTIONS = np.arange(1, 10) / 10  # kept, over which overlaps are averaged
 LEVEL = 0.99
 NUM_RESAMPLES = 1999
 DISTANCES = [10.0**-power for power in range(1, 8)]
@@ -87,7 +88,7 @@ def _rank_agreement(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
     first, second = pairs.norm.to_numpy(), pairs.norm_other.to_numpy()
     estimate = _bootstrap(lambda a, b: spearmanr(a, b).statistic, first, second)
     count = len(pairs)
-    by_chance = np.mean([num_kept(count, fraction) / count for fraction in FRACTIONS])
+    by_chance = np.mean([num_kept(count, fraction) / count for fraction in KEEP_FRACTIONS])
     return {
         "num_batches": count, "correlation": estimate.value, "low": estimate.low,
         "high": estimate.high, "overlap": _kept_overlap(first, second), "chance": float(by_chance),
@@ -96,7 +97,7 @@ def _rank_agreement(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
 
 def _kept_overlap(scores: np.ndarray, exact: np.ndarray) -> float:
     """Average the share of the rightly kept over the fractions 0.1, 0.2, ..., 0.9."""
-    pairs = [[keep_highest(s, fraction) for s in (exact, scores)] for fraction in FRACTIONS]
+    pairs = [[keep_highest(s, fraction) for s in (exact, scores)] for fraction in KEEP_FRACTIONS]
     return float(np.mean([overlap(*pair) for pair in pairs]))
 
 
@@ -117,6 +118,29 @@ def switching_exponent(secants: pd.DataFrame) -> Estimate:
     lines = [line for _, line in enough.groupby(["epochs", "direction"]) if len(line) >= 2]
     fits = [np.polyfit(np.log(line.distance), np.log(line.secant), 1)[0] for line in lines]
     return mean_interval(np.array(fits), LEVEL)
+
+
+def switching_table(secants: pd.DataFrame, epochs: int) -> pd.DataFrame:
+    """List a ReLU network's secants along the top eigenvector, with columns named for readers."""
+    names = {"distance": "distance", "num_switched": "units that switch", "secant": "secant"}
+    names |= {"tangent": "Hessian × eigenvector", "ratio": "secant / Hessian norm"}
+    chosen = (secants.activation == "relu") & (secants.direction == "eigenvector")
+    return secants[chosen & (secants.epochs == epochs)][[*names]].rename(columns=names)
+
+
+def epoch_table(by_epoch: pd.DataFrame) -> pd.DataFrame:
+    """List how much batches differ at each stage of training, with columns named for readers."""
+    names = {"epoch": "start of epoch", "num_batches": "batches", "mean_norm": "mean norm"}
+    names |= {"relative_sd": "standard deviation / mean", "gain": "mean of the top fifth / mean"}
+    names |= {"num_negative": "negative eigenvalues"}
+    return by_epoch[[*names]].rename(columns=names)
+
+
+def with_interval(estimate: Estimate, counted: str, unit: str = "") -> str:
+    """Write an estimate with its 99% interval and what it rests on."""
+    value, low, high = map(number, estimate[:3])
+    unit = f" {unit}" if unit else ""
+    return f"{value}{unit} ({LEVEL:.0%} interval {low} to {high}, {counted})"
 
 
 def summarise_benchmark(benchmark: pd.DataFrame) -> pd.DataFrame:

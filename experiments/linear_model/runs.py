@@ -23,7 +23,7 @@ from liprune_utils.streams import StreamFamily
 NUM_POINTS, NUM_TEST, NUM_STEPS = 1000, 400, 30  # paper, Section 4.1
 KEEP_FRACTIONS = (0.1, 0.3, 0.5, 0.7)  # paper, Figure 1
 NUM_DRAWN = 100  # points drawn per step, so that settings of any batch size share their draws
-stream = StreamFamily({"data": 0, "test": 1, "choice": 2, "batches": 3, "example": 4})
+stream = StreamFamily({"data": 0, "test": 1, "choice": 2, "batches": 3, "example": 16})
 Key = TypeVar("Key")
 
 

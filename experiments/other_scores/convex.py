@@ -17,10 +17,10 @@ from experiments.convex_is_not_enough.runs import (
     SOURCES,
     Draws,
     Split,
-    descend,
     excess,
     load,
     positions,
+    sgd_iterates,
     stream,
 )
 from experiments.convex_is_not_enough.tables import NUM_TUNING, TUNING
@@ -102,7 +102,7 @@ def _train_on(
     drawn = [points[positions(len(points), root, steps[-1])] for points in chosen]
     draws = np.stack(drawn, axis=1)
     sizes = np.broadcast_to(rates, (len(chosen), len(rates)))
-    iterates = descend(train, Draws(draws, np.ones(draws.shape)), sizes)
+    iterates = sgd_iterates(train, Draws(draws, np.ones(draws.shape)), sizes)
     return [weights for step, weights in enumerate(iterates) if step in steps]
 
 

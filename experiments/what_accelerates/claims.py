@@ -1,10 +1,12 @@
 """The three claims of page 05, decided by the register's rules."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from experiments.what_accelerates.closed_forms import BATCH_SIZE
 from experiments.what_accelerates.tables import PRUNED, STEP
-from liprune_utils.book.formats import in_brackets
+from liprune_utils.book.formats import number
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate
 
@@ -88,28 +90,33 @@ def batch_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     return claim("batch-size", Estimate.of(most, "growth"), verdict, cost=cost, note=note)
 
 
-def answer(
-    mechanism: pd.DataFrame, best: pd.DataFrame, limits: pd.DataFrame, batches: pd.DataFrame
-) -> str:
-    """Say in one paragraph what accelerates, for a tenth kept."""
-    share = mechanism[mechanism.keep_fraction == 0.1].set_index("method")
-    rivals = best[(best.keep_fraction == 0.1) & (best.step == STEP)].set_index("rival")
-    row = limits[(limits.keep_fraction == 0.1) & (limits.batch_size == BATCH_SIZE)].iloc[0]
-    ratios = batches[batches.keep_fraction == 0.1].set_index(["pruned", "batch_size"]).ratio
-    closed = {m: in_brackets(Estimate.of(share.loc[m], "share")) for m in ("matched", "unbiased")}
-    ratio_to = {m: in_brackets(Estimate.of(rivals.loc[m], "ratio")) for m in ("random", "none")}
-    return (
-        f"The longer step. With a tenth kept, random pruning at LiPrune's mean step, "
-        f"{share.multiplier.iloc[0]:.2f} times as long, closes {closed['matched']} of "
-        f"the gap in excess test loss at step {STEP}; unbiased sampling with p ∝ L, which the "
-        f"theory speaks of, closes {closed['unbiased']}. The choice of points does "
-        f"help in another way: label noise disturbs a slope less where |x| is large. With each "
-        f"method at its best rate, LiPrune's excess is {ratio_to['random']} "
-        f"times that of random pruning and {ratio_to['none']} times that of "
-        f"no pruning. Above the rate {row.crossing:.3f} random pruning contracts faster, from "
-        f"{row.liprune:.3f} on LiPrune diverges, and random pruning does so only from "
-        f"{row.random:.3f} on. Batch size hardly matters when points are pruned (ratio "
-        f"{ratios['points', 1]:.3f} at 1, {ratios['points', 100]:.3f} at 100); when fixed batches "
-        f"are, most of the gain is lost ({ratios['batches', 10]:.2f} at 10, "
-        f"{ratios['batches', 100]:.2f} at 100). n = {rivals.num_runs.iloc[0]:,} paired runs."
-    )
+def decide_claims(results: Mapping[str, pd.DataFrame], *, cost: float) -> list[Claim]:
+    """Decide the three claims of the page by the register's rules."""
+    return [
+        mechanism_claim(results["mechanism"], cost=cost),
+        rate_claim(results["limits"], cost=cost),
+        batch_claim(results["batches"], cost=cost),
+    ]
+
+
+def first_words(ratio: Estimate, matched: Estimate, unbiased: Estimate) -> str:
+    """Say which of two explanations closes more than half of LiPrune's lead, to open the answer.
+
+    ``ratio`` is LiPrune's excess loss over that of random pruning; the others are shares closed.
+    """
+    if not ratio.below(1.0):
+        return "LiPrune is not ahead here."
+    words = {
+        (False, True): "The longer step.",
+        (True, False): "The theory's sampling.",
+        (True, True): "Neither alone.",
+        (False, False): "Either would do.",
+    }
+    small = matched.below(0.5), unbiased.below(0.5)
+    return words.get(small, "These runs do not decide it.")
+
+
+def percentage(share: Estimate) -> str:
+    """Write a share with its 99% interval, such as "99% (99% interval 98 to 99.5%)"."""
+    value, low, high = (number(100 * end) for end in share[:3])
+    return f"{value}% (99% interval {low} to {high}%)"

@@ -1,12 +1,13 @@
 """Figures of page 05: who is ahead at which rate, batch size and fraction kept, and where not."""
 
-import matplotlib.pyplot as plt
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.linear_model.runs import KEEP_FRACTIONS, NUM_STEPS
+from experiments.linear_model.runs import KEEP_FRACTIONS
 from experiments.linear_model.tables import typical_moments
 from experiments.what_accelerates.closed_forms import (
     BATCH_SIZE,
@@ -33,15 +34,15 @@ FRACTION_MARKERS = {
 FRACTION_PANELS = {f"keep {fraction:g}": fraction for fraction in KEEP_FRACTIONS}
 
 
-def excess_figure(curves: pd.DataFrame) -> Figure:
-    """Draw the excess test loss of every method in the paper's setting, by keep fraction."""
+def excess_figure(curves: pd.DataFrame, methods: Sequence[str], height: float) -> Figure:
+    """Draw the excess test loss of some methods in the paper's setting, by keep fraction."""
 
     def draw(axes: Axes, fraction: float) -> None:
-        here = curves[curves.keep_fraction == fraction]
-        for method, rows in here.groupby("method", sort=False):
-            axes.plot(rows.step, rows.excess, **STYLES[method])
+        here = curves[curves.keep_fraction == fraction].set_index("method")
+        for method in methods:
+            axes.plot(here.loc[method].step, here.loc[method].excess, **STYLES[method])
 
-    labels = {"xlabel": "SGD step", "ylabel": "excess test loss"}
+    labels = {"xlabel": "SGD step", "ylabel": "excess test loss", "height": height}
     return facets(FRACTION_PANELS, draw, **labels, yscale="log", ylim=(5e-5, 10))
 
 
@@ -127,17 +128,3 @@ def bound_figure(bounds: pd.DataFrame, measured: dict[str, np.ndarray]) -> Figur
     panels = {STYLES[method]["label"]: method for method in measured}
     labels = {"xlabel": "SGD step", "ylabel": "mean square error of w"}
     return facets(panels, draw, **labels, height=3.6, legend=0, yscale="log")
-
-
-def expected_figure(
-    keep_fraction: float, batch_size: int, learning_rate: float, slope: float
-) -> Figure:
-    """Draw the expected excess test loss in one setting, for a slider."""
-    figure, axes = plt.subplots(figsize=(5.6, 3.8))
-    options = {"batch_size": batch_size, "learning_rate": learning_rate, "slope": slope}
-    for method in ("liprune", "random", "matched", "unbiased"):
-        square = expected_square(method, keep_fraction, num_steps=NUM_STEPS, **options)
-        axes.plot(square * MEAN_SQUARE / 2, **STYLES[method])
-    axes.set(yscale="log", ylim=(1e-5, 1e2), xlabel="SGD step", ylabel="expected excess test loss")
-    figure.legend(loc="outside upper center", ncols=2)
-    return figure

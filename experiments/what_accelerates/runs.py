@@ -43,7 +43,8 @@ from liprune_utils.streams import StreamFamily
 
 CONTRACTION = 0.3  # mean share of the error that a step removes, for the noise floors
 LIMIT_SHARES = (0.9, 1.05)  # rates to try, as shares of each method's stability limit
-sampling_stream = StreamFamily({"importance": 4, "made": 5})  # beside those of page 04
+# Beside those of page 04.
+sampling_stream = StreamFamily({"importance": 4, "made": 5, "example": 15})
 
 
 class AccelerationParameters(Parameters):
@@ -115,7 +116,7 @@ def _unbiased_paths(
 
     def run_block(size: int) -> dict[tuple[float, float], tuple[np.ndarray]]:
         data = draw_linear(data_stream, size, NUM_POINTS, slope=slope)
-        pull = _importance_pulls(data, points.random((size, NUM_STEPS, BATCH_SIZE)))
+        pull = importance_pulls(data, points.random((size, NUM_STEPS, BATCH_SIZE)))
         chance = made.random((size, NUM_STEPS)).T
         mean_square = data.lipschitz.mean(axis=1)
         errors = {}
@@ -132,7 +133,7 @@ def _unbiased_paths(
     }
 
 
-def _importance_pulls(data: LinearData, uniforms: np.ndarray) -> np.ndarray:
+def importance_pulls(data: LinearData, uniforms: np.ndarray) -> np.ndarray:
     r"""Draw points with :math:`p_i \propto x_i^2` and take each batch's mean of :math:`y_i / x_i`.
 
     The weighted gradient is :math:`\frac{m}{x_i^2} (w x_i - y_i) x_i = m (w - y_i / x_i)`.

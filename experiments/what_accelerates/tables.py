@@ -29,6 +29,20 @@ BASE = ("batch", BATCH_SIZE)
 PRUNED = ("points", "batches")
 
 
+def all_tables(experiment: Experiment) -> dict[str, pd.DataFrame]:
+    """Compute the tables of the page by the names of their files."""
+    return {
+        "curves": curve_table(experiment),
+        "mechanism": mechanism_table(experiment),
+        "best": best_table(experiment),
+        "floors": floor_table(experiment),
+        "limits": limit_table(experiment),
+        "contraction": contraction_table(experiment),
+        "batches": batch_table(experiment),
+        "checks": check_table(experiment),
+    }
+
+
 def _methods_at(experiment: Experiment, keep_fraction: float) -> dict[str, Paths]:
     """Collect the paths of every method in the paper's setting."""
     pruned, unbiased = experiment.pruned[BASE], experiment.unbiased

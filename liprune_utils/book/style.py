@@ -20,9 +20,10 @@ NORMAL_95 = 1.96  # half-width of a 95% interval, in standard errors
 
 
 def use_style() -> None:
-    """Draw this notebook's figures in the book's style, as SVG."""
+    """Draw this notebook's figures in the book's style."""
+    # As SVG; JupyterLab shows that of trusted notebooks alone, and the PNG of others.
     plt.style.use(Path(__file__).with_name("liprune.mplstyle"))
-    set_matplotlib_formats("svg", metadata={"Date": None, "Creator": None})
+    set_matplotlib_formats("svg", "png", metadata={"Date": None, "Creator": None})
 
 
 def plot_band(

@@ -403,11 +403,3 @@ def test_command_that_finds_all_prepared_imports_nothing_slow(digits):
     )
     printed = subprocess.check_output([sys.executable, "-c", code, digits], text=True, cwd=PROJECT)
     assert printed.endswith("set()\n")
-
-
-def test_banner_warns_of_digits_alone(digits, jpeg, cifar10):
-    warning = data.banner(data.load(digits))
-    assert warning.startswith('<div class="admonition warning">')
-    assert warning.endswith("</div>")
-    assert "No number on this page is about CIFAR-10" in warning
-    assert data.banner(data.load(jpeg)) == data.banner(data.load(cifar10)) == ""

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.convex_is_not_enough.figures import (
-    FRACTIONS,
+    FRACTION_STYLES,
     NEVER,
     class_figure,
     excess_curves,
@@ -73,7 +73,7 @@ def test_curves_have_a_panel_a_data_set_and_a_line_a_method():
         for step in steps
     ]
     figure = excess_curves(pd.DataFrame(rows).assign(excess_se=0.01), keep_fraction=0.3)
-    assert legend(figure) == ["LiPrune", "Random pruning", "No pruning", "p ∝ L"]
+    assert legend(figure) == ["LiPrune", "Random pruning", "No pruning", "Sampling p ∝ L"]
     for axes, name in zip(figure.axes, NAMES, strict=True):
         assert axes.get_title() == name
         assert [line.get_xdata().tolist() for line in axes.lines] == [[1, 2, 3]] * 4
@@ -90,7 +90,7 @@ def test_gaps_stand_at_their_rule():
         for against in ("random", "none")
     ]  # fmt: skip
     figure = gap_figure(pd.DataFrame(rows))
-    assert legend(figure) == [FRACTIONS[r]["label"] for r in KEEP_FRACTIONS]
+    assert legend(figure) == [FRACTION_STYLES[r]["label"] for r in KEEP_FRACTIONS]
     for axes in figure.axes:
         points = [bar.lines[0] for bar in axes.containers]
         assert [list(p.get_xdata()) for p in points] == [
@@ -126,7 +126,7 @@ def test_what_never_arrives_stands_at_the_edge():
         assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "100", "never"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels[0] == "LiPrune, 0.1"
-    assert labels[-2:] == ["No pruning, 1", "p ∝ L, 1"]
+    assert labels[-2:] == ["No pruning, 1", "Sampling p ∝ L, 1"]
 
 
 def test_classes_stand_over_their_names():
@@ -138,7 +138,7 @@ def test_classes_stand_over_their_names():
         for label in classes
     ]
     figure = class_figure(pd.DataFrame(rows))
-    assert legend(figure) == [look["label"] for look in FRACTIONS.values()]
+    assert legend(figure) == [look["label"] for look in FRACTION_STYLES.values()]
     for axes, classes in zip(figure.axes, labels.values(), strict=True):
         assert [text.get_text() for text in axes.get_xticklabels()] == classes
         assert [len(bar.lines[0].get_xdata()) for bar in axes.containers] == [len(classes)] * 4

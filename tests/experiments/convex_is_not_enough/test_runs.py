@@ -16,13 +16,13 @@ from experiments.convex_is_not_enough.runs import (
     SOURCES,
     Outcome,
     Setting,
-    descend,
     draw,
     excess,
     kept_points,
     load,
     recorded_steps,
     run,
+    sgd_iterates,
     stream,
 )
 from liprune_utils.checks import InputError
@@ -111,7 +111,7 @@ def test_sgd_is_a_plain_loop_with_automatic_gradients(name, setting):
     train, at = split(name).train, SETTINGS.index(setting)
     draws = draw(train.lipschitz, ROOT, num_steps=15)
     step_sizes = np.tile([0.1, 0.02], (len(SETTINGS), 1))
-    found = list(descend(train, draws, step_sizes))
+    found = list(sgd_iterates(train, draws, step_sizes))
     w = torch.zeros(found[0].shape[2:], dtype=torch.float64, requires_grad=True)
     points, factors = draws.points[:, at].tolist(), draws.factors[:, at].tolist()
     for step in range(15):
@@ -137,7 +137,7 @@ def test_run_measures_the_iterates():
     data, multiples = split("diabetes"), np.full((len(SETTINGS), 1), 0.5)
     outcome, train = run(data, ROOT, multiples), data.train
     size = 0.5 / (2 * train.lipschitz.max())
-    iterates = list(descend(train, draw(train.lipschitz, ROOT), np.full((8, 1), size)))
+    iterates = list(sgd_iterates(train, draw(train.lipschitz, ROOT), np.full((8, 1), size)))
     assert (outcome.excess[0] == 1).all()
     expected = excess(train, iterates[recorded_steps()[20]])
     np.testing.assert_array_equal(outcome.excess[20], expected)

@@ -60,7 +60,7 @@ def test_secants_have_a_panel_for_each_network():
             np.testing.assert_array_equal(line.get_xydata(), expected)
         np.testing.assert_array_equal(axes.lines[4].get_ydata(), [1, 1])
     assert scales(figure) == {"log"}
-    assert legend(figure) == ["eigenvector", "gradient", "random"]
+    assert legend(figure) == ["top eigenvector", "gradient", "random", "Hessian norm"]
 
 
 def test_eigenvalues_fall_with_their_rank():
@@ -134,10 +134,10 @@ def test_a_method_is_one_marker_and_looks_the_same_in_both_panels():
     assert scales(figure) == {"log"}
 
 
-@pytest.mark.parametrize("looks", [figures.DIRECTIONS, figures.STAGES, figures.KINDS])
-def test_marks_differ_in_colour_and_shape(looks):
+@pytest.mark.parametrize("marks", [figures.DIRECTIONS, figures.STAGES, figures.KINDS])
+def test_marks_differ_in_colour_and_shape(marks):
     for key in ("color", "marker"):
-        assert len({look[key] for look in looks.values()}) == len(looks)
+        assert len({mark[key] for mark in marks.values()}) == len(marks)
 
 
 def test_a_training_frame_keeps_the_first_order_and_marks_the_largest():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from experiments.hessian_norm import claims, tables
-from liprune_utils.intervals import mean_interval
+from liprune_utils.intervals import Estimate, mean_interval
 
 
 def seeded(seed: int = 0) -> np.random.Generator:
@@ -250,3 +250,31 @@ def test_cost_rule(stages, is_cifar10, verdict):
     assert (found.id, found.verdict, found.num_runs) == ("cost-per-example", verdict, 3)
     expected = mean_interval(np.array(max(stages)))
     np.testing.assert_allclose((found.estimate, found.low, found.high), expected[:3])
+
+
+def test_an_estimate_is_written_with_its_interval_and_what_counts():
+    estimate = Estimate(-0.5, -0.61, -0.4, 8)
+    words = tables.with_interval(estimate, "8 lines")
+    assert words == "−0.5 (99% interval −0.61 to −0.4, 8 lines)"
+    words = tables.with_interval(Estimate(77.04, 48, 105.3, 5), "5 samples", "epochs")
+    assert words == "77 epochs (99% interval 48 to 105, 5 samples)"
+
+
+def test_readers_see_one_network_and_plain_names():
+    grid = product(("relu", "softplus"), (0, 4), ("eigenvector", "gradient"), (1e-1, 1e-2))
+    secants = pd.DataFrame(grid, columns=["activation", "epochs", "direction", "distance"])
+    values = {name: np.arange(16) for name in ("num_switched", "secant", "tangent", "ratio")}
+    table = tables.switching_table(secants.assign(**values), 4)
+    assert table.columns.tolist() == [
+        "distance", "units that switch", "secant", "Hessian × eigenvector", "secant / Hessian norm",
+    ]  # fmt: skip
+    assert table.to_numpy().tolist() == [[1e-1, 4, 4, 4, 4], [1e-2, 5, 5, 5, 5]]
+
+
+def test_readers_see_the_spread_of_each_epoch():
+    scores = pd.DataFrame({"epoch": 3, "norm": [1.0, 1, 3, 4, 6], "eigenvalue": [1, -1, 3, 4, 6]})
+    (row,) = tables.epoch_table(tables.spreads(scores, ["epoch"])).to_dict("records")
+    assert row["start of epoch"] == 3
+    assert (row["batches"], row["negative eigenvalues"]) == (5, 1)
+    assert (row["mean norm"], row["mean of the top fifth / mean"]) == (3, 2)
+    assert row["standard deviation / mean"] == pytest.approx(np.sqrt(4.5) / 3)

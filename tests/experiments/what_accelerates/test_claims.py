@@ -3,15 +3,16 @@
 import pandas as pd
 import pytest
 
-from experiments.what_accelerates.claims import answer, batch_claim, mechanism_claim, rate_claim
-from experiments.what_accelerates.runs import run_experiment
-from experiments.what_accelerates.tables import (
-    batch_table,
-    best_table,
-    limit_table,
-    mechanism_table,
+from experiments.what_accelerates.claims import (
+    batch_claim,
+    decide_claims,
+    first_words,
+    mechanism_claim,
+    percentage,
+    rate_claim,
 )
-from liprune_utils.book.formats import in_brackets
+from experiments.what_accelerates.runs import run_experiment
+from experiments.what_accelerates.tables import all_tables
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate
 
@@ -85,13 +86,20 @@ def test_ratio_must_grow_by_more_than_the_margin(points, pruned, verdict):
 
 def test_all_claims_of_the_page_are_decided():
     experiment = run_experiment(num_runs=400, seed=2, slope=1.0)
-    tables = mechanism_table(experiment), limit_table(experiment), batch_table(experiment)
-    rules = mechanism_claim, rate_claim, batch_claim
-    claims = [rule(table, cost=1) for rule, table in zip(rules, tables, strict=True)]
+    claims = decide_claims(all_tables(experiment), cost=1)
     page = {k for k, entry in load_register().items() if entry["page"] == "05_what_accelerates"}
     assert {claim.id for claim in claims} == page
     assert [claim.verdict for claim in claims[1:]] == ["holds-in-part", "holds-in-part"]
-    text = answer(tables[0], best_table(experiment), *tables[1:])
-    assert "n = 400 paired runs" in text
-    row = tables[0].set_index(["keep_fraction", "method"]).loc[0.1, "unbiased"]
-    assert in_brackets(Estimate.of(row, "share")) in text
+
+
+def test_answer_opens_with_what_closes_the_gap():
+    small, half, large = (Estimate(c, c - 0.1, c + 0.1, 9) for c in (0.02, 0.5, 0.98))
+    assert first_words(half, matched=large, unbiased=small) == "The longer step."
+    assert first_words(half, matched=small, unbiased=large) == "The theory's sampling."
+    assert first_words(half, matched=small, unbiased=small) == "Neither alone."
+    assert first_words(half, matched=half, unbiased=small) == "These runs do not decide it."
+    assert first_words(large, matched=large, unbiased=small) == "LiPrune is not ahead here."
+
+
+def test_shares_are_percentages():
+    assert percentage(Estimate(0.5, 0.25, 0.9912, 9)) == "50% (99% interval 25 to 99.1%)"
