@@ -44,12 +44,17 @@ def noise_claim(
     linear: pd.DataFrame, matched: pd.DataFrame, examples: pd.DataFrame, *, cost: float
 ) -> Claim:
     """Decide whether LiPrune's gradient has less variance wherever LiPrune is faster."""
-    steps = linear[(linear.method == "liprune") & (linear.left_high < 1)]
-    cases = [Estimate(row.noise, row.noise_low, row.noise_high, int(row.num_runs))
-             for row in steps.itertuples()]  # fmt: skip
+    liprune = linear[linear.method == "liprune"]
+    steps = liprune[liprune.left_high < 1]
+    cases = [Estimate.of(row, "noise") for row in steps.itertuples()]
     noise = matched[matched.measure == "kept_noise"].set_index("method")
     faster = examples[(examples.high < 0) & (examples.keep_fraction == 0.2)].arm
     cases += [seed_estimate(noise.loc[arm], "ratio") for arm in faster]
+    verdict = decide([case.below(1) for case in cases], in_part=False)
+    if not cases:
+        least = Estimate.of(liprune.loc[liprune.noise.idxmin()], "noise")
+        note = "Least ratio of variances at the same weights; LiPrune is faster in no case."
+        return claim("noise-reduction", least, verdict, cost=cost, note=note)
     worst = max(cases, key=lambda case: case.value)
     first = steps[steps.error == steps.error.max()]
     where = "is faster in no case" if not len(faster) else f"is faster for {', '.join(faster)}"
@@ -58,7 +63,6 @@ def noise_claim(
         f"of the linear model. Far from it the ratio is below 1, but the noise accounts for at "
         f"most {first.share.max():.1%} of a step's lead. On CIFAR-10 keeping large norms {where}."
     )
-    verdict = decide([case.below(1) for case in cases], in_part=False)
     return claim("noise-reduction", worst, verdict, cost=cost, note=note)
 
 

@@ -1,4 +1,4 @@
-"""Figures of page 11: losses, noise, dynamics, differences, and what a spread is worth."""
+"""Figures of page 11: predicted and observed, losses, noise, dynamics, worth of a spread."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from liprune_utils.book.style import METHODS, facets, plot_intervals, shared_legend
 
-ARMS = {
+LOOKS = {
     "random": METHODS["random"] | {"marker": "s"},
     "liprune": METHODS["liprune"] | {"label": "LiPrune (batches)", "marker": "o"},
     "hessian": {"label": "Largest norms (examples)", "color": "#009E73", "linestyle": "-.",
@@ -42,14 +42,14 @@ def _log_scale(axes: Axes) -> None:
 
 
 def _plot_seeds(axes: Axes, table: pd.DataFrame, value: str) -> None:
-    """Draw a value by epoch for each arm: thin lines for seeds, a thick one for their mean."""
+    """Draw a value by epoch for each method: thin lines for seeds, a thick one for their mean."""
     for arm, rows in table.groupby("arm", sort=False):
-        style = ARMS[arm]
+        look = LOOKS[arm]
         seeds = rows.pivot(index="epoch", columns="seed", values=value)
-        thin = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 0.6}
+        thin = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.6}
         axes.plot(seeds, alpha=0.5, **thin)
         every = max(1, len(seeds) // 8)
-        axes.plot(seeds.mean(axis=1), markersize=4, markevery=every, **style)
+        axes.plot(seeds.mean(axis=1), markersize=4, markevery=every, **look)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -59,7 +59,7 @@ def long_figure(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     _plot_seeds(left, curves.rename(columns={"method": "arm"}), "test_error")
     left.set(xlabel="epoch", ylabel="test error (%)")
     for place, (method, rows) in enumerate(runs.groupby("method", sort=False)):
-        style = {name: ARMS[method][name] for name in ("color", "marker", "linestyle")}
+        style = {name: LOOKS[method][name] for name in ("color", "marker", "linestyle")}
         ends = np.array([0, 1]) + 0.16 * (place - 1)
         right.plot(ends, rows[["kept_set_loss", "full_set_loss"]].T, **style, markersize=5)
     right.set(xlim=(-0.4, 1.4), ylabel="loss after the last epoch")
@@ -107,34 +107,36 @@ def dynamics_figure(dynamics: pd.DataFrame) -> Figure:
     return facets(panels, draw, **labels, height=5.8, legend=2, share="x")
 
 
-def remedy_figure(remedy: pd.DataFrame, margin: float) -> Figure:
-    """Draw the differences of mean test error with and without the rescaled learning rate."""
-    names = {arm: style["label"] for arm, style in ARMS.items()}
-    labels = [f"{names[row.arm]}\nless {names[row.against]}" for row in remedy.itertuples()]
-    return _differences_figure(remedy, labels, margin)
+def answer_figure(predicted: pd.DataFrame, observed: pd.DataFrame) -> Figure:
+    """Draw the changes that the convex model predicts beside those that the network shows.
 
-
-def examples_figure(examples: pd.DataFrame, margin: float) -> Figure:
-    """Draw the differences of mean test error for batches and for examples."""
-    labels = [f"{ARMS[row.arm]['label']}\nkeep {row.keep_fraction:g}"
-              for row in examples.itertuples()]  # fmt: skip
-    return _differences_figure(examples, labels, margin)
-
-
-def _differences_figure(table: pd.DataFrame, labels: list[str], margin: float) -> Figure:
-    figure, axes = plt.subplots(figsize=(6.4, 1.5 + 0.42 * len(table)))
-    places = np.arange(len(table))[::-1]
-    band = {"color": "#DDDDDD", "label": f"within {margin:g} point of zero", "zorder": 0}
-    axes.axvspan(-margin, margin, **band)
-    axes.axvline(0, color="black", linewidth=0.8)
-    for place, row in zip(places, table.itertuples(), strict=True):
-        style = {name: ARMS[row.arm][name] for name in ("color", "marker")}
-        bars = [[row.difference - row.low], [row.high - row.difference]]
-        axes.errorbar(row.difference, place, xerr=bars, **style, capsize=3)
-    axes.set_yticks(places, labels)
-    axes.set(xlabel="difference of mean test error (points)", ylim=(-0.6, len(table) - 0.4))
-    shared_legend(figure, 2)
+    Both tables have a row per arm; ``predicted`` in per cent and with the spread of the constants.
+    """
+    names = {"liprune": "LiPrune's batches", "hessian": "Images with the\nlargest norms"}
+    labels = [f"{names[row.arm]}\n(spread {row.spread:.2g})" for row in predicted.itertuples()]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9), sharey=True)
+    _plot_differences(left, predicted, labels)
+    _plot_differences(right, observed, labels)
+    left.set(title="Predicted:\nconvex model", xlabel="change of excess loss (%)")
+    right.set(title="Observed:\nResNet on CIFAR-10", xlabel="change of test error (points)")
+    for axes in (left, right):
+        reach = 1.15 * max(map(abs, axes.get_xlim()))
+        axes.set_xlim(-reach, reach)
+        axes.text(0.02, 0.02, "better", transform=axes.transAxes, ha="left")
+        axes.text(0.98, 0.02, "worse", transform=axes.transAxes, ha="right")
     return figure
+
+
+def _plot_differences(axes: Axes, table: pd.DataFrame, labels: list[str]) -> None:
+    """Draw one row per difference, the first on top, with its interval and a line at zero."""
+    axes.axvline(0, color="black", linewidth=0.8)
+    places = np.arange(len(table))[::-1]
+    for place, row in zip(places, table.itertuples(), strict=True):
+        look = {name: LOOKS[row.arm][name] for name in ("color", "marker")}
+        bars = [[row.difference - row.low], [row.high - row.difference]]
+        axes.errorbar(row.difference, place, xerr=bars, **look, capsize=3)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(-0.6, len(table) - 0.4)
 
 
 def spread_figure(races: pd.DataFrame, marks: pd.DataFrame) -> Figure:

@@ -53,7 +53,7 @@ TABLES = ("dynamics", "dynamics_kept", "dynamics_curves")
 
 
 @dataclass(frozen=True)
-class Arm:
+class Branch:
     """One training to follow: a run, its rate multiplied by `rate_factor` if rescaled."""
 
     run: TrainingRun
@@ -70,7 +70,7 @@ class Arm:
         return f"{self.name.replace(' ', '-')}-seed{self.run.seed}"
 
 
-def arms() -> list[Arm]:
+def branches() -> list[Branch]:
     """List what the study follows: the runs of the grid, then those whose rate is rescaled."""
     chosen = [
         run
@@ -78,15 +78,15 @@ def arms() -> list[Arm]:
         for run in read_grid(PROJECT / GRID).runs
         if (run.method, run.keep_fraction) == (method, KEEP_FRACTION)
     ]
-    rescaled = [Arm(run, rescaled=True) for run in chosen if run.method != "random"]
-    return [*map(Arm, chosen), *rescaled]
+    rescaled = [Branch(run, rescaled=True) for run in chosen if run.method != "random"]
+    return [*map(Branch, chosen), *rescaled]
 
 
 def main() -> None:
     """Run or resume the study, and collect its tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "dynamics")
-    parser.add_argument("--processes", type=int, default=2, help="arms side by side")
+    parser.add_argument("--processes", type=int, default=2, help="branches side by side")
     options = parser.parse_args()
     require(options.processes >= 1, "--processes", options.processes, "at least 1")
     workspace()  # raises an error if the data are damaged, before any process starts
@@ -94,17 +94,17 @@ def main() -> None:
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}  # of the processes to come
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, spawn) as executor:
-        results = executor.map(_run_arm, arms(), repeat(work))
-        found = list(tqdm(results, "Dynamics", len(arms()), unit=" arms"))
-    tables = {name: pd.concat([arm[name] for arm in found], ignore_index=True) for name in TABLES}
+        results = executor.map(_run_branch, branches(), repeat(work))
+        found = list(tqdm(results, "Dynamics", len(branches()), unit=" branches"))
+    tables = {name: pd.concat([one[name] for one in found], ignore_index=True) for name in TABLES}
     _write_record(tables, results_folder(RECORDED))
 
 
-def _run_arm(arm: Arm, work: Path) -> dict[str, pd.DataFrame]:
-    """Follow an arm, or read what an earlier run has found."""
+def _run_branch(branch: Branch, work: Path) -> dict[str, pd.DataFrame]:
+    """Follow a branch, or read what an earlier run has found."""
     torch.set_num_threads(1)
-    settings = workspace().settings(arm.run) | {"rescaled": arm.rescaled}
-    return finished_tables(work, arm.label, settings, lambda: follow(arm, workspace()))
+    settings = workspace().settings(branch.run) | {"rescaled": branch.rescaled}
+    return finished_tables(work, branch.label, settings, lambda: follow(branch, workspace()))
 
 
 @cache
@@ -113,21 +113,21 @@ def workspace() -> Workspace:
     return Workspace(data.load(), PROJECT / RUNS)
 
 
-def follow(arm: Arm, workspace: Workspace) -> dict[str, pd.DataFrame]:
-    """Train one arm from the moment of pruning, and measure on the way."""
-    began, run, images = time.perf_counter(), arm.run, workspace.images(arm.run)
+def follow(branch: Branch, workspace: Workspace) -> dict[str, pd.DataFrame]:
+    """Train one branch from the moment of pruning, and measure on the way."""
+    began, run, images = time.perf_counter(), branch.run, workspace.images(branch.run)
     state = before_pruning(run, workspace)
-    kept, scores = choose(run, state, workspace)
-    random, _ = choose(run.replace(method="random"), state, workspace)
+    kept, scores = kept_and_scores(run, state, workspace)
+    random, _ = kept_and_scores(run.replace(method="random"), state, workspace)
     factor = rate_factor(state.model, images, kept, random)
     facts = kept_shift(state.model, images, kept) | _describe_scores(run, scores, state, workspace)
     facts["rate_factor"] = factor
-    rate = run.learning_rate * (factor if arm.rescaled else 1.0)
+    rate = run.learning_rate * (factor if branch.rescaled else 1.0)
     recipe = run.replace(learning_rate=rate)
     measured = pd.DataFrame(list(_measured(state, images, kept, recipe)))
     facts["seconds"] = round(time.perf_counter() - began, 1)
     found = measured, pd.DataFrame([facts]), curve(recipe, state, len(kept))
-    columns = {"arm": arm.name, "seed": run.seed, "learning_rate": recipe.learning_rate}
+    columns = {"arm": branch.name, "seed": run.seed, "learning_rate": recipe.learning_rate}
     tables = (pd.DataFrame(columns, index=table.index).join(table) for table in found)
     return dict(zip(TABLES, tables, strict=True))
 
@@ -142,10 +142,10 @@ def _measured(
         yield {"epoch": epoch} | measure(state, images, kept, run)
 
 
-def choose(
+def kept_and_scores(
     run: TrainingRun, state: State, workspace: Workspace
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Choose what a run keeps."""
+    """Return the batches that a run keeps, and the scores that chose them."""
     images = workspace.images(run)
     scores = run_scores(run, state, images, workspace.dataset, workspace.root / "scores")
     return kept_batches(run, scores, len(images.labels)), scores
@@ -159,7 +159,7 @@ def _describe_scores(
         return {"score_sd": np.nan, "score_gain": 1.0, "importance_gain": 1.0}
     images = workspace.images(run)
     if run.method in EXAMPLE_METHODS:
-        squares = choose(run.replace(method="grand"), state, workspace)[1] ** 2
+        squares = kept_and_scores(run.replace(method="grand"), state, workspace)[1] ** 2
     else:
         batches = full_batches(fixed_batches(len(images.labels), run.batch_size, run.seed))
         gradients = batch_gradients(state.model, images.inputs, images.labels, batches)
@@ -177,7 +177,7 @@ def _write_record(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     for name, table in tables.items():
         write_table(folder, name, table)
     dataset, differ = workspace().dataset, ("method", "seed", "batch_norm", "tolerance")
-    shared = {name: value for name, value in dict(arms()[0].run).items() if name not in differ}
+    shared = {name: value for name, value in dict(branches()[0].run).items() if name not in differ}
     facts = {
         "command": "python -m experiments.why.record",
         "data_source": dataset.source,

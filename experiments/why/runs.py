@@ -6,7 +6,7 @@ from typing import Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from experiments.why.record import Arm, follow
+from experiments.why.record import Branch, follow
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import require
 from liprune_utils.data import Dataset
@@ -53,5 +53,7 @@ def live_dynamics(
 ) -> dict[str, pd.DataFrame]:
     """Follow random pruning and LiPrune from the pruning on, as the recorded study does."""
     workspace = Workspace(dataset, folder)
-    arms = [follow(Arm(run), workspace) for run in parameters.runs()]
-    return {name: pd.concat([arm[name] for arm in arms], ignore_index=True) for name in arms[0]}
+    branches = [follow(Branch(run), workspace) for run in parameters.runs()]
+    return {
+        name: pd.concat([one[name] for one in branches], ignore_index=True) for name in branches[0]
+    }

@@ -1,6 +1,6 @@
 """The tables of page 11: paired differences, how the kept images differ, the gradient's noise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -36,7 +36,7 @@ def _paired_differences(
     )  # fmt: skip
 
 
-def _seed_table(rows: Iterable[tuple[dict[str, str], str, Estimate]]) -> pd.DataFrame:
+def _seed_table(rows: Iterable[tuple[dict[str, object], str, Estimate]]) -> pd.DataFrame:
     """Make a table of estimates over seeds: what a row is, the estimate's name and the estimate."""
     table = pd.DataFrame([facts | estimate.columns(name) for facts, name, estimate in rows])
     return table.rename(columns={"num_runs": "num_seeds"})
@@ -99,22 +99,45 @@ def example_table(curves: pd.DataFrame) -> pd.DataFrame:
     return chosen[columns].reset_index(drop=True)
 
 
-def stretched_difference(curves: pd.DataFrame, factor: float, *, start: int, last: int) -> Estimate:
-    """Estimate what random pruning's test error would gain if training were faster by a factor.
+def prediction_table(
+    curves: pd.DataFrame, factors: Mapping[str, float], *, start: int, last: int
+) -> pd.DataFrame:
+    """Compare the test error after the pruning with that of a training faster by a factor.
 
-    Its own curve, read at ``start + factor * (epoch - start)`` instead of at the epoch, by linear
-    interpolation, for all epochs whose image is not beyond the last.
+    The prediction is random pruning's own curve, read at ``start + factor * (epoch - start)``
+    instead of at the epoch, by linear interpolation, in all epochs for which that is not beyond the
+    last. ``factors`` has a factor for each arm.
     """
-    random = curves[(curves.arm == "random") & curves.epoch.between(start, last)]
-    table = random.pivot(index="epoch", columns="seed", values="test_error")
+    rows = []
+    for arm, factor in factors.items():
+        random, own, predicted = _stretched(curves, arm, factor, start=start, last=last)
+        pairs = {
+            "predicted": predicted - random,
+            "observed": own - random,
+            "observed less predicted": own - predicted,
+        }
+        for what, gaps in pairs.items():
+            facts = {"arm": arm, "what": what, "factor": factor}
+            rows.append((facts, "difference", mean_interval(gaps.mean(axis=0), LEVEL)))
+    return _seed_table(rows)
+
+
+def _stretched(
+    curves: pd.DataFrame, arm: str, factor: float, *, start: int, last: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the errors of random pruning, of an arm and predicted, each ``[epochs, seeds]``."""
+    shown = curves[curves.epoch.between(start, last)]
+    table = shown.pivot(index="epoch", columns=["arm", "seed"], values="test_error")
     epochs = np.arange(start + 1, last + 1)
-    images = start + factor * (epochs - start)
-    epochs, images = epochs[images <= last], images[images <= last]
-    gains = [
-        (np.interp(images, table.index, table[seed]) - table[seed].loc[epochs]).mean()
-        for seed in table
-    ]
-    return mean_interval(np.array(gains), LEVEL)
+    later = start + factor * (epochs - start)
+    epochs, later = epochs[later <= last], later[later <= last]
+    random = table["random"]
+    predicted = [np.interp(later, random.index, random[seed]) for seed in random]
+    return (
+        random.loc[epochs].to_numpy(),
+        table[arm][random.columns].loc[epochs].to_numpy(),
+        np.transpose(predicted),
+    )
 
 
 def cifar_spreads(batch_norms: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
@@ -127,3 +150,13 @@ def cifar_spreads(batch_norms: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFra
     names = {"liprune": "batches, at the pruning", "hessian": "examples, at the pruning"}
     columns = {"what": names, "spread": means.score_sd, "gain": means.score_gain}
     return pd.concat([trained, pd.DataFrame(columns).loc[list(names)]], ignore_index=True)
+
+
+def predicted_changes(worth: pd.DataFrame) -> pd.DataFrame:
+    """Turn what the spreads at the pruning are worth into changes of the excess loss, per cent."""
+    rows = zip(METHODS, worth[-len(METHODS) :].itertuples(), strict=True)
+    return pd.DataFrame([
+        {"arm": arm, "spread": row.spread, "difference": 100 * (row.ratio - 1),
+         "low": 100 * (row.ratio_low - 1), "high": 100 * (row.ratio_high - 1)}
+        for arm, row in rows
+    ])  # fmt: skip

@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import InputError, require
 from liprune_utils.files import PROJECT
-from liprune_utils.intervals import mean_interval
+from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.problems import standardise
 from liprune_utils.scores import SCORES
 
@@ -122,6 +122,13 @@ def comparison(rows: pd.DataFrame, value: str, group: str = "score") -> pd.DataF
         compared.append(row)
     columns = [group, "mean", "sd", "difference", "low", "high"]
     return pd.DataFrame(compared, columns=columns).assign(num_seeds=len(table))
+
+
+def difference(compared: pd.DataFrame, name: str) -> Estimate:
+    """Read the difference of one row of a `comparison` from "random"."""
+    row = compared.set_index(compared.columns[0]).loc[name]
+    value, low, high = map(float, row[["difference", "low", "high"]])
+    return Estimate(value, low, high, int(row["num_seeds"]))
 
 
 def largest_curvature(

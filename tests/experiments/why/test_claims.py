@@ -60,6 +60,13 @@ def test_noise_reduction(noise, left, verdict, worst):
     assert "is faster in no case" in found.note
 
 
+def test_noise_decides_nothing_where_liprune_is_never_faster():
+    table = toy.linear((1.4, 2.0), (1.1, 1.2))  # as with a slope near 0
+    found = noise_claim(table, matched(2.0), examples(3.0), cost=1.0)
+    assert (found.verdict, found.estimate) == ("inconclusive", 1.4)
+    assert "faster in no case" in found.note
+
+
 @pytest.mark.parametrize(("noise", "verdict"), [(0.5, "holds"), (2.0, "does-not-hold")])
 def test_noise_on_cifar10_counts_where_it_is_faster(noise, verdict):
     table = toy.linear((0.2,), (0.7,))

@@ -9,8 +9,7 @@ import pytest
 import why_tables as toy
 
 from experiments.why import figures
-from experiments.why.figures import ARMS
-from experiments.why.tables import example_table, remedy_table
+from experiments.why.figures import LOOKS
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +23,7 @@ def labels(figure: plt.Figure) -> list[str]:
 
 
 def thick_line(axes: plt.Axes, arm: str) -> np.ndarray:
-    (line,) = (line for line in axes.lines if line.get_label() == ARMS[arm]["label"])
+    (line,) = (line for line in axes.lines if line.get_label() == LOOKS[arm]["label"])
     return line.get_ydata()
 
 
@@ -33,7 +32,7 @@ def test_long_training_shows_the_mean_error_and_each_runs_losses():
     runs = toy.long_runs(0.5, 1.0)
     figure = figures.long_figure(curves.rename(columns={"arm": "method"}), runs)
     left, right = figure.axes
-    assert labels(figure) == [ARMS[name]["label"] for name in ("random", "liprune", "hessian")]
+    assert labels(figure) == [LOOKS[name]["label"] for name in ("random", "liprune", "hessian")]
     expected = curves[curves.arm == "random"].groupby("epoch").test_error.mean()
     np.testing.assert_allclose(thick_line(left, "random"), expected)
     ends = sorted(tuple(line.get_ydata()) for line in right.lines)
@@ -57,35 +56,29 @@ def test_linear_noise_has_a_line_for_each_fraction():
 def test_dynamics_have_a_panel_for_each_measure():
     table = toy.dynamics()
     figure = figures.dynamics_figure(table)
-    assert labels(figure) == [ARMS[name]["label"] for name in toy.ARMS]
+    assert labels(figure) == [LOOKS[name]["label"] for name in toy.ARMS]
     means = table[table.arm == "hessian"].groupby("epoch").mean(numeric_only=True)
     for axes, measure in zip(figure.axes, figures.MEASURES, strict=True):
         np.testing.assert_allclose(thick_line(axes, "hessian"), means[measure])
         assert axes.get_yscale() == "log"
 
 
-@pytest.mark.parametrize("name", ["remedy", "examples"])
-def test_differences_stand_in_the_tables_order_with_the_margin(name):
-    if name == "remedy":
-        table = remedy_table(toy.curves(), prune_epoch=5)
-        figure = figures.remedy_figure(table, 1.0)
-        second = [f"less {ARMS[arm]['label']}" for arm in table.against]
-    else:
-        table = example_table(toy.example_curves())
-        figure = figures.examples_figure(table, 1.0)
-        second = [f"keep {fraction:g}" for fraction in table.keep_fraction]
-    (axes,) = figure.axes
-    points = [container.lines[0].get_xdata()[0] for container in axes.containers]
-    assert points == pytest.approx(table.difference)
-    heights = [container.lines[0].get_ydata()[0] for container in axes.containers]
-    assert heights == sorted(heights, reverse=True)
-    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
-    shown = {height: label.get_text() for height, label in ticks}
-    first = [ARMS[arm]["label"] for arm in table.arm]
-    assert [shown[height] for height in heights] == [
-        f"{one}\n{two}" for one, two in zip(first, second, strict=True)
+def test_predicted_and_observed_have_the_same_rows():
+    predicted = toy.estimates(["liprune", "hessian"], [-30.0, -80.0], 1.0, spread=[0.16, 0.64])
+    observed = toy.estimates(["liprune", "hessian"], [-1.0, 3.0], 2.0)
+    left, right = figures.answer_figure(predicted, observed).axes
+    for axes, table in ((left, predicted), (right, observed)):
+        points = [container.lines[0].get_xdata()[0] for container in axes.containers]
+        assert points == table.difference.tolist()
+        low, high = axes.get_xlim()
+        assert low == -high  # zero is in the middle of both
+        assert high > max(table.high.max(), -table.low.min())
+        heights = [container.lines[0].get_ydata()[0] for container in axes.containers]
+        assert heights == [1, 0]
+    assert [text.get_text().splitlines()[-1] for text in left.get_yticklabels()] == [
+        "(spread 0.16)",
+        "(spread 0.64)",
     ]
-    assert labels(figure) == ["within 1 point of zero"]
 
 
 def test_spreads_are_marked_on_the_curve():
@@ -104,4 +97,4 @@ def test_spreads_are_marked_on_the_curve():
 
 def test_colours_and_dashes_are_distinct():
     for name in ("color", "linestyle", "marker", "label"):
-        assert len({str(look[name]) for look in ARMS.values()}) == len(ARMS)
+        assert len({str(look[name]) for look in LOOKS.values()}) == len(LOOKS)

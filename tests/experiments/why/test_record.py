@@ -1,4 +1,4 @@
-"""The study of the dynamics: arms are the grid's runs, resumed, rescaled, and recorded."""
+"""The study of the dynamics: branches are the grid's runs, resumed, rescaled, and recorded."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from experiments.why import record as dynamics
 from experiments.why.pruning_effects import batch_gradients, importance_gain
-from experiments.why.record import TABLES, Arm, arms, choose, follow
+from experiments.why.record import TABLES, Branch, branches, follow, kept_and_scores
 from liprune_utils.checks import InputError
 from liprune_utils.example_scores import example_gradient_norms
 from liprune_utils.images import fixed_batches
@@ -35,23 +35,23 @@ def workspace(one_thread, tmp_path_factory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def followed(workspace) -> dict[str, dict[str, pd.DataFrame]]:
-    chosen = [Arm(RANDOM), Arm(LIPRUNE), Arm(HESSIAN), Arm(LIPRUNE, rescaled=True)]
-    return {arm.name: follow(arm, workspace) for arm in chosen}
+    chosen = [Branch(RANDOM), Branch(LIPRUNE), Branch(HESSIAN), Branch(LIPRUNE, rescaled=True)]
+    return {branch.name: follow(branch, workspace) for branch in chosen}
 
 
-def test_arms_are_the_grids_runs():
-    found = arms()
-    assert [arm.label for arm in found[:5]] == [
+def test_branches_are_the_grids_runs():
+    found = branches()
+    assert [one.label for one in found[:5]] == [
         "random-seed0", "random-seed1", "random-seed2", "random-seed3", "liprune-seed0",
     ]  # fmt: skip
-    assert [arm.name for arm in found[12::4]] == ["liprune rescaled", "hessian rescaled"]
-    assert len({arm.label for arm in found}) == len(found) == 20
-    assert {arm.run.keep_fraction for arm in found} == {0.2}
-    assert {arm.run.seed for arm in found} == {0, 1, 2, 3}
+    assert [one.name for one in found[12::4]] == ["liprune rescaled", "hessian rescaled"]
+    assert len({one.label for one in found}) == len(found) == 20
+    assert {one.run.keep_fraction for one in found} == {0.2}
+    assert {one.run.seed for one in found} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("run", [RANDOM, LIPRUNE, HESSIAN], ids=lambda run: run.method)
-def test_an_arm_trains_as_the_grids_run(workspace, followed, run):
+def test_a_branch_trains_as_the_grids_run(workspace, followed, run):
     expected = pd.read_csv(run_training(run, workspace) / "curve.csv")
     found = followed[run.method]["dynamics_curves"]
     pd.testing.assert_frame_equal(found[expected.columns.tolist()], expected, check_exact=True)
@@ -91,7 +91,7 @@ def test_scores_are_described_with_the_gradients_of_what_is_scored(workspace, fo
     state = before_pruning(LIPRUNE, workspace)
     images = workspace.images(LIPRUNE)
     pair = images.inputs, images.labels
-    _, scores = choose(LIPRUNE, state, workspace)
+    _, scores = kept_and_scores(LIPRUNE, state, workspace)
     squares = (batch_gradients(state.model, *pair, fixed_batches(12, 4, LIPRUNE.seed)) ** 2).sum(
         axis=1
     )
@@ -99,7 +99,7 @@ def test_scores_are_described_with_the_gradients_of_what_is_scored(workspace, fo
     assert found.importance_gain == pytest.approx(importance_gain(squares, scores))
     assert found.score_sd == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
     assert found.score_gain == pytest.approx(np.sort(scores)[1:].mean() / scores.mean())
-    _, scores = choose(HESSIAN, state, workspace)
+    _, scores = kept_and_scores(HESSIAN, state, workspace)
     model = with_population_statistics(state.model, workspace.images(LIPRUNE).inputs)
     squares = example_gradient_norms(model, functional.cross_entropy, *pair) ** 2
     found = followed["hessian"]["dynamics_kept"].iloc[0]
@@ -158,7 +158,7 @@ def test_the_study_is_recorded_and_resumed(toy_study, monkeypatch, capsys):
     assert {path.name: path.read_bytes() for path in (toy_study / "record").iterdir()} == first
 
 
-def test_an_arm_that_fails_stops_the_study(toy_study, monkeypatch):
+def test_a_branch_that_fails_stops_the_study(toy_study, monkeypatch):
     def fail(*_):
         raise InputError("no data")
 

@@ -11,10 +11,11 @@ from experiments.why.tables import (
     example_table,
     loss_table,
     matched_noise,
+    predicted_changes,
+    prediction_table,
     remedy_table,
     seed_estimate,
     shift_table,
-    stretched_difference,
 )
 from liprune_utils.intervals import mean_interval
 
@@ -89,12 +90,25 @@ def test_examples_are_compared_fraction_by_fraction():
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1.0, 0.0), (1.25, -0.625), (2.0, -1.5)])
-def test_a_stretched_curve_is_read_later(factor, expected):
+def test_a_prediction_reads_random_prunings_curve_later(factor, expected):
     # A point an epoch: k epochs after the pruning the gain is (factor - 1) k points, averaged over
     # the epochs 1 to 5, 1 to 4 or 1 to 2 that stay within nine.
-    found = stretched_difference(toy.curves(), factor, start=4, last=9)
-    assert found.value == pytest.approx(expected)
-    assert found.num_runs == 3
+    found = prediction_table(toy.curves(), {"hessian": factor}, start=4, last=9)
+    values = found.set_index("what").difference
+    assert values["predicted"] == pytest.approx(expected)
+    assert values["observed"] == pytest.approx(2)  # of an arm that is two points worse
+    assert values["observed less predicted"] == pytest.approx(2 - expected)
+    assert found.arm.eq("hessian").all()
+    assert found.factor.eq(factor).all()
+    assert found.num_seeds.eq(3).all()
+
+
+def test_changes_are_those_of_the_last_two_spreads_in_per_cent():
+    columns = {"spread": [0.1, 0.2, 0.3, 0.6], "ratio": [0.9, 0.8, 0.7, 0.2]}
+    worth = pd.DataFrame(columns).assign(ratio_low=lambda t: t.ratio - 0.1, ratio_high=1.5)
+    found = predicted_changes(worth).set_index("arm")
+    assert found.loc["liprune"].tolist() == pytest.approx([0.3, -30, -40, 50])
+    assert found.loc["hessian"].tolist() == pytest.approx([0.6, -80, -90, 50])
 
 
 def test_spreads_are_of_the_papers_batches_and_of_what_the_study_scored():

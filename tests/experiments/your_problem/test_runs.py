@@ -10,6 +10,7 @@ from experiments.your_problem.runs import (
     OwnProblemParameters,
     as_dataset,
     comparison,
+    difference,
     largest_curvature,
     read_classes,
     read_targets,
@@ -111,6 +112,7 @@ def test_a_comparison_is_paired():
     assert tuple(table.loc["loss", ["difference", "low", "high"]]) == (2, 2, 2)
     assert table.loc["random", ["difference", "low", "high"]].isna().all()
     assert table.loc["random", "sd"] == pytest.approx(np.std(errors["random"], ddof=1))
+    assert difference(comparison(rows, "error"), "loss") == (2, 2, 2, 4)
 
 
 @pytest.mark.parametrize(
