@@ -14,151 +14,192 @@
 # ---
 
 # %% [markdown]
-# # What does LiPrune keep, and is GraNd a cheap way to it?
-#
-# ## Overview
-#
-# **Claims** (Sections 3 and 4.1 of {cite:t}`ayed2022`): "the Lipschitz constants are given by $L_i = |x_i|^2$", and "Assuming that
-# $\nabla_w f_i(w_*) \approx 0$ for all $i$, GraNd can be seen as an approximate LiPrune".
-#
-# **Answer.** {glue:text}`answer`
-#
-# **The other questions.** {glue:text}`answer-more`
-#
-# **Cost.** {glue:text}`cost`
-#
-# LiPrune ranks functions $f_i$ by the Lipschitz constants $L_i$ of their gradients,
-# $\|\nabla f_i(v) - \nabla f_i(w)\| \le L_i \|v - w\|$ with the smallest such $L_i$, and keeps the largest. For networks these constants are
-# unknown. This page takes models for which they are known exactly, and asks what the algorithm, its cheap substitute and
-# its batches do to them.
+# # 3. Does GraNd keep the same points as LiPrune?
 
-# %% tags=["parameters"]
-slope: float = 1.0  # true slope w*, from -1000 to 1000, not 0; the paper does not state it
-low: float = 8.0  # sine model, lower end of "your interval", from -1000 to 1000; the paper: 8
-high: float = 12.0  # its upper end, from 0.5 above low to 1000; the paper's data have 12
+# %% tags=["remove-input"]
+try:
+    from liprune_utils.book import first_screen
+except ModuleNotFoundError:
+    raise SystemExit(
+        "This page needs the kernel LiPrune, which `make book` installs."
+    ) from None
+
+first_screen.reserve("answer")
+
+# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-overlap", "caption": "Share of the points kept by LiPrune that GraNd keeps too, against the distance from the minimiser w* at which GraNd's gradients are computed (linear model, 1000 points, label noise 0.2). Markers: means over data sets with 99% intervals; curves: infinitely many points. Thin horizontal lines: the share of two unrelated scores."}, "image": {"alt": "Three S-shaped curves of the shared part against distance on a logarithmic axis, for keep fractions 0.1, 0.3 and 0.5. Each rises from a plateau somewhat above its chance level to nearly 1. The smaller the fraction kept, the lower the curve and the farther out it crosses the line at 0.9."}}
+first_screen.reserve("figure")
+
+# %% [markdown]
+# ## Run it yourself
+#
+# Change a value, run all cells, and the answer changes with it. [How to rerun a page](../book/rerun.md) has the details.
+
+# %% tags=["parameters", "hide-cell"] mystnb={"code_prompt_show": "Parameters", "code_prompt_hide": "Parameters"}
+slope: float = 1.0  # true slope w*, from -1000 to 1000, not 0; not in the paper
+low: float = 8.0  # sine model, lower end of "your interval", from -1000 to 1000
+high: float = 12.0  # its upper end, from 0.5 above low to 1000
 num_runs: int = 1500  # data sets of the linear model, from 1000 to 10000
 seed: int = 0  # root of all random streams, from 0
 results_dir: str = "reruns/03_liprune"  # folder for tables; made if missing
 
-# %%
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Check of the parameters, imports", "code_prompt_hide": "Check of the parameters, imports"}
 from experiments.liprune.runs import LipruneParameters
 
 parameters = LipruneParameters.from_notebook(globals())
 
-# %% tags=["hide-input"]
+import math
 import time
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
-from myst_nb import glue
 
 from experiments.linear_model.runs import NUM_POINTS
-from experiments.liprune import batch_spread, claims, figures, tables
-from experiments.liprune.runs import (
-    KEEP_FRACTIONS,
-    distance_needed,
-    gradient_norms,
-    kept_overlaps,
-    kept_table,
-    minimisers,
-    population_table,
-    rule_table,
-)
+from experiments.liprune import batch_spread, claims, figures, runs, tables
 from liprune_utils import files
 from liprune_utils.book import formats, frames, register, style
-from liprune_utils.lipschitz import sine_constant, sine_curvature, sine_loss
-from liprune_utils.problems import NOISE_SD, draw_linear
+from liprune_utils.lipschitz import sine_curvature, sine_loss
+from liprune_utils.problems import LeastSquares, draw_linear
+from liprune_utils.pruning import keep_highest, overlap
 
 style.use_style()
 folder = files.results_folder(results_dir)
 began = time.perf_counter()
-for_linear, for_search, for_sine, for_check, for_batches = np.random.default_rng(seed).spawn(5)
+for_linear, for_search, for_sine, for_check, for_batches, for_example = (
+    np.random.default_rng(seed).spawn(6)
+)
 
 # %% [markdown]
-# ## Run the linear model
+# ## What the paper claims
+#
+# LiPrune keeps the functions $f_i$ with the largest Lipschitz constants $L_i$ of their gradients. These are the smallest numbers with
+# $\|\nabla f_i(v) - \nabla f_i(w)\| \le L_i \|v - w\|$ for all $v$ and $w$. For networks they are unknown. Section 3 of
+# [Ayed and Hayou (2022)](cite:ayed2022) names a cheap substitute. GraNd, of [Paul, Ganguli and Dziugaite (2021)](cite:paul2021), scores
+# a function by the norm of its gradient at some weight. The paper says: "Assuming that $\nabla_w f_i(w_*) \approx 0$ for all $i$, GraNd
+# can be seen as an approximate LiPrune".
+#
+# We test this on the paper's linear model, $y_i = w_* x_i + 0.2\,\varepsilon_i$ with $x_i \sim U(-5, 5)$ and
+# $f_i(w) = \tfrac12 (w x_i - y_i)^2$. Section 4.1 says of it: "the Lipschitz constants are given by $L_i = |x_i|^2$". The claim is taken to
+# mean this: for each weight on the way from $w_0 = 0$ to the minimiser $w_*$ of the mean loss, the tenth of the points that GraNd
+# keeps shares at least 90% with the tenth that LiPrune keeps.
+#
+# (algorithm-1)=
+# ## The method in a few lines
+#
+# Algorithm 1 takes the $r n$-th largest score as a threshold, and keeps every function whose score reaches it. As printed it has gaps.
+# It needs a whole $r n$ of at least 1. It keeps more than $r n$ functions when scores tie with the threshold; in the linear model
+# $x$ and $-x$ tie, and so do repeated examples. It excludes $r = 1$, no pruning. The paper calls $r$ the *compression ratio*, though it
+# is the fraction that is kept.
+#
+# This book says `keep_fraction` and allows 1. It keeps exactly $\max(1, \lfloor r n + \tfrac12 \rfloor)$ functions, the lowest index first
+# among equal scores:
+
 
 # %%
-data = draw_linear(for_linear, num_runs, NUM_POINTS, slope=slope)
-way = tables.way_table(data)
-distances = tables.distance_table(data, [0, *np.geomspace(0.01, 100, 13)])
-linear_ratios = tables.linear_ratios(draw_linear(for_search, 10, NUM_POINTS, slope=slope))
-files.write_table(folder, "way", way)
-files.write_table(folder, "distances", distances)
+def as_printed(scores, r):
+    ranked = np.sort(scores)[::-1]
+    threshold = ranked[round(r * len(scores)) - 1]  # r n must be whole
+    return np.flatnonzero(scores >= threshold)
 
-# %% tags=["hide-input"]
-cost = time.perf_counter() - began
-outcomes = [
-    claims.linear_claim(linear_ratios, cost=cost),
-    claims.grand_claim(way, cost=cost),
-]
-register.write_claims(folder, outcomes)
-table = pd.DataFrame(outcomes).merge(
-    register.verdict_table(folder.parent)[["id", "quote", "place", "page"]]
-)
-HTML(formats.claims_html(table))
+
+def as_run_here(scores, r):
+    count = max(1, math.floor(r * len(scores) + 0.5))
+    order = np.argsort(-scores, kind="stable")  # lowest index first among equals
+    return np.sort(order[:count])
+
+
+x = for_example.uniform(-5, 5, 1000)
+y = slope * x + 0.2 * for_example.standard_normal(1000)
+lipschitz = x**2  # exact: the scores of LiPrune
+grand = np.abs((0 * x - y) * x)  # the scores of GraNd at w = 0
 
 # %% [markdown]
-# (algorithm-1)=
-# ## Algorithm 1, as printed and as run here
-#
-# The algorithm sorts the scores, takes the threshold $T_r = \hat s_{r \times n}$, the $r n$-th largest, and keeps every $i$ with $s_i \ge T_r$.
-# Taken literally it has four gaps:
-#
-# - If $r n$ is not whole, there is no such score. The paper's batches of 128 on CIFAR-10 are such a case: the last, smaller one makes
-#   391. (Without it there are 390, and $r n$ is whole for the paper's $r$.)
-# - If $r n$ is below 1, there is none either.
-# - If scores tie with the threshold, more than $r n$ functions are kept; if all are equal, all. In the linear model $x$ and
-#   $-x$ tie, and so do repeated examples.
-# - $r = 1$, no pruning, is outside $r \in (0, 1)$.
-#
-# The paper calls $r$ the *compression ratio*, though it is the fraction that is kept. This book says `keep_fraction`, allows 1, keeps exactly
-# $\max(1, \lfloor r n + \tfrac12 \rfloor)$ functions, and takes the lowest index first among equal scores. Where $r n$ is whole and scores differ,
-# both rules agree. Neither depends on the unit of the scores. The order of the data matters to ours alone, and only for which of several
-# equal scores it keeps.
+# Both rules keep the same points where $r n$ is whole and no scores tie. The library's constants, gradients and
+# `keep_highest` agree with these lines:
 
-# %% tags=["hide-input"]
-rules = rule_table()
-files.write_table(folder, "rules", rules)
-shown = rules.rename(columns={"r_n": "r n", "printed": "kept, as printed", "kept": "kept here"})
-shown.drop(columns="problem").style.hide().format("{:g}", subset=["r", "r n"]).format(
-    "{:.0f}", subset="kept, as printed", na_rep="no answer"
-)
+# %%
+problem, points = LeastSquares(x[:, None], y), np.arange(1000)
+np.testing.assert_allclose(lipschitz, problem.lipschitz)
+gradients = problem.gradients(np.zeros((1000, 1)), points)
+np.testing.assert_allclose(grand, np.abs(gradients[:, 0]))
+for scores in (lipschitz, grand):
+    np.testing.assert_array_equal(as_printed(scores, 0.1), as_run_here(scores, 0.1))
+    np.testing.assert_array_equal(keep_highest(scores, 0.1), as_run_here(scores, 0.1))
+ties = np.array([9.0, 4.0, 1.0, 4.0, 9.0])  # x² for x = -3, -2, 1, 2, 3
+np.testing.assert_array_equal(as_printed(ties, 0.2), runs.printed_rule(ties, 0.2))
+np.testing.assert_array_equal(keep_highest(ties, 0.2), as_run_here(ties, 0.2))
+shared = overlap(as_run_here(grand, 0.1), as_run_here(lipschitz, 0.1))
+print(f"of a tenth kept at w = 0, GraNd and LiPrune share {shared:.0%}")
+
+rules = runs.rule_table()  # both rules on other scores
+cells = {"subset": ["r", "r_n", "printed"], "na_rep": "no answer"}
+rules.drop(columns="problem").style.hide().format("{:g}", **cells)
 
 # %% [markdown]
-# How many functions each rule keeps ({download}`table, with the reasons <../results/03_liprune/rules.csv>`).
+# The table shows how many functions the printed rule keeps, and how many are kept here. The paper's batches of 128 on CIFAR-10 are a case without an
+# answer: with the last, smaller one there are 391.
 #
 # (linear-constant)=
-# ## Exact constants of convex models
+# ## Exact constants
 #
-# A gradient's Lipschitz constant over a convex set is the largest norm of the Hessian there. (It is a constant *of the gradient*. The paper's
-# "functions with Lipschitz constants" leaves the word out.)
+# Over a convex set of weights, the Lipschitz constant of a gradient is the largest norm of the Hessian. (It is a constant *of the gradient*. The
+# paper's "functions with Lipschitz constants" leaves the word out.) For five models it is known exactly:
 #
-# **Linear model.** $f(w) = \tfrac12 (w \cdot x - y)^2$ has the Hessian $x x^\top$ everywhere, hence $L = \|x\|^2$, and in one dimension *every*
-# secant of the gradient is $x^2$. The paper says "mean squared loss" and writes the half. Without it, $L = 2 \|x\|^2$; the ranking is the same.
+# | function of the weights | Lipschitz constant | attained |
+# |---|---|---|
+# | linear model, $\tfrac12 (w \cdot x - y)^2$ | $\lVert x \rVert^2$ | everywhere, along $x$ |
+# | mean of $B$ of these, a batch | $\sigma_{\max}(X)^2 / B$ | everywhere, along the top eigenvector |
+# | logistic loss, $\log(1 + e^{-y\, w \cdot x})$ | $\tfrac14 \lVert x \rVert^2$ | where $w \cdot x = 0$ |
+# | cross-entropy of the softmax of $W x$ | $\tfrac12 \lVert x \rVert^2$ | with two equally likely classes |
+# | sine model, $\tfrac12 (\sin(w x) - y)^2$ | $x^2 (1 + \lvert y \rvert)$ | where $\sin(w x) = -\mathrm{sign}(y)$ |
 #
-# **A batch of it.** The mean of $B$ such functions has the Hessian $X^\top X / B$, hence
+# In the convex models LiPrune thus ranks by $\|x\|$ alone. It knows nothing of labels or errors. The paper speaks of a "mean squared loss"
+# but writes the half; without the half the constant is $2 \|x\|^2$, and the ranking is the same.
+#
+# <details><summary>Why these are the constants</summary>
+#
+# **Linear model.** The Hessian is $x x^\top$ at every weight. In one dimension *every* secant of the gradient is $x^2$.
+#
+# **A batch.** The mean of $B$ such functions has the Hessian $X^\top X / B$, hence
 #
 # $$
 # L = \frac{\sigma_{\max}(X)^2}{B} \;\le\; \frac{\mathrm{tr}(X^\top X)}{B} = \frac1B \sum_j \|x_j\|^2 ,
 # $$ (eq-batch)
 #
-# with equality only if all points lie on one line through 0, as in one dimension. A batch's constant is then the mean of its points'.
+# with equality only if all points lie on one line through 0, as in one dimension. There a batch's constant is the mean of its points'.
 #
-# **Logistic loss.** $\log(1 + e^{-y\, w \cdot x})$ has the Hessian $p (1 - p)\, x x^\top$ with $p = 1 / (1 + e^{-w \cdot x})$. The factor is at most
-# $\tfrac14$, so $L = \tfrac14 \|x\|^2$, attained where $w \cdot x = 0$. The label plays no part.
+# **Logistic loss.** The Hessian is $p (1 - p)\, x x^\top$ with $p = 1 / (1 + e^{-w \cdot x})$. The factor is at most $\tfrac14$.
 #
-# **Cross-entropy of a softmax.** With $K$ classes and logits $W x$ the Hessian is $(\mathrm{diag}(p) - p p^\top) \otimes x x^\top$. For a vector $v$ of
-# length 1 the first factor gives the variance of $v_k$ under $p$, at most $\tfrac14 (\max v - \min v)^2 \le \tfrac12$. So $L = \tfrac12 \|x\|^2$ for every
-# $K \ge 2$: attained for $K = 2$ where both classes are equally likely, only approached for $K > 2$, as all but two classes vanish. (For $K = 2$ it is twice
-# the logistic constant: two rows of weights describe what one could.)
+# **Cross-entropy.** With $K$ classes the Hessian is $(\mathrm{diag}(p) - p p^\top) \otimes x x^\top$. For a vector $v$ of length 1 the first
+# factor gives the variance of $v_k$ under $p$, at most $\tfrac14 (\max v - \min v)^2 \le \tfrac12$. So $L = \tfrac12 \|x\|^2$ for every
+# $K \ge 2$. It is attained for $K = 2$, and only approached for $K > 2$, as all but two classes vanish. (For $K = 2$ it is twice the
+# logistic constant, since two rows of weights describe what one could.)
 #
-# In these convex models, then, LiPrune sees the *inputs* alone. It ranks by $\|x\|$ and knows nothing of labels or errors.
+# **Sine model.** Write $s = \sin(w x)$. Then
 #
-# A search that does not know the formulas must never find more, and must come near. In one dimension it takes the largest
-# secant on a fine grid. In several it looks for the best centre and direction by BFGS from random starts.
+# $$
+# f'(w) = x \cos(w x)\,(s - y), \qquad f''(w) = x^2 (1 - 2 s^2 + y s).
+# $$ (eq-sine)
+#
+# For $s \in [-1, 1]$, $f''$ is smallest at $s = -\mathrm{sign}(y)$, where it is $-x^2 (1 + |y|)$. It is largest at $s = y/4$, where it is
+# $x^2 (1 + y^2/8)$, if $|y| \le 4$, else at $s = \mathrm{sign}(y)$, where it is $x^2 (|y| - 1)$. Both are smaller in size, but for $y = 0$,
+# where they tie. Hence
+#
+# $$
+# L = x^2 (1 + |y|).
+# $$ (eq-sine-constant)
+#
+# </details>
+#
+# A search that does not know the formulas must never find a larger secant of the gradient, and must come near. In one dimension the search uses a fine grid.
+# In several it maximises over the centre and the direction, by BFGS from random starts. Here `excess` is how far the largest secant exceeds the constant
+# (relatively, in the worst case), and `shortfall` how far it stays below. The softmax with four classes stays a little below, as it must, and so does
+# the grid over an interval.
 
 # %%
+linear_ratios = tables.linear_ratios(
+    draw_linear(for_search, 10, NUM_POINTS, slope=slope)
+)
 sine_x = for_sine.standard_normal((200, 1000))  # the paper's Eq. (7)
 sine_y = np.sin(12 * sine_x) + 0.1 * for_sine.standard_normal(sine_x.shape)
 sine_ratios = tables.sine_ratios(sine_x[0], sine_y[0], low, high)
@@ -170,306 +211,215 @@ searches = tables.search_table(
         "sine, your interval": sine_ratios["interval"],
     }
 )
-files.write_table(folder, "searches", searches)
 assert searches.excess.max() < 1e-8, "a search found a secant above its constant"
-
-# %% tags=["hide-input"]
-shown = searches.set_axis(["model", "cases", "1 − smallest ratio", "largest ratio − 1"], axis=1)
-shown.style.hide().format(lambda value: formats.number(value, 2), subset=shown.columns[2:])
+searches.style.hide().format("{:.1e}", subset=["shortfall", "excess"])
 
 # %% [markdown]
-# Largest secant found over the exact constant, for random points (batches of eight points, and weights in three dimensions, where there are
-# several). No search exceeds a constant by more than rounding. The first column says how near the worst case came: the softmax with four
-# classes stays a little below, as it must, and the grid over an interval has a finite step
-# ({download}`table <../results/03_liprune/searches.csv>`).
-#
 # (sine-constant)=
-# ## The sine model: the constant is attained at the worst place
+# ## The sine model attains its constant at the tops of the loss
 #
-# For $f(w) = \tfrac12 (\sin(w x) - y)^2$ (Appendix B.4) write $s = \sin(w x)$. Then
-#
-# $$
-# f'(w) = x \cos(w x)\,(s - y), \qquad f''(w) = x^2 (1 - 2 s^2 + y s).
-# $$ (eq-sine)
-#
-# As a function of $s \in [-1, 1]$, $f''$ is smallest at $s = -\mathrm{sign}(y)$, where it is $-x^2 (1 + |y|)$. It is largest at $s = y/4$, where it is
-# $x^2 (1 + y^2/8)$, if $|y| \le 4$, else at $s = \mathrm{sign}(y)$, where it is $x^2 (|y| - 1)$. Both are smaller in size, but for $y = 0$, where they tie. Hence
-#
-# $$
-# L = x^2 (1 + |y|),
-# $$ (eq-sine-constant)
-#
-# **always attained at negative curvature**. There $\cos(w x) = 0$ and the error $|s - y| = 1 + |y|$ is as large as any prediction can make it:
-# these are the highest tops of $f$, with a zero gradient ({numref}`fig-sine`). The paper reads a large $L_i$ as large curvature, hence as a *hard*
-# function. Here the curvature that LiPrune ranks by is that of a hilltop, from which SGD moves away, and which says little about the
-# valley of the solution. At any one weight the Hessian is at most $L$ in size, and near the solution mostly well below. In a convex model
-# the sign at least cannot be wrong.
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine", "caption": "One function of the sine model (x = 1.2, y = 0.6) above its second derivative. The Lipschitz constant over all weights (blue) is attained at the tops of the function alone (triangles). On the shaded interval the constant (orange, dashed) is smaller."}, "image": {"alt": "Two panels that share the axis of weights. Above, a periodic loss with a high and a low top in each period. Below, its second derivative, whose deepest troughs touch the lower blue line exactly under the high tops, while its peaks stay well below the upper blue line."}}
-figure = figures.sine_figure(1.2, 0.6, 9.9, 12.1)
-one = pd.DataFrame({"w": np.linspace(2, 20, 901)})
-one = one.assign(loss=sine_loss(one.w, 1.2, 0.6), curvature=sine_curvature(one.w, 1.2, 0.6))
-files.write_table(folder, "sine", one)
-
-# %% [markdown]
-# {download}`Both curves <../results/03_liprune/sine.csv>`.
+# In the sine model (Appendix B.4) the largest curvature in size is always *negative*. It is found where $\cos(w x) = 0$ and the error
+# $|\sin(w x) - y| = 1 + |y|$ is as large as any prediction can make it: at [the highest tops of $f$](fig-sine), where the gradient is zero. The paper
+# reads a large $L_i$ as a *hard* function. Here LiPrune ranks by the curvature of a hilltop, from which SGD moves away, and which says little
+# about the valley of the solution.
 #
 # (interval-constant)=
 # ## On an interval of weights, and at one weight
 #
-# Section 2 restricts $w$ to a compact set $C$ and calls $L_i$ "the maximum norm eigenvalue of the Hessian matrix of $f_i$ over the compact set $C$":
-# the largest *absolute* eigenvalue. That is the Lipschitz constant on $C$ if $C$ is convex. If $C$ has gaps, it is not: a secant may
-# reach across. {glue:text}`gap` And the theorems need SGD to stay within $C$, which nothing ensures.
+# Section 2 restricts $w$ to a compact set $C$ and calls $L_i$ "the maximum norm eigenvalue of the Hessian matrix of $f_i$ over the compact set
+# $C$": the largest *absolute* eigenvalue. That is the Lipschitz constant on $C$ if $C$ is convex. If $C$ has gaps, a secant may reach across them. For
+# $x = 1$, $y = 0$ and $C = \{\pi/4, 3\pi/4\}$ the Hessian is 0 on all of $C$, but the secant is $2/\pi$. The theorems also need SGD to stay
+# within $C$, which nothing ensures.
 #
-# On an interval the constant of the sine model is exact too: in $\theta = w x$, $|f''|$ can be largest only at the ends, where $\cos \theta = 0$ or where
-# $\sin \theta = y / 4$. One checks which of these angles the interval contains.
+# The Hessian norm at *one* weight, which the paper proposes to use, is at most $L_i$. The paper calls it "tight", but that is true only for weights that
+# are infinitely near.
 #
-# The Hessian norm at *one* weight, which the paper proposes to use, is at most $L_i$. It is "tight" only for weights that are infinitely near: at
-# a point where the Hessian vanishes it would say that the gradient does not change at all.
+# The table compares constants on intervals around the solution $w_* = 12$ with $L$, the constant over all weights, on the paper's data
+# ($x \sim N(0, 1)$, noise 0.1; means over 200 data sets of 1000 points). Its first row is the Hessian at the solution, its last row the interval of this
+# page's parameters. The overlap is that of the tenth kept. At the solution and on the shortest interval LiPrune keeps other points than with $L$. On
+# longer intervals it keeps almost the same points, although many constants differ: points with a large $|x|$ run through a whole period there.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sine", "caption": "One function of the sine model (x = 1.2, y = 0.6) over its second derivative. The Lipschitz constant over all weights (blue) is attained at the tops of the function alone (triangles). On the shaded interval the constant (orange, dashed) is smaller."}, "image": {"alt": "Two panels that share the axis of weights. In the first, a periodic loss with a high and a low top in each period. In the second, its second derivative, whose deepest troughs touch the lower blue line exactly under the high tops, while its peaks stay well below the upper blue line."}}
+figure = figures.sine_figure(1.2, 0.6, 9.9, 12.1)
+one = pd.DataFrame({"w": np.linspace(2, 20, 901)})
+one = one.assign(loss=sine_loss(one.w, 1.2, 0.6))
+one = one.assign(curvature=sine_curvature(one.w, 1.2, 0.6))
+files.write_table(folder, "sine", one)
 
 # %% tags=["hide-input"]
-half_widths = (0, 0.1, 0.5, 1, 2, 4, 16)
-ends = [(12 - half, 12 + half) for half in half_widths] + [(low, high)]
-intervals = tables.interval_table(sine_x, sine_y, ends)
-files.write_table(folder, "intervals", intervals)
 spots = np.pi * np.array([0.25, 0.75])  # f = sin(w)² / 2 has no curvature here
-slopes = np.sin(2 * spots) / 2
+secant = np.diff(np.sin(2 * spots) / 2) / np.diff(spots)
 assert np.abs(sine_curvature(spots, 1.0, 0.0)).max() < 1e-12
-at_solution, yours = intervals.iloc[0], intervals.iloc[-1]
-by_input = kept_overlaps(sine_constant(sine_x, sine_y), sine_x**2, 0.1).mean()
-glue(
-    "gap",
-    f"For x = 1, y = 0 and C = {{π/4, 3π/4}}, say, the Hessian is 0 on all of C, while the secant is "
-    f"{abs(np.diff(slopes) / np.diff(spots))[0]:.2f}.",
-    display=False,
-)
-glue(
-    "intervals",
-    f"At the solution itself (first row) the curvature is on average {at_solution.constant_ratio:.2f} of L, it is negative for "
-    f"{at_solution.negative_share:.2f} of the points, and pruning by it keeps {at_solution.overlap:.2f} of what L keeps. On your interval, from {low:g} to "
-    f"{high:g}, {yours.global_share:.2f} of the points have the constant of all weights, {yours.negative_share:.2f} attain theirs at negative "
-    f"curvature, and the kept sets share {yours.overlap:.2f}. Ranking by x² alone shares {by_input:.2f} with L.",
-    display=False,
-)
-shown = intervals[["low", "high", "global_share", "negative_share", "constant_ratio", "overlap"]]
-names = ["from", "to", "share equal to L", "share negative", "mean ratio to L", "overlap, keep 0.1"]
-shown.set_axis(names, axis=1).style.hide().format("{:.3g}")
+assert math.isclose(abs(secant[0]), 2 / np.pi)
+ends = [(12 - half, 12 + half) for half in (0, 0.1, 0.5, 1, 2, 4, 16)]
+intervals = tables.interval_table(sine_x, sine_y, [*ends, (low, high)])
+files.write_table(folder, "intervals", intervals)
+for name, rows in {"rules": rules, "searches": searches}.items():
+    files.write_table(folder, name, rows)
+names = {"low": "from", "high": "to", "global_share": "share equal to L"}
+names |= {"negative_share": "share negative", "constant_ratio": "mean ratio to L"}
+names |= {"overlap": "overlap with L"}
+intervals[list(names)].rename(columns=names).style.hide().format("{:.3g}")
 
 # %% [markdown]
-# The sine model on the paper's data ($w^* = 12$, $x \sim N(0, 1)$, noise 0.1): constants on intervals of $w$ against $L$, the constant over all $w$, in 200
-# data sets of 1000 points. The first row is the Hessian at one weight, the last your interval
-# ({download}`table with standard errors <../results/03_liprune/intervals.csv>`).
-#
-# {glue:text}`intervals` Points with a large $|x|$ run through a whole period in any interval of some length. That is why the kept sets agree there although
-# many constants do not.
-#
 # (grand-overlap)=
 # ## GraNd as an approximate LiPrune
 #
-# GraNd ({cite:t}`paul2021`) scores an example by the norm of its gradient, on average over random initialisations (and, later in training, over the
-# training's randomness). The paper's argument: since $\|\nabla f_i(w) - \nabla f_i(w_*)\| \le L_i \|w - w_*\|$, the quotient of the two norms is "an
-# approximation of $L_i$", and if $\nabla f_i(w_*) \approx 0$, GraNd is proportional to it. There are two steps in this.
+# GraNd averages the gradient norm over random initial weights. The paper's argument uses one weight $w$. Since
+# $\|\nabla f_i(w) - \nabla f_i(w_*)\| \le L_i \|w - w_*\|$, the quotient of the two norms is "an approximation of $L_i$". If
+# $\nabla f_i(w_*) \approx 0$, GraNd is proportional to it. This takes two steps.
 #
-# **Is the quotient $L_i$?** In the linear model in one dimension, yes, at every $w$: it is $x_i^2$. In $d$ dimensions it is $\|x_i\| |x_i \cdot u|$ with
-# $u$ the direction of $w - w_*$: a lower bound, equal to $L_i$ only for points along $u$.
+# **Is the quotient $L_i$?** In the linear model in one dimension it is $x_i^2$ at every $w$. In $d$ dimensions it is
+# $\|x_i\| |x_i \cdot u|$ with $u$ the direction of $w - w_*$. That is a lower bound, equal to $L_i$ only for points along $u$.
 #
-# **Is $\nabla f_i(w_*) \approx 0$ for all $i$?** Only if the model can fit every label at once: without noise. With residuals $\nu_i = y_i - w_* x_i$ GraNd's
-# score is $|x_i| \, |x_i (w - w_*) - \nu_i|$. Far from $w_*$ the first term rules, and the ranking is LiPrune's. At $w_*$ the score is $|x_i \nu_i|$, label noise
-# times input. What counts is the distance in units of the noise.
+# **Is $\nabla f_i(w_*) \approx 0$ for all $i$?** Only if the model can fit every label at once, that is, without noise. With residuals
+# $\nu_i = y_i - w_* x_i$ GraNd's score is $|x_i| \, |x_i (w - w_*) - \nu_i|$. Far from $w_*$ the first term decides, and the ranking is
+# LiPrune's. At $w_*$ the score is $|x_i \nu_i|$, label noise times input. What counts is the distance in units of the noise.
 #
-# Here $w_*$ is the minimiser of $F$ on the data, as the paper defines it in Section 3. {glue:text}`true-slope` The register's rule asks
-# for an overlap of 0.9 on the way from $w_0 = 0$ to $w_*$, when each keeps a tenth.
-
-# %% tags=["hide-input"]
-at_slope = kept_overlaps(data.lipschitz, gradient_norms(data.x, data.y, slope), 0.1).mean()
-glue(
-    "true-slope",
-    f"The true slope is not quite the same: scored there instead of at the minimiser, the overlap is {at_slope:.3f} instead of {way.overlap.iloc[-1]:.3f}.",
-    display=False,
-)
-shown = way.assign(
-    interval=[f"{row.overlap:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in way.itertuples()]
-)[["way", "distance", "interval", "population", "gradient_ratio"]]
-names = ["share of the way", "|w − w*|", "overlap, 99% interval", "infinite data"]
-shown.set_axis([*names, "gradient left at w*"], axis=1).style.hide().format(
-    "{:.3g}", subset=["share of the way", "|w − w*|"]
-).format("{:.3f}", subset=["infinite data", "gradient left at w*"], na_rep="–")
-
-# %% [markdown]
-# Overlap of the tenth that GraNd keeps with the tenth that LiPrune keeps, in data sets of 1000 points. *Infinite data*: the same by quadrature. The last column is the mean of
-# $|f_i'(w_*)|$ over the mean of $|f_i'(w) - f_i'(w_*)|$, which the argument takes to be small. Where the overlap is near 0.9, the verdict on a single weight
-# would be another for more points or another noise; what does not depend on them is that it falls, and how far
-# ({download}`table <../results/03_liprune/way.csv>`).
+# For infinitely many points the overlap of the two kept sets is an integral, which checks the simulation. (The check uses data sets fifty times as large,
+# since at 1000 points the thresholds are themselves a little random.)
 #
-# **Check: the same without simulation.** For infinitely many points the overlap is an integral over $|x|$ of the probability that the score
-# exceeds GraNd's threshold; the threshold solves another such integral. A finite data set agrees a little less, since its two thresholds
-# are themselves random; at 1000 points that costs very little. The check therefore uses data sets of fifty times that size.
-
-# %%
-big = draw_linear(for_check, 30, 50 * NUM_POINTS, slope=slope)
-check = tables.distance_table(big, [0, 0.03, 0.3, 3])
-files.write_table(folder, "overlap_check", check)
-worst_z = check.z.abs().max()
-assert worst_z < 5, f"a simulated overlap is {worst_z:.1f} standard errors from the quadrature"
-print(f"{len(check)} overlaps; the farthest is {worst_z:.1f} standard errors from the quadrature")
-
-# %% [markdown]
-# To first order in the noise, GraNd moves a point by $\nu / (2 \delta)$ across LiPrune's threshold, with $\delta = |w - w_*|$. The density of $|x|$ is
-# $1/a$, with $a = 5$, so that
+# <details><summary>The overlap far from the minimiser</summary>
+#
+# To first order in the noise, GraNd moves a point by $\nu / (2 \delta)$ across LiPrune's threshold, with $\delta = |w - w_*|$. The density of
+# $|x|$ is $1/a$, with $a = 5$, so that
 #
 # $$
 # 1 - \text{overlap} \approx \frac{1}{\sqrt{2 \pi}} \cdot \frac{\sigma}{2 a \, \delta \, r} .
 # $$ (eq-far)
 #
-# {glue:text}`far`
+# </details>
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-overlap", "caption": "Share of LiPrune's kept points that GraNd keeps too, against the distance from the minimiser at which GraNd is computed (linear model, noise 0.2, 1000 points). Markers: means over data sets with 99% intervals; lines: infinitely many points. Thin horizontal lines: the overlap of unrelated scores."}, "image": {"alt": "Three S-shaped curves of overlap against distance on a logarithmic axis, for keep fractions 0.1, 0.3 and 0.5. Each rises from a plateau somewhat above its chance level to nearly 1. The smaller the fraction kept, the lower the curve and the farther out it crosses the line at 0.9."}}
-curves = population_table(np.geomspace(0.004, 100, 60))
-files.write_table(folder, "overlap_curves", curves)
-figure = figures.overlap_figure(curves, distances)
+# %%
+data = draw_linear(for_linear, num_runs, NUM_POINTS, slope=slope)
+way = tables.way_table(data)  # from w = 0 to the minimiser
+distances = tables.distance_table(data, [0, *np.geomspace(0.01, 100, 13)])
+curves = runs.population_table(np.geomspace(0.004, 100, 60))  # the integral
 
-# %% tags=["hide-input"]
-needed = {fraction: distance_needed(0.9, fraction) for fraction in KEEP_FRACTIONS}
-glue(
-    "far",
-    "An overlap of 0.9 needs a distance of "
-    + ", ".join(f"{d:.2f} (keep {r:g})" for r, d in needed.items())
-    + f", while the standard deviation of the noise is {NOISE_SD:g}. Whether GraNd passes at w = 0 thus hangs on the true slope, "
-    "which is the distance from there, and which the paper does not state.",
-    display=False,
-)
+big = draw_linear(for_check, 30, 50 * NUM_POINTS, slope=slope)
+check = tables.distance_table(big, [0, 0.03, 0.3, 3])
+worst = check.z.abs().max()
+assert worst < 5, f"an overlap is {worst:.1f} standard errors from the integral"
+print(f"{len(check)} overlaps, at most {worst:.1f} standard errors from the integral")
+for r in runs.KEEP_FRACTIONS:
+    distance = runs.distance_needed(0.9, r)
+    print(f"keep {r:g}: an overlap of 0.9 needs the distance {distance:.2f} from w*")
 
 # %% [markdown]
-# {download}`The simulated overlaps <../results/03_liprune/distances.csv>`, {download}`the curves <../results/03_liprune/overlap_curves.csv>`,
-# {download}`the check <../results/03_liprune/overlap_check.csv>`.
+# The paper does not state the true slope, which is the distance of $w_0 = 0$ from the solution. Whether GraNd agrees with LiPrune at $w_0 = 0$ depends on it.
 #
-# Move the slider to follow one data set. LiPrune's choice, outside the vertical lines, stays as it is. GraNd's, above the horizontal one, comes apart.
+# Move the slider to follow one data set from $w_0 = 0$ to the minimiser. LiPrune's choice, outside the vertical lines, stays as it is. GraNd's choice, above the
+# horizontal line, moves to the points with large label noise.
+#
+# The table below the slider adds two things. The average over initial weights helps, since wide initial weights are mostly far from $w_*$. More dimensions hurt: one
+# gradient sees each point from one side only, and the agreement falls towards chance even without label noise. In one dimension there is a
+# remedy that needs neither the paper's assumption nor $w_*$: the *difference* of two gradients, at any two weights, is $L_i$ times their distance.
 
 # %% tags=["hide-input"]
-target = minimisers(data)[0]
-kept = kept_table(data.x[0], data.y[0], {share: share * target for share in tables.WAY}, 0.1)
+target = runs.minimisers(data)[0]
+weights = {share: share * target for share in tables.WAY}
+kept = runs.kept_table(data.x[0], data.y[0], weights, 0.1)
 files.write_table(folder, "kept", kept)
 frames.frame_browser(
     lambda share: figures.kept_figure(kept[kept.way == share]),
     list(tables.WAY),
     describe=lambda share: (
-        f"Gradient norm against input for one data set, scored {share:g} of the way from 0 to the minimiser. LiPrune's points are "
+        "Gradient norm against input for one data set, scored "
+        f"{share:g} of the way from 0 to the minimiser. LiPrune's points are "
         "those at both ends; GraNd's are the highest."
     ),
     name="share of the way",
 )
 
-# %% [markdown]
-# {download}`The points of every frame <../results/03_liprune/kept.csv>`.
-#
-# Two more things stand between GraNd and LiPrune: the average over initial weights, which helps, and the direction, which
-# hurts.
-
 # %% tags=["hide-input"]
 starts = tables.initialisation_table(data, (0, 0.1, 1, 10))
 directions = tables.direction_table(for_check, (1, 2, 3, 10, 100), 1000)
-both = {"initialisations": starts, "directions": directions}
-for name, rows in both.items():
+measured = {"way": way, "distances": distances, "overlap_check": check}
+measured |= {"initialisations": starts, "directions": directions}
+for name, rows in (measured | {"overlap_curves": curves}).items():
     files.write_table(folder, name, rows)
-labels = [f"w₀ ~ N(0, {sd:g}²)" if sd else "w₀ = 0" for sd in starts.init_sd]
-labels += [f"no noise, {dim}-d" for dim in directions.dim]
-shown = pd.concat(both.values(), ignore_index=True)
-cells = [f"{row.overlap:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in shown.itertuples()]
-pd.DataFrame({"GraNd computed": labels, "overlap, 99% interval": cells}).style.hide()
+tables.where_table(way, starts, directions).style.hide()
 
 # %% [markdown]
-# Overlap when each keeps a tenth. First rows: GraNd's expectation over initial weights in the linear model, exact for each point. Last rows: one
-# gradient in $d$ dimensions, standard normal inputs, no label noise at all
-# ({download}`initialisations <../results/03_liprune/initialisations.csv>`, {download}`directions <../results/03_liprune/directions.csv>`).
-#
-# Narrow initial weights leave the sign of every large error as it is, and the average equals the score at 0. Wide ones are mostly far from $w_*$: hence the
-# gain. In many dimensions one gradient sees each point from one side only, and the
-# agreement falls towards chance even where the paper's assumption is exactly true. In one dimension there is a remedy that needs neither the assumption nor
-# $w_*$: the *difference* of two gradients, at any two weights, is $L_i$ times their distance.
-#
 # (points-to-batches)=
 # ## From points to batches
 #
-# The paper prunes points in the linear model and batches of 128 in the networks. In one dimension a batch's constant is the mean of its points' by
-# {eq}`eq-batch`. For batches of $B$ distinct points among $N$ the coefficient of variation (standard deviation over mean) is therefore
+# The paper prunes points in the linear model and batches of 128 in the networks. In one dimension a batch's constant is the mean of its points', by
+# [the formula for a batch](eq-batch). For batches of $B$ distinct points among $N$ the coefficient of variation (standard deviation over mean) is therefore
 #
 # $$
-# \mathrm{CV}_B = \frac{\mathrm{CV}_1}{\sqrt B} \sqrt{\frac{N - B}{N - 1}} ,
+# \mathrm{CV}_B = \frac{\mathrm{CV}_1}{\sqrt B} \sqrt{\frac{N - B}{N - 1}} .
 # $$ (eq-spread)
 #
-# and what the largest $r$ of nearly normal constants gain over the mean falls with it: $1 + \mathrm{CV}_B \, \varphi(z_r) / r$, with $z_r$ the upper $r$ quantile of the normal
-# density $\varphi$. For single points of the linear model the gain is $(1 - (1 - r)^3) / r$.
+# What LiPrune gains falls with it: for nearly normal constants, the mean of the largest share $r$ exceeds the mean of all by the factor
+# $1 + \mathrm{CV}_B \, \varphi(z_r) / r$, with $z_r$ the upper $r$ quantile of the normal density $\varphi$. For single points of the linear
+# model this factor is $(1 - (1 - r)^3) / r$.
 
 # %%
 spread_runs = batch_spread.spread_runs(for_batches, num_runs=8)
 spread = batch_spread.spread_table(spread_runs)
-files.write_table(folder, "spread_runs", spread_runs)
-files.write_table(folder, "spread", spread)
 partitions = batch_spread.partition_table(for_batches, data.lipschitz[0])
-files.write_table(folder, "partitions", partitions)
-assert partitions.z.abs().max() < 5, "random batches do not spread as the formula says"
-points = spread[(spread.inputs == "1-d, uniform") & (spread.batch_size == 1)].iloc[0]
-for fraction in batch_spread.FRACTIONS:
-    error = (points[f"gain_{fraction:g}_high"] - points[f"gain_{fraction:g}_low"]) / 7  # 99%, n = 8
-    assert abs(points[f"gain_{fraction:g}"] - batch_spread.uniform_gain(fraction)) < 5 * error
-print(
-    f"{len(partitions)} batch sizes; the farthest is {partitions.z.abs().max():.1f} standard errors"
-)
+worst = partitions.z.abs().max()
+assert worst < 5, "random batches do not spread as the formula says"
+print(f"{len(partitions)} batch sizes, at most {worst:.1f} standard errors away")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-spread", "caption": "Left: how much the exact constants of batches differ, against batch size. Right: the mean constant of the largest tenth of the batches over the mean of all. Linear model with inputs uniform in one dimension (as in the paper) and Gaussian in 10 and 100. Bars: 99% intervals over data sets; dotted: falling as one over the root of B."}, "image": {"alt": "Two panels against batch size on a logarithmic axis. Left, coefficients of variation: the one-dimensional case follows its dotted line down; the Gaussian cases with random sizes start higher and fall more slowly; the case with equal sizes starts lowest and falls slowly too. Right, the gain falls towards 1 in all cases, most slowly in 100 dimensions with random sizes."}}
+points = spread[(spread.inputs == "1-d, uniform") & (spread.batch_size == 1)].iloc[0]
+for r in batch_spread.FRACTIONS:
+    low_end, high_end = points[f"gain_{r:g}_low"], points[f"gain_{r:g}_high"]
+    error = (high_end - low_end) / 7  # of a 99% interval from 8 data sets
+    assert abs(points[f"gain_{r:g}"] - batch_spread.uniform_gain(r)) < 5 * error
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-spread", "caption": "Left: how much the exact constants of batches differ, against batch size. Right: the mean constant of the largest tenth of the batches over the mean of all. Linear model with inputs uniform in one dimension (as in the paper) and Gaussian in 10 and 100. Bars: 99% intervals over eight data sets; dotted: falling as one over the root of B."}, "image": {"alt": "Two panels against batch size on a logarithmic axis. Left, coefficients of variation: the one-dimensional case follows its dotted line down; the Gaussian cases with random sizes start higher and fall more slowly; the case with equal sizes starts lowest and falls slowly too. Right, the gain falls towards 1 in all cases, most slowly in 100 dimensions with random sizes."}}
+batch_tables = {"spread": spread, "spread_runs": spread_runs, "partitions": partitions}
+for name, rows in batch_tables.items():
+    files.write_table(folder, name, rows)
 figure = figures.spread_figure(spread)
 
+# %% [markdown]
+# In the paper's linear model, [batches of 128](fig-spread) are nearly alike. Even there, where everything is convex, pruning them could hardly change the mean
+# constant. In many dimensions the spread falls more slowly than $1 / \sqrt B$ until $B$ is well above $d$. Points are then nearly
+# orthogonal, and the top eigenvalue follows the largest point of a batch rather than the mean. How much is left depends on how much the points
+# differ in size. So batches do dilute the scores, but by how much for a network has to be measured there.
+#
+# ## The verdict
+#
+# What the paper says, and what was measured.
+
 # %% tags=["hide-input"]
-shown = spread[spread.batch_size.isin([1, 128])].copy()
-shown["normal"] = [batch_spread.normal_gain(v, 0.1) for v in shown.variation]
-columns = ["inputs", "batch_size", "variation", "gain_0.1", "gain_0.2", "gain_0.5", "normal"]
-names = ["inputs", "B", "CV", "gain, r = 0.1", "r = 0.2", "r = 0.5", "r = 0.1, if normal"]
-shown[columns].set_axis(names, axis=1).style.hide().format("{:.3g}", subset=names[2:])
+cost = time.perf_counter() - began
+linear = claims.linear_claim(linear_ratios, cost=cost)
+grand_claim = claims.grand_claim(way, cost=cost)
+outcomes = [linear, grand_claim]
+register.write_claims(folder, outcomes)
+HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# Spread of the constants of points and of batches of 128, and gains: mean constant of what is kept over the mean of all. The last column is what the
-# spread alone would give to normal constants ({download}`all batch sizes, with intervals <../results/03_liprune/spread.csv>`,
-# {download}`each data set <../results/03_liprune/spread_runs.csv>`, {download}`the check <../results/03_liprune/partitions.csv>`).
+# **What differs from the paper.** Algorithm 1 keeps a definite number here, for any `keep_fraction` in $(0, 1]$. The paper states neither the sine model's
+# $L_i$ nor the set $C$ on which it is meant; here it is over all weights, unless an interval is named. The paper does not state $w_*$ in the linear
+# model; here it is 1, and a steeper line makes GraNd at $w_0 = 0$ agree better. GraNd is an expectation over initial
+# weights, while the paper's linear model starts at $w_0 = 0$; the verdict is for single weights.
 #
-# In the paper's linear model, batches of 128 are nearly alike. Even there, where everything is convex, pruning them could hardly change the mean
-# constant. In many dimensions the spread falls more slowly than $1 / \sqrt B$ until $B$ is well above $d$: points are then nearly orthogonal,
-# and the top eigenvalue follows the largest point of a batch rather than the mean. How much is left depends on how much the points differ in size:
-# with equal sizes there is little to begin with. So batches do dilute the scores, but by how much for a network has to be measured there.
+# **Tables.** [The two rules](../results/03_liprune/rules.csv), [the searches](../results/03_liprune/searches.csv),
+# [the function of the sine model](../results/03_liprune/sine.csv), [the intervals](../results/03_liprune/intervals.csv),
+# overlaps [on the way](../results/03_liprune/way.csv), [by distance](../results/03_liprune/distances.csv),
+# [of infinitely many points](../results/03_liprune/overlap_curves.csv), [of the check](../results/03_liprune/overlap_check.csv),
+# [by initial weights](../results/03_liprune/initialisations.csv) and [by dimension](../results/03_liprune/directions.csv),
+# [the points of every frame](../results/03_liprune/kept.csv), [the spread of batches](../results/03_liprune/spread.csv), the same
+# [for each data set](../results/03_liprune/spread_runs.csv), [the check of the formula](../results/03_liprune/partitions.csv).
+#
+# **Next.** LiPrune keeps the largest $|x|$ in the linear model. [Does that accelerate SGD?](04_linear_model.ipynb)
 
-# %% tags=["hide-input"]
-linear, grand = outcomes
+# %% tags=["remove-input"]
 start, end = way.iloc[0], way.iloc[-1]
-single, batches = (
-    spread[(spread.inputs == "1-d, uniform") & (spread.batch_size == size)].iloc[0]
-    for size in (1, 128)
+in_part = grand_claim.verdict == "holds-in-part"
+lead = "Yes, far from the minimiser, but not near it." if in_part else "No."
+first_screen.fill(
+    f"""**{lead}** GraNd scores a point by the size of its gradient, LiPrune by how
+fast this gradient can change. When each keeps a tenth of the points of a linear model,
+they share {start.overlap:.0%} of these points (99% interval {start.low:.1%} to
+{start.high:.1%}) at the weight w = 0, and {end.overlap:.0%} ({end.low:.1%} to
+{end.high:.1%}) at the minimiser of the mean loss, each over
+{start.num_runs:,.0f} data sets. Near the minimiser GraNd ranks by label noise; two
+unrelated scores would share 10%.""",
+    figures.overlap_figure(curves, distances),
 )
-glue(
-    "answer",
-    f"L = x² {formats.words(linear.verdict)}, exactly. That GraNd approximates LiPrune {formats.words(grand.verdict)}: of the tenth that "
-    f"each keeps, they share {start.overlap:.3f} [{start.low:.3f}, {start.high:.3f}] at w₀ = 0, but {end.overlap:.3f} "
-    f"[{end.low:.3f}, {end.high:.3f}] at the minimiser (99% intervals, n = {start.num_runs:,.0f} data sets; unrelated scores share a tenth). Without label "
-    "noise they agree exactly in one dimension, and only there.",
-    display=False,
-)
-glue(
-    "answer-more",
-    f"Algorithm 1 as printed says nothing where r n is not whole and keeps too many where scores tie; {rules.printed.isna().sum()} of "
-    f"{len(rules)} cases below have no answer. In the sine model L = x² (1 + |y|) is attained at negative curvature alone, at the tops of the loss. "
-    f"In batches of 128, the constants of the linear model differ by {batches.variation:.2f} of their mean instead of {single.variation:.2f}, and "
-    f"the largest tenth exceeds the mean by a factor of {batches['gain_0.1']:.2f} instead of {single['gain_0.1']:.2f}.",
-    display=False,
-)
-glue("cost", f"{time.perf_counter() - began:.0f} seconds for the whole page.", display=False)
-
-# %% [markdown]
-# ## What differs from the paper
-#
-# - Algorithm 1 keeps a definite number here, for any `keep_fraction` in $(0, 1]$, with ties broken by index.
-# - The paper does not state the sine model's $L_i$, nor the set $C$ on which it is meant. Here: over all $w$, unless an interval is named.
-# - The paper does not state $w_*$ in the linear model. Here it is 1, as on page 04. A steeper line makes GraNd at $w_0 = 0$ agree better,
-#   a flatter one worse.
-# - GraNd is an expectation over initial weights; the paper's linear model starts at $w_0 = 0$. The verdict follows the register, with single weights.
-#
-# ## Next
-#
-# LiPrune keeps the largest $|x|$ in the linear model. [Does that make SGD faster?](04_linear_model.ipynb)

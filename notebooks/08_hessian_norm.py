@@ -318,10 +318,10 @@ worst = tables.worst_ratios(secants).groupby("activation").highest.max()
 counted = f"{costly.num_runs} samples of {chunk_size} examples"
 cost = Estimate.of(costly, "estimate")
 first_screen.fill(
-    f"""**{opening}** Within a distance of {near:g}, the gradient of a softplus network changes
-at most {worst["softplus"]:.3f} times as fast as the Hessian norm says. The gradient of
-a ReLU network jumps, and changes up to {formats.number(worst["relu"])} times as fast.
-The Hessian norms of all training examples would cost
+    f"""**{opening}** Within a distance of {near:g}, the gradient of a softplus network
+changes at most {worst["softplus"]:.3f} times as fast as the Hessian norm says. The
+gradient of a ReLU network jumps, and changes up to {formats.number(worst["relu"])}
+times as fast. The Hessian norms of all training examples would cost
 {tables.with_interval(cost, counted, "epochs of training")}. The paper calls this
 infeasible and trains for {paper_epochs} epochs. Measured on {dataset.source}.""",
     figures.secants_figure(secants),

@@ -1,23 +1,22 @@
 """The claims of page 09, decided by the register's rules from the recorded grids."""
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments.cifar10.tables import (
-    LEVEL,
     control_difference,
     differences,
-    image_pairs,
     last_errors,
     pooled,
     select,
 )
 from liprune_utils.book.formats import estimated, in_brackets, words
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
-from liprune_utils.intervals import Estimate, mean_interval
+from liprune_utils.intervals import Estimate
 
 ERROR_MARGIN, PAPER_SCALE_MARGIN, EPOCHS_MARGIN = (
     margin("cifar-no-acceleration", name)
@@ -62,6 +61,25 @@ def _compare_by_level(curves: pd.DataFrame, column: str) -> dict[float, Comparis
     return {level: compare(rows, control_difference(rows)) for level, rows in runs.items()}
 
 
+def compare_groups(
+    curves: pd.DataFrame, late: pd.DataFrame, whole: pd.DataFrame
+) -> dict[str, Comparison]:
+    """Compare in all cells, by rate and by prune epoch, in late pruning, at the paper's scale."""
+    control = control_difference(curves)
+    groups = {"all settings": compare(curves, control)}
+    for column, name in (("learning_rate", "rate"), ("prune_epoch", "pruned at epoch")):
+        levels = _compare_by_level(curves, column)
+        groups |= {f"{name} {level:g}": found for level, found in levels.items()}
+    groups[f"pruned at epoch {late.prune_epoch.max()}"] = compare(late, control)
+    return groups | {"the paper's scale": compare(whole, control, PAPER_SCALE_MARGIN)}
+
+
+def possible_gains(comparison: Comparison) -> tuple[bool, bool]:
+    """Tell whether a gain beyond the margin is not excluded, in test error and in epochs."""
+    in_error = comparison.error.low <= -comparison.margin
+    return in_error, comparison.epochs.low <= 1 / (1 + EPOCHS_MARGIN)
+
+
 def format_reason(comparison: Comparison) -> str:
     """Write in a sentence what a verdict rests on."""
     if comparison.control.below(0.0) is not True:
@@ -70,11 +88,10 @@ def format_reason(comparison: Comparison) -> str:
         return "Both intervals lie inside their margins."
     if comparison.verdict == "does-not-hold":
         return "LiPrune is ahead by more than a margin."
-    ahead = {"test error": comparison.error.low <= -comparison.margin}
-    ahead |= {"epochs": comparison.epochs.low <= 1 / (1 + EPOCHS_MARGIN)}
-    if not any(ahead.values()):
+    ahead = possible_gains(comparison)
+    if not any(ahead):
         return "Both intervals exclude an advantage beyond the margins, but not a disadvantage."
-    names = " and in ".join(name for name, possible in ahead.items() if possible)
+    names = " and in ".join(compress(("test error", "epochs"), ahead))
     return f"An advantage beyond the margin is not excluded in {names}."
 
 
@@ -116,26 +133,6 @@ def performance_claim(curves: pd.DataFrame, *, cost: float) -> Claim:
     if verdict == "inconclusive" and gap.high < largest:
         note += " A loss against random beyond the margin is excluded, a gain is not."
     return claim("cifar-performance", gap, verdict, cost=cost, note=note, source="recorded")
-
-
-def format_image_counts(curves: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """Write whether pairs trained on as many images, and the difference between those that did."""
-    table = image_pairs(curves, runs)
-    equal = table[table.more_images == 0].mean_error
-    if len(equal) == len(table):
-        return "In every pair both methods kept as many images."
-    fewer, more = (table.more_images < 0).sum(), (table.more_images > 0).sum()
-    counts = (
-        f"Of {len(table)} pairs LiPrune kept fewer images in {fewer} and more in {more}, since it "
-        "kept or dropped the small last batch where random pruning did not."
-    )
-    if len(equal) < 2:
-        return counts
-    gap = estimated(mean_interval(equal, LEVEL), "pairs")
-    return (
-        f"{counts} Where both kept as many, the difference of the mean test error is {gap}, in "
-        "points (pairs taken as independent)."
-    )
 
 
 @decides("cifar-learning-rate", "cifar-prune-epoch")

@@ -1,6 +1,6 @@
 """Figures of page 09: the paper's Figures 2 and 13 to 16, the pairs' differences, equal updates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,15 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.cifar10.claims import EPOCHS_MARGIN, ERROR_MARGIN, Comparison
 from experiments.cifar10.tables import NETWORK, cells, select
 from liprune_utils.book.style import METHODS, facets
 
-SCOPES = {
-    "cell": {"color": "#444444", "marker": "o", "label": "a cell"},
-    "learning_rate": {"color": "#E69F00", "marker": "s", "label": "cells of a rate"},
-    "prune_epoch": {"color": "#009E73", "marker": "^", "label": "cells of a prune epoch"},
-    "all": {"color": "#CC79A7", "marker": "D", "label": "all cells"},
-}
 FRACTION_MARKERS = ("o", "s", "^", "D")  # from the smallest fraction
 SEED_MARKERS = "osD^vP*X"
 AXES = {"xlabel": "epoch", "ylabel": "test error (%)"}
@@ -34,20 +29,6 @@ def cells_figure(curves: pd.DataFrame) -> Figure:
     return facets(panels, lambda axes, cell: _plot_cell(axes, curves, cell), **AXES)
 
 
-def cell_frame(curves: pd.DataFrame, cell: dict[str, float]) -> Figure:
-    """Draw one cell of a grid; all cells have the same scales."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.8))
-    _plot_cell(axes, curves, cell)
-    axes.set_title(
-        f"ResNet-{cell['depth']}, rate {cell['learning_rate']:g}, pruned at the start of epoch "
-        f"{cell['prune_epoch']}, keep {cell['keep_fraction']:g}",
-        fontsize=10,
-    )
-    axes.set(**AXES, ylim=(curves.test_error.min() - 1, curves.test_error.max() + 1))
-    axes.legend()
-    return figure
-
-
 def _plot_cell(axes: Axes, curves: pd.DataFrame, cell: dict[str, float]) -> None:
     """Draw each method's mean over the seeds in a band from the lowest to the highest."""
     for method, rows in select(curves, **cell).groupby("method", sort=False):
@@ -59,30 +40,53 @@ def _plot_cell(axes: Axes, curves: pd.DataFrame, cell: dict[str, float]) -> None
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def effects_figure(effects: pd.DataFrame, margin: float) -> Figure:
-    """Draw LiPrune's difference from random pruning, cell by cell and pooled (a forest plot)."""
+def summary_figure(comparisons: Mapping[str, Comparison]) -> Figure:
+    """Draw LiPrune against random pruning in groups of runs: test error, and epochs needed."""
+    names = [f"{name} (n = {found.error.num_runs})" for name, found in comparisons.items()]
+    places = np.arange(len(names))[::-1]
+    size = (6.4, 1.3 + 0.29 * len(names))
+    figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=size)
+    errors, epochs = (
+        pd.DataFrame([getattr(found, measure) for found in comparisons.values()])
+        for measure in ("error", "epochs")
+    )
+    _plot_rows(left, errors, places, 0.0, (-ERROR_MARGIN, ERROR_MARGIN))
+    longest = 1 + EPOCHS_MARGIN
+    _plot_rows(right, epochs, places, 1.0, (1 / longest, longest))
+    left.set(xlabel="LiPrune − random (points)", title="mean test error")
+    right.set(xlabel="LiPrune / random", title="epochs to the same error", xscale="log")
+    right.set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+    right.minorticks_off()
+    left.set_yticks(places, names)
+    return figure
+
+
+def _plot_rows(
+    axes: Axes, rows: pd.DataFrame, places: np.ndarray, equal: float, margin: tuple[float, float]
+) -> None:
+    """Draw intervals (columns ``value``, ``low``, ``high``) beside equality and its margin."""
+    axes.axvspan(*margin, color="#56B4E9", alpha=0.25, linewidth=0)
+    axes.axvline(equal, color="black", linewidth=0.8)
+    bars = [rows.value - rows.low, rows.high - rows.value]
+    look = {"linestyle": "none", "marker": "o", "markersize": 4, "linewidth": 1.2}
+    axes.errorbar(rows.value, places, xerr=bars, color="#444444", **look)
+    axes.grid(visible=False, axis="y")
+
+
+def effects_figure(effects: pd.DataFrame) -> Figure:
+    """Draw LiPrune's difference from random pruning, a row for each name (a forest plot)."""
     names = effects[effects.statistic == "mean_error"].name
     places = np.arange(len(names))[::-1]
 
     def draw(axes: Axes, statistic: str) -> None:
-        axes.axvspan(-margin, margin, color="#56B4E9", alpha=0.25, linewidth=0)
-        axes.axvline(0, color="black", linewidth=0.8)
-        table = effects[effects.statistic == statistic]
-        for scope, style in SCOPES.items():
-            here = (table.scope == scope).to_numpy()
-            rows = table[here]
-            bars = [rows.difference - rows.low, rows.high - rows.difference]
-            axes.errorbar(
-                rows.difference, places[here], xerr=bars, linestyle="none", markersize=4,
-                linewidth=1.2, **style,
-            )  # fmt: skip
-        axes.grid(visible=False, axis="y")
+        rows = effects[effects.statistic == statistic].rename(columns={"difference": "value"})
+        _plot_rows(axes, rows, places, 0.0, (-ERROR_MARGIN, ERROR_MARGIN))
 
     figure = facets(
         {"mean from the pruning on": "mean_error", "last epoch": "final_error"}, draw,
         xlabel="test error, LiPrune − random (points)",
         ylabel="depth, rate, prune epoch, fraction kept",
-        share="y", legend=2, height=1.6 + 0.22 * len(names),
+        share="y", legend=0, height=1.2 + 0.22 * len(names),
     )  # fmt: skip
     figure.axes[0].set_yticks(places, names, fontsize=9)
     return figure
@@ -139,11 +143,13 @@ def scores_figure(scores: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
     varying = [key for key in NETWORK if scores[key].nunique() > 1] or ["seed"]
     groups = scores.groupby(NETWORK)
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.8, groups.ngroups))
     for number, (_, rows) in enumerate(groups):
         values = rows.eigenvalue.sort_values(ascending=False).to_numpy()
         marker = SEED_MARKERS[number % len(SEED_MARKERS)]
         label = ", ".join(f"{key.replace('_', ' ')} {rows[key].iloc[0]:g}" for key in varying)
-        axes.plot(range(1, len(values) + 1), values, marker, markersize=5, label=label)
+        look = {"color": colors[number], "markersize": 5, "label": label}
+        axes.plot(range(1, len(values) + 1), values, marker, **look)
     axes.axhline(0, color="#444444", linewidth=0.8)
     axes.set(xlabel="rank of the batch", ylabel="dominant eigenvalue")
     if groups.ngroups <= len(SEED_MARKERS):

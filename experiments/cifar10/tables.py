@@ -1,6 +1,6 @@
 """Tables of the CIFAR-10 runs: paired differences, cell by cell and pooled; precision and speed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -108,14 +108,6 @@ def effect_table(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(estimates).rename(columns={"num_runs": "num_pairs"})
 
 
-def image_pairs(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Count how many more images LiPrune trained on, where one batch is smaller than the others."""
-    keys = [*CELL, "seed"]
-    kept = runs.pivot(index=keys, columns="method", values="num_images_kept")
-    more = (kept.liprune - kept.random).rename("more_images")
-    return differences(curves).join(more, on=keys)
-
-
 def equal_updates(curves: pd.DataFrame) -> pd.DataFrame:
     """Compare pruned runs with no pruning after as many updates, not epochs."""
     tables = []
@@ -141,6 +133,22 @@ def faults(curves: pd.DataFrame) -> list[str]:
     if (shared[["test_error", "train_loss"]].nunique() > 1).any(axis=None):
         messages.append("Runs of one seed differ before they prune.")
     return messages
+
+
+def record_table(
+    records: Mapping[str, tuple[pd.DataFrame, Mapping[str, object]]],
+) -> pd.DataFrame:
+    """Describe recorded runs for a reader: of each record its table of runs, and its grid."""
+    rows = [
+        {
+            "record": name, "ResNets": " and ".join(map(str, sorted(runs.depth.unique()))),
+            "training images": grid["num_images"], "epochs": grid["num_epochs"],
+            "seeds": runs.seed.nunique(), "runs": len(runs),
+            "hours": round(runs.seconds.sum() / 3600, 1), "data": grid["data_source"],
+        }
+        for name, (runs, grid) in records.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def precision_difference(runs: pd.DataFrame) -> pd.DataFrame:

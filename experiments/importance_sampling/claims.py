@@ -61,6 +61,23 @@ def speed_summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).rename(columns={"num_runs": "num_problems"})
 
 
+def fewest_steps_ratio(summary: pd.DataFrame, *, noise_sd: float, target: float) -> Estimate:
+    """Read the steps of uniform sampling over those of p proportional to L, each at its best."""
+    rows = summary[(summary.sampling == "optimal") & (summary.rule == "best") & (summary.dim == 10)]
+    row = rows[(rows.noise_sd == noise_sd) & (rows.target == target)].iloc[0]
+    return Estimate.of(row.rename({"num_problems": "num_runs"}), "ratio")
+
+
+def first_words(quiet: Estimate, noisy: Estimate) -> str:
+    """Answer the page's question by the ratios of steps without and with label noise."""
+    if quiet.low <= 1:
+        return "These problems do not show it."
+    if noisy.low > 1:
+        return "Yes."
+    clear = "not" if noisy.high < 1 else "not clearly"
+    return f"Yes without label noise; with noise, {clear} for every target."
+
+
 @decides("optimal-p-speed")
 def speed_claim(summary: pd.DataFrame, *, cost: float) -> Claim:
     """Decide whether p proportional to L saves steps in all comparisons, in part in some."""

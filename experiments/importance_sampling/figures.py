@@ -56,6 +56,18 @@ def theorem_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def fewest_steps_figure(summary: pd.DataFrame) -> Figure:
+    """Draw the ratios of steps in ten dimensions, each sampling at its best step size."""
+    figure, axes = plt.subplots(figsize=(6.4, 3.2))
+    rows = summary[(summary.rule == "best") & (summary.dim == 10)]
+    noise = rows.noise_sd.map(lambda sd: f"noise {sd:g}" if sd else "no noise")
+    rows = rows.assign(case=noise + ", target " + rows.target.map("{:g}".format))
+    _plot_cases(axes, rows, "ratio", {"optimal": 0.12, "mixture": -0.12}, markersize=6)
+    axes.set(xlabel="steps of uniform sampling / steps of the sampling", xlim=(0, None))
+    shared_legend(figure)
+    return figure
+
+
 def steps_figure(summary: pd.DataFrame) -> Figure:
     """Draw how many times fewer steps importance sampling needs, a panel per rule of step sizes."""
     names = _case_names(summary) + ", target " + summary.target.map("{:g}".format)

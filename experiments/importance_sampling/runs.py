@@ -27,7 +27,7 @@ from liprune_utils.streams import StreamFamily
 from liprune_utils.theory import SAMPLINGS, Constants, theorem_num_steps, theorem_step_size
 
 NUM_POINTS = 200  # of a drawn problem; the paper's linear model has 1000
-stream = StreamFamily({"theorem": 0, "logistic": 1, "speed": 2, "exponents": 3})
+stream = StreamFamily({"theorem": 0, "logistic": 1, "speed": 2, "exponents": 3, "example": 4})
 
 
 class ImportanceParameters(Parameters):

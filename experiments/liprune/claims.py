@@ -35,8 +35,8 @@ def grand_claim(way: pd.DataFrame, *, cost: float) -> Claim:
     )
     note = (
         f"Of a tenth kept, GraNd shares at least {least:g} with LiPrune at {answers.count(True)} "
-        f"of {len(answers)} weights, {reached}; least, at {worst.way:.0%} of it: there label noise "
-        "alone is left."
+        f"of {len(answers)} weights, {reached}. The share is least at {worst.way:.0%} of the way, "
+        "where label noise decides."
     )
     estimate, verdict = Estimate.of(worst, "overlap"), decide(answers, in_part=True)
     return claim("grand-approximates", estimate, verdict, cost=cost, note=note)

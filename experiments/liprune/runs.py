@@ -51,7 +51,7 @@ class LipruneParameters(Parameters):
         return self
 
 
-def _printed_rule(scores: np.ndarray, keep_fraction: float) -> np.ndarray:
+def printed_rule(scores: np.ndarray, keep_fraction: float) -> np.ndarray:
     r"""Keep every score from the r n-th largest up, as Algorithm 1 says (:math:`T_r`)."""
     require(0 < keep_fraction < 1, "r", keep_fraction, "a ratio in (0, 1)")
     position = keep_fraction * len(scores)
@@ -67,7 +67,7 @@ def rule_table() -> pd.DataFrame:
     rows = []
     for case, scores, fraction in RULE_CASES:
         try:
-            printed, problem = len(_printed_rule(scores, fraction)), ""
+            printed, problem = len(printed_rule(scores, fraction)), ""
         except InputError as error:
             printed, problem = np.nan, str(error)
         kept = len(keep_highest(scores, fraction))

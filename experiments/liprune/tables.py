@@ -148,3 +148,16 @@ def direction_table(
         square = along + 2 * generator.standard_gamma((dim - 1) / 2, along.shape)
         rows.append({"dim": dim} | _mean_overlap(square, np.sqrt(square * along)))
     return pd.DataFrame(rows)
+
+
+def where_table(way: pd.DataFrame, starts: pd.DataFrame, directions: pd.DataFrame) -> pd.DataFrame:
+    """Say where GraNd is computed, and which share of LiPrune's kept tenth it keeps."""
+    at = {0: "w = 0, where SGD starts", 0.5: "half of the way to the minimiser", 1: "the minimiser"}
+    some = way[way.way.isin([*at, 0.9])]
+    places = [at.get(share, f"{share:g} of the way") for share in some.way]
+    means = starts[starts.init_sd > 0]
+    places += [f"mean over initial weights N(0, {sd:g}²)" for sd in means.init_sd]
+    places += [f"any weight, no label noise, dimension {dim}" for dim in directions.dim]
+    rows = pd.concat([some, means, directions], ignore_index=True)
+    shares = [f"{row.overlap:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
+    return pd.DataFrame({"GraNd computed at": places, "overlap, 99% interval": shares})

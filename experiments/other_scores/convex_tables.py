@@ -17,8 +17,7 @@ from experiments.other_scores.convex import (
     compared_steps,
     contest,
 )
-from liprune_utils.book.formats import estimated, words
-from liprune_utils.book.register import Claim, decide
+from liprune_utils.book.register import decide
 from liprune_utils.intervals import Estimate, ratio_interval
 
 SLOW = "digits"  # a fifth of the runs
@@ -118,36 +117,16 @@ def describe_case(case: pd.Series) -> str:
     return f"{LABELS[case.against]}{taken}, {case.problem}, keep {case.keep_fraction:g}"
 
 
-def describe_counts(outcome: Claim, counts: pd.DataFrame, cases: pd.DataFrame) -> str:
-    """Say how LiPrune does against other scores on convex problems."""
-    random = counts.against == "random"
-    compared = counts[["ahead", "not ahead", "undecided"]].sum(axis=1)
-    return (
-        f"{words(outcome.verdict).capitalize()}, on convex problems: "
-        f"{(counts.ahead > 0).sum()} of {len(counts)} rivals are beaten on some problem. LiPrune "
-        f"is ahead of another score, at every step compared, in {counts.ahead[~random].sum()} of "
-        f"{compared[~random].sum()} cases, and of random pruning in {counts.ahead[random].sum()} "
-        f"of {compared[random].sum()}; of all rivals at once in {won_outright(cases)} of "
-        f"{cases.groupby(SETTING).ngroups} settings."
-    )
-
-
-def describe_best(best: pd.DataFrame) -> str:
-    """List the best case of LiPrune against each rival."""
-    cases = (
-        f"{describe_case(row)}: {estimated(Estimate.of(row, 'ratio'), 'runs')}"
-        for row in best.itertuples()
-    )
-    return "; ".join(cases) + "."
-
-
 def describe_shared(shared: pd.DataFrame) -> str:
     """Say how many of GraNd's points at the start are LiPrune's, the fewest kept."""
     fraction = shared.keep_fraction.min()
     rows = shared[(shared.against == "grand") & (shared.taken == START)]
     means = rows[rows.keep_fraction == fraction].groupby("problem", sort=False).shared.mean()
-    listed = ", ".join(f"{share:.0%} on {name}" for name, share in means.items())
-    return f"Of the {fraction:g} that GraNd keeps at the start, LiPrune keeps {listed}."
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in means.items())
+    return (
+        f"Share of the points that LiPrune keeps too where GraNd, scored at the start, keeps "
+        f"{fraction:.0%}: {listed}."
+    )
 
 
 def describe_linear(losses: pd.DataFrame, rate: str = "0.01") -> str:
@@ -160,8 +139,8 @@ def describe_linear(losses: pd.DataFrame, rate: str = "0.01") -> str:
         listed = ", ".join(f"{r.ratio:.2f} (step {r.step})" for r in here.itertuples())
         parts.append(f"to {LABELS[name]}'s is {listed}")
     return (
-        f"At the rate {rate} with {rows.keep_fraction.iloc[0]:g} kept, the ratio of LiPrune's test "
-        f"loss {', and '.join(parts)}."
+        f"At the rate {rate} with {rows.keep_fraction.iloc[0]:.0%} kept, the ratio of LiPrune's "
+        f"test loss {', and '.join(parts)}."
     )
 
 

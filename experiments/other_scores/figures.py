@@ -1,4 +1,4 @@
-"""Figures of page 10: how scores agree, what they keep, and how training goes on it."""
+"""Figures of page 10: how scores agree, which images they keep, and how training goes on them."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,12 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
 from experiments.other_scores.convex_tables import LABELS as RIVALS
-from experiments.other_scores.tables import LABELS, overlaps_with
+from experiments.other_scores.tables import LABELS
 from experiments.other_scores.tables import METHODS as NAMES
 from liprune_utils.book.style import METHODS, facets
 
 # Okabe and Ito's palette, told apart by dash and marker as well.
-LOOKS = {
+METHOD_STYLES = {
     "liprune": METHODS["liprune"] | {"marker": "o"},
     "random": METHODS["random"] | {"marker": "s"},
     "hessian": {"color": "#009E73", "linestyle": "-", "marker": "^"},
@@ -27,7 +27,7 @@ LOOKS = {
     "loss": {"color": "#000000", "linestyle": (0, (1, 1)), "marker": "X"},
     "forgetting": {"color": "#999999", "linestyle": (0, (5, 1)), "marker": "*"},
 }
-FRACTIONS = (
+FRACTION_STYLES = (
     {"color": "#56B4E9", "marker": "o"},
     {"color": "#CC79A7", "marker": "s"},
     {"color": "#E69F00", "marker": "^"},
@@ -57,38 +57,6 @@ def correlation_figure(correlations: pd.DataFrame) -> Figure:
     axes.grid(visible=False)
     figure.colorbar(image, ax=axes, label="rank correlation", shrink=0.8)
     return figure
-
-
-def overlap_figure(overlaps: pd.DataFrame, reference: str = "hessian") -> Figure:
-    """Draw how much of a score's kept set the others keep, beside chance."""
-    table = overlaps_with(reference, overlaps)
-    label = f"share of what the {LABELS[reference]} keeps"
-    ticks = {"xticks": [0, 0.5, 1], "xticklabels": ["0", "0.5", "1"]}
-    return _score_figure(table, "overlap", label, xlim=(0, 1.03), **ticks)
-
-
-def class_figure(classes: pd.DataFrame) -> Figure:
-    """Draw how far the classes of each kept set are from those of all images, beside chance."""
-    table = classes.assign(name=classes.score, chance_low=0.0)
-    limits = 0, 1.1 * max(classes.distance.max(), classes.chance_high.max())
-    label = "total variation distance of the classes"
-    return _score_figure(table, "distance", label, xlim=limits)
-
-
-def _score_figure(table: pd.DataFrame, column: str, label: str, **settings: object) -> Figure:
-    """Draw a panel per fraction, with a dot per score, the first on top, and a band of chance."""
-    names = list(table.name.unique())
-
-    def draw(axes: Axes, fraction: float) -> None:
-        rows = table[table.keep_fraction == fraction]
-        heights = [-names.index(name) for name in rows.name]
-        axes.plot(rows[column], heights, "o", color="#009E73", markersize=6)
-        ends = rows.chance_low.iloc[0], rows.chance_high.iloc[0]
-        axes.axvspan(*ends, color="#888888", alpha=0.35, label="by chance (99%)")
-
-    ticks = {"yticks": -np.arange(len(names)), "yticklabels": [LABELS[name] for name in names]}
-    size = {"height": 1.4 + 0.28 * len(names)}
-    return facets(_panels(table), draw, xlabel=label, ylabel="", **size, **ticks, **settings)
 
 
 def _panels(table: pd.DataFrame) -> dict[str, float]:
@@ -141,7 +109,7 @@ def _draw_cases(axes: Axes, rows: pd.DataFrame, problems: list[tuple[str, str]])
     axes.axvline(1, color="black", linewidth=1)
     fractions = sorted(rows.keep_fraction.unique())
     offsets = np.linspace(0.27, -0.27, len(fractions))
-    for fraction, offset, look in zip(fractions, offsets, FRACTIONS, strict=False):
+    for fraction, offset, look in zip(fractions, offsets, FRACTION_STYLES, strict=False):
         here = rows[rows.keep_fraction == fraction]
         pairs = zip(here.problem, here.rate, strict=True)
         heights = [offset - problems.index(pair) for pair in pairs]
@@ -159,7 +127,7 @@ def gap_figure(gaps: pd.DataFrame) -> Figure:
         here = gaps[(gaps.measure == choice[0]) & (gaps.keep_fraction == choice[1])]
         for row in here.itertuples():
             bars = [[row.difference - row.low], [row.high - row.difference]]
-            look = {key: LOOKS[row.method][key] for key in ("color", "marker")}
+            look = {key: METHOD_STYLES[row.method][key] for key in ("color", "marker")}
             axes.errorbar(row.difference, -methods.index(row.method), xerr=bars, **(BARS | look))
 
     panels = {
@@ -183,7 +151,7 @@ def error_figure(curves: pd.DataFrame) -> Figure:
         rows = curves[curves.keep_fraction == fraction]
         means = rows.groupby(["method", "epoch"]).test_error.mean()
         for method in (name for name in NAMES if name in means.index.levels[0]):
-            look = LOOKS[method] | {"label": NAMES[method], "markersize": 4, "markevery": 3}
+            look = METHOD_STYLES[method] | {"label": NAMES[method], "markersize": 4, "markevery": 3}
             axes.plot(means[method], **look)
         axes.axvline(rows.prune_epoch.iloc[0] - 0.5, color="black", linewidth=0.8, linestyle=":")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from liprune_utils.book.formats import estimated, in_brackets, number
+from liprune_utils.book.formats import in_brackets, number
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.pruning import keep_highest, num_kept, overlap, rank
 
@@ -137,35 +137,6 @@ def _short_number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else number(value, 2)
 
 
-def class_words(classes: pd.DataFrame) -> str:
-    """Say which scores change the balance of classes more than chance would."""
-    sentences = []
-    for fraction, rows in classes.groupby("keep_fraction"):
-        beyond = rows[rows.distance > rows.chance_high]
-        listed = ", ".join(f"{LABELS[r.score]} {r.distance:.2f}" for r in beyond.itertuples())
-        sentences.append(
-            f"With {fraction:g} kept, {len(beyond)} of {len(rows)} kept sets are farther from the "
-            f"classes of all images than 99% of random subsets, {rows.chance_high.iloc[0]:.2f}"
-            f"{': ' if listed else ''}{listed}."
-        )
-    return " ".join(sentences)
-
-
-def agreement_words(correlations: pd.DataFrame, overlaps: pd.DataFrame) -> str:
-    """Say how far other scores choose what the Hessian norm of every image chooses."""
-    rows = correlations[correlations.score == "hessian"].set_index("other").correlation
-    named = [name for name in LABELS if name not in ("hessian", "random")]
-    listed = ", ".join(f"{rows[name]:.2f} with {LABELS[name]}" for name in named)
-    fraction = overlaps.keep_fraction.min()
-    here = overlaps_with("hessian", overlaps[overlaps.keep_fraction == fraction])
-    shared = here.set_index("name").overlap
-    return (
-        f"The rank correlation of an image's Hessian norm is {listed}. Of the {fraction:g} that it "
-        f"keeps, GraNd keeps {shared['grand']:.0%} too, EL2N {shared['el2n']:.0%}, the loss "
-        f"{shared['loss']:.0%}; chance would give {here.chance.iloc[0]:.0%}."
-    )
-
-
 def gap_table(curves: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
     """Compare the test error of every recorded method with random pruning's, paired by seed."""
     after = curves[curves.epoch >= curves.prune_epoch].sort_values("epoch")
@@ -186,6 +157,13 @@ def _differences(gaps: pd.DataFrame) -> list[Estimate]:
     return [Estimate.of(row, "difference") for row in named.itertuples()]
 
 
+def image_score_gaps(gaps: pd.DataFrame) -> dict[str, Estimate]:
+    """List the mean differences of scores of images, the fewest kept, the lowest first."""
+    fewest = gaps[(gaps.measure == "mean") & (gaps.keep_fraction == gaps.keep_fraction.min())]
+    rows = fewest[fewest.method != "liprune"].sort_values("difference")
+    return dict(zip(rows.method, _differences(rows), strict=True))
+
+
 def gap_words(gaps: pd.DataFrame) -> pd.DataFrame:
     """Lay the differences out for a reader, one row per method."""
     shown = gaps.assign(gap=list(map(in_brackets, _differences(gaps))))
@@ -193,19 +171,3 @@ def gap_words(gaps: pd.DataFrame) -> pd.DataFrame:
     shown = shown.rename(columns={"keep_fraction": "fraction kept"})
     wide = shown.pivot(index="method", columns=["measure", "fraction kept"], values="gap")
     return wide.reindex(shown.method.unique())
-
-
-def recorded_words(gaps: pd.DataFrame, measure: str) -> str:
-    """Say who is ahead of random pruning in the recorded runs."""
-    sentences = []
-    for fraction, rows in gaps[gaps.measure == measure].groupby("keep_fraction"):
-        estimates = dict(zip(rows.method, _differences(rows), strict=True))
-        signs = [estimate.below(0.0) for estimate in estimates.values()]
-        ends = min(estimates, key=estimates.get), max(estimates, key=estimates.get)
-        best, worst = (f"{METHODS[name]}, {estimated(estimates[name], 'seeds')}" for name in ends)
-        sentences.append(
-            f"With {fraction:g} kept, {signs.count(True)} of {len(signs)} ways to choose have a "
-            f"90% interval below zero and {signs.count(False)} above; lowest: {best}; "
-            f"highest: {worst}."
-        )
-    return " ".join(sentences)

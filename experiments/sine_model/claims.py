@@ -50,8 +50,9 @@ def pruned_claim(population: pd.DataFrame, samples: pd.DataFrame, *, cost: float
         f"With LiPrune the expected loss has {', '.join(str(n) for n in rows.wells)} wells at r = "
         f"{', '.join(f'{r:g}' for r in PRUNED)}, the best rival is "
         f"{', '.join(f'{d:.2f}' for d in rows.rival_depth)} deep, and the "
-        f"minimiser {'stays' if stays else 'moves'}. Reported: how often {ours.num_points:,.0f} "
-        f"points keep it, r = {min(PRUNED):g}; random pruning: {theirs.near:.3f}."
+        f"minimiser {'stays' if stays else 'moves'}. At r = {min(PRUNED):g} it stays close to "
+        f"w* in {theirs.near:.1%} of the data sets of {ours.num_points:,.0f} points with random "
+        "pruning."
     )
     near = Estimate.of(ours, "near")
     return claim("sine-pruned-landscape", near, verdict, cost=cost, note=note)
@@ -67,8 +68,8 @@ def advantage_claim(pruned: Mapping[Pruning, Paths], *, cost: float) -> Claim:
     )
     note = (
         f"After {setting.steps[-1]} steps fewer than {near.near_high:.2%} of the runs of any "
-        f"method are within {NEAR:g} of w* (upper end); reported is the losses' ratio farthest "
-        f"from 1 (keep {worst.keep_fraction:g}). Without the half in the loss, "
+        f"method are within {NEAR:g} of w* (upper end of the interval). The measured "
+        f"difference is that at keep {worst.keep_fraction:g}. Without the half in the loss, "
         f"{near_other.near:.1%} are near ({near_other.method}, keep "
         f"{near_other.keep_fraction:g}), the ratio is {worst_other.ratio:.2f} "
         f"[{worst_other.ratio_low:.2f}, {worst_other.ratio_high:.2f}]: {words(other)}."

@@ -3,7 +3,7 @@ r"""SGD on the sine model: LiPrune against random pruning (paper, Appendix B.4, 
 Learning rates are those of the loss with the half; without it, half the rate takes the same steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -108,8 +108,9 @@ def _simulate_block(
     arrays = {}
     for fraction in dict.fromkeys(pruning.keep_fraction for pruning in kept):
         partners = [pruning for pruning in kept if pruning.keep_fraction == fraction]
-        generator = batches[num_kept(NUM_POINTS, fraction)]
-        paths = _descend(setting, [kept[pruning] for pruning in partners], generator)
+        count = num_kept(NUM_POINTS, fraction)
+        drawn = distinct_batches(batches[count], num_runs, count, BATCH_SIZE, setting.steps[-1])
+        paths = descend(setting, [kept[pruning] for pruning in partners], drawn)
         for pruning, weight in zip(partners, paths, strict=True):
             sets = {"kept": kept[pruning], "full": data}
             losses = [_mean_loss(weight, sets[name]) for name in setting.losses]
@@ -117,17 +118,16 @@ def _simulate_block(
     return arrays
 
 
-def _descend(
-    setting: Setting, kept: list[SineData], generator: np.random.Generator
+def descend(
+    setting: Setting, kept: list[SineData], batches: Iterable[np.ndarray]
 ) -> list[np.ndarray]:
     r"""SGD, :math:`w_{t+1} = w_t - \eta\, \overline{f_i'(w_t)}`, the same batches on each set."""
-    num_runs, count = kept[0].x.shape
-    shape = (len(setting.starts), len(setting.learning_rates), num_runs)
+    shape = (len(setting.starts), len(setting.learning_rates), len(kept[0].x))
     starts = np.array(setting.starts)[:, None, None]
     rates = np.array(setting.learning_rates)[:, None]
     turned = [SineData(data.x.T.copy(), data.y.T.copy()) for data in kept]
     paths = [[np.broadcast_to(starts, shape)] for _ in kept]
-    for batch in distinct_batches(generator, num_runs, count, BATCH_SIZE, setting.steps[-1]):
+    for batch in batches:
         for points, path in zip(turned, paths, strict=True):
             path.append(path[-1] - rates * _batch_gradient(points, batch, path[-1]))
     return [np.stack([path[step] for step in setting.steps]) for path in paths]

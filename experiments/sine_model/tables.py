@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
+from scipy.special import ndtri
 
-from experiments.linear_model.runs import Pruning
+from experiments.linear_model.runs import KEEP_FRACTIONS, Pruning
 from experiments.sine_model.landscapes import (
     WEIGHT,
     WEIGHTS,
@@ -16,13 +17,22 @@ from experiments.sine_model.landscapes import (
     pruned_population,
     sampled_losses,
 )
-from experiments.sine_model.runs import NEAR
+from experiments.sine_model.runs import (
+    BATCH_SIZE,
+    FLOOR,
+    LEARNING_RATE,
+    NEAR,
+    NUM_STEPS,
+    START,
+)
 from liprune_utils.book.register import margin
-from liprune_utils.intervals import mean_interval, share_interval
+from liprune_utils.book.style import METHODS
+from liprune_utils.intervals import mean_interval, share_interval, standard_error
 
 DEEP = margin("sine-landscape", "relative_depth")  # of wells that count, over the deepest
 MANY_WELLS = margin("sine-landscape", "wells")
 PRUNED = (1.0, 0.5, 0.01)  # register: sine-pruned-landscape
+NORMAL_99 = 2.58  # half-width of a 99% interval, in standard errors
 BLOCK_POINTS = 10**6  # points whose landscapes are computed together
 
 
@@ -101,8 +111,16 @@ def population_table(keep_fractions: Iterable[float]) -> pd.DataFrame:
         row |= {"margin": wells.loss[rival] - wells.loss[home]}
         row |= {"basin_low": low, "basin_high": high, "curvature": kept.curvature(WEIGHT)}
         row |= {"spacing": right[0] - WEIGHT if len(right) else np.nan}
-        rows.append(row | {"expected_spacing": 2 * np.pi / (kept.p @ kept.x)})
+        row |= {"expected_spacing": 2 * np.pi / (kept.p @ kept.x)}
+        rows.append(row | {"by_size": _curvature_by_size(fraction)})
     return pd.DataFrame(rows)
+
+
+def _curvature_by_size(keep_fraction: float) -> float:
+    """Compute the curvature at the true weight if points were ranked by the size of x alone."""
+    everything = pruned_population(1.0)
+    steep = everything.p * (everything.x * np.cos(WEIGHT * everything.x)) ** 2
+    return steep[everything.x > ndtri(1 - keep_fraction / 2)].sum() / keep_fraction
 
 
 class Landscapes(NamedTuple):
@@ -171,3 +189,74 @@ def landscape_table(measured: Mapping[int, Mapping[Pruning, Landscapes]]) -> pd.
                 row |= mean_interval(values.dropna()).named_columns(name)
             rows.append(row | {"num_wells": len(landscapes.wells)})
     return pd.DataFrame(rows)
+
+
+def count_table(samples: pd.DataFrame) -> pd.DataFrame:
+    """Show how many local minima data sets without pruning have, by their number of points."""
+    names = {"num_points": "points", "minima": "all local minima", "wells_1": "deeper than 1%"}
+    names |= {"wells": "deeper than 10%", "num_wells": "data sets"}
+    return samples[samples.method == "none"][list(names)].rename(columns=names)
+
+
+def quadrature_errors(measured: Mapping[Pruning, Landscapes]) -> pd.DataFrame:
+    """Compare mean landscapes with the quadrature: the largest difference of each, and its z."""
+    rows = []
+    for pruning, landscapes in measured.items():
+        fraction = pruning.keep_fraction if pruning.method == "liprune" else 1.0
+        difference = np.abs(landscapes.mean - pruned_population(fraction).landscape)
+        z = (difference / landscapes.se).max()
+        rows.append(pruning._asdict() | {"difference": difference.max(), "z": z})
+    return pd.DataFrame(rows)
+
+
+def wells_as_in_smaller_sets(measured: Mapping[int, Mapping[Pruning, Landscapes]]) -> pd.Series:
+    """Compare the wells after random pruning with those of smaller, unpruned data sets, as z."""
+    values = {}
+    for small, large, fraction in ((1000, 10**4, 0.1), (1000, 10**5, 0.01), (10**4, 10**5, 0.1)):
+        unpruned = measured[small]["none", 1.0].wells.wells
+        pruned = measured[large]["random", fraction].wells.wells
+        error = np.hypot(*(standard_error(wells) for wells in (unpruned, pruned)))
+        gap = abs(unpruned.mean() - pruned.mean())
+        values[small, large] = gap / error if gap else 0.0
+    return pd.Series(values)
+
+
+def summary_table(population: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Put what LiPrune makes of the expected loss beside what data sets of 1000 points show."""
+    shown = samples[samples.num_points == 1000].set_index(["method", "keep_fraction"])
+    rows = []
+    for fraction in samples.keep_fraction.unique():
+        expected = population.set_index("keep_fraction").loc[fraction]
+        row = {"keep": f"{fraction:g}", "wells, expected loss": f"{expected.wells:.0f}"}
+        row |= {"best rival higher by": f"{expected.margin:.3f}"}
+        row |= {"well at 12": f"{expected.basin_low:.1f}\u00a0to\u00a0{expected.basin_high:.1f}"}
+        for method, name in (("liprune", "LiPrune"), ("random", "random")):
+            one = shown.loc[method if fraction < 1 else "none", fraction]
+            row |= {f"wells, {name}": f"{one.wells:.1f}", f"near 12, {name}": f"{one.near:.1%}"}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def starting_table() -> pd.DataFrame:
+    """Describe what SGD sees at its start in Figure 12, by quadrature."""
+    rows = []
+    for fraction in (*KEEP_FRACTIONS, 1.0):
+        kept = pruned_population(fraction)
+        slope, noise = kept.slope(START), kept.gradient_sd(START)
+        pruned = fraction < 1
+        row = {"method": "LiPrune" if pruned else "random, none"}
+        row |= {"keep": f"{fraction:g}" if pruned else "any", "slope at 8": slope}
+        row |= {"noise of a batch": noise / np.sqrt(BATCH_SIZE)}
+        row |= {"drift in 100 steps": -LEARNING_RATE * NUM_STEPS * slope}
+        spread = LEARNING_RATE * noise * np.sqrt(NUM_STEPS / BATCH_SIZE)
+        rows.append(row | {"spread in 100 steps": spread})
+    return pd.DataFrame(rows)
+
+
+def best_rate_table(by_rate: pd.DataFrame) -> pd.DataFrame:
+    """Pick each method's best learning rate at each step, from start 11 with a tenth kept."""
+    tenth = by_rate[(by_rate.keep_fraction == 0.1) & (by_rate.start == 11)]
+    best = tenth.loc[tenth.groupby(["step", "method"]).loss_mean.idxmin()]
+    names = best.method.map({key: look["label"] for key, look in METHODS.items()})
+    half = NORMAL_99 * best.loss_se
+    return best.assign(method=names, excess=best.loss_mean - FLOOR, half=half)

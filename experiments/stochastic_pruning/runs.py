@@ -43,7 +43,9 @@ from liprune_utils.theory import (
 KEEP = (0.1, 0.3, 0.5, 0.7, 0.9)
 TIMES = (10, 100, 1000)
 COMPARED = ("uniform", "optimal")
-stream = StreamFamily({"zeta": 10, "touched": 11, "law": 12, "paths": 13, "logistic": 14})
+stream = StreamFamily(
+    {"zeta": 10, "touched": 11, "law": 12, "paths": 13, "logistic": 14, "example": 15}
+)
 
 
 class StochasticParameters(ImportanceParameters):

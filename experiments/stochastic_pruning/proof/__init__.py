@@ -1,13 +1,17 @@
 """The proof of Theorem 2, checked line by line: a line's status is computed, never typed."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from experiments.stochastic_pruning.proof.checks import OURS, Line
 from experiments.stochastic_pruning.proof.count import COUNT_LINES, SIMPLER_LINES
 from experiments.stochastic_pruning.proof.recursion import RECURSION_LINES
 from experiments.stochastic_pruning.proof.sampling import SAMPLING_LINES
 from experiments.stochastic_pruning.proof.step import STEP_LINES
+from liprune_utils.book import formats
 
 LINES = (*SAMPLING_LINES, *STEP_LINES, *RECURSION_LINES, *COUNT_LINES, *SIMPLER_LINES)
 HOLDS, CORRECTED, FAILS = "holds", "holds after a correction", "fails as printed"
@@ -48,20 +52,26 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
     return table[table.place != OURS]
 
 
-def markdown_table(table: pd.DataFrame) -> str:
-    """Write what was asked and answered as a Markdown table of the class ``proof``."""
+def lines_html(table: pd.DataFrame) -> Markup:
+    """Write what was asked of each line and answered as an HTML table of the class ``proof``."""
     columns = ["number", "place", "method", "status", "printed"]
-    rows = [[column.capitalize() for column in columns], ["---"] * len(columns)]
-    rows += table[columns].astype(str).to_numpy().tolist()
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([":::{table}", ":class: proof", *lines, ":::"])
+    head = _row('<th scope="col">{}</th>', [name.capitalize() for name in columns])
+    rows = [_row("<td>{}</td>", values) for values in table[columns].astype(str).to_numpy()]
+    whole = '<table class="proof">\n<thead>{}</thead>\n<tbody>\n{}\n</tbody></table>'
+    return Markup(whole).format(head, Markup("\n").join(rows))
+
+
+def _row(cell: str, values: Iterable[str]) -> Markup:
+    cells = (Markup(cell).format(formats.typeset(value)) for value in values)
+    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
 
 
 def markdown_corrections(table: pd.DataFrame) -> str:
-    """Write what was corrected as a list: counterexample, corrected line, proof."""
+    """Write what was corrected as a list: printed line, counterexample, correction, proof."""
     return "\n".join(
-        f"- **{row.number}, {row['name']}.** *Counterexample:* {row.counterexample}. "
-        f"*Corrected:* {row.corrected}. *Proof:* {row.proof}"
+        f"- **Line {row.number}, {row['name']}** ({row.place}). *Printed:* {row.printed}. "
+        f"*Counterexample:* {row.counterexample}. *Corrected:* {row.corrected}. "
+        f"*Proof:* {row.proof}"
         for _, row in table[table.status == CORRECTED].iterrows()
     )
 
@@ -69,6 +79,7 @@ def markdown_corrections(table: pd.DataFrame) -> str:
 def markdown_assumptions(table: pd.DataFrame) -> str:
     """Write what lines take for granted as a list, with what happens without it."""
     return "\n".join(
-        f"- **{row.number}, {row['name']}.** *Given:* {row.given}. *Without it:* {row.without}."
+        f"- **Line {row.number}, {row['name']}.** *Given:* {row.given}. "
+        f"*Without it:* {row.without}."
         for _, row in table[table.without != ""].iterrows()
     )

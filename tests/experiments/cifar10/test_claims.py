@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from cifar_grid import grid_curves, grid_runs, no_effect
+from cifar_grid import grid_curves, no_effect
 
 from experiments.cifar10.claims import (
     Comparison,
@@ -13,12 +13,13 @@ from experiments.cifar10.claims import (
     _loss_against_none,
     acceleration_claim,
     compare,
+    compare_groups,
     equivalent,
     format_evidence,
-    format_image_counts,
     format_reason,
     late_claim,
     performance_claim,
+    possible_gains,
     recorded_claims,
     same_verdict_claim,
 )
@@ -140,6 +141,29 @@ def test_the_reason_is_said_in_a_sentence(found, words):
     assert format_evidence(found).endswith(format_reason(found))
 
 
+@pytest.mark.parametrize(
+    ("error", "epochs", "possible"),
+    [(-0.9, 1.0, (False, False)), (-1.0, 1.0, (True, False)), (0.0, 0.9, (False, True)),
+     (-2.0, 0.5, (True, True))],
+)  # fmt: skip
+def test_a_gain_is_possible_unless_its_interval_excludes_the_margin(error, epochs, possible):
+    found = comparison("inconclusive", Estimate(0.0, error, 9.0, 48), epochs)
+    assert possible_gains(found) == possible
+
+
+def test_groups_are_compared_by_their_own_runs(late):
+    curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1))
+    whole = select(curves, learning_rate=0.01, prune_epoch=1)
+    found = compare_groups(curves, late, whole[whole.depth == 14])
+    assert {name: case.verdict for name, case in found.items()} == {
+        "all settings": "inconclusive", "rate 0.01": "holds", "rate 0.1": "does-not-hold",
+        "pruned at epoch 1": "inconclusive", "pruned at epoch 5": "inconclusive",
+        "pruned at epoch 3": "holds", "the paper's scale": "holds",
+    }  # fmt: skip
+    assert found["all settings"] == compare(curves, control_difference(curves))
+    assert [case.margin for case in found.values()] == [1.0] * 6 + [0.5]
+
+
 def test_evidence_has_epochs_and_control():
     words = format_evidence(compared())
     assert "Epochs to the same error, over random's: 1 [1, 1], n = 48 pairs." in words
@@ -240,17 +264,3 @@ def test_rates_that_disagree_are_told_apart():
     verdicts = {c.id: c.verdict for c in recorded_claims(curves, cost=1)}
     assert verdicts["cifar-learning-rate"] == "does-not-hold"
     assert verdicts["cifar-prune-epoch"] == "inconclusive"  # both epochs mix the two rates
-
-
-def test_pairs_with_as_many_images_are_looked_at_alone():
-    curves = grid_curves(lambda *key: 3.0 * (key[-1] == 0))  # the pairs of seed 0 are apart
-    runs = grid_runs(curves)
-    assert format_image_counts(curves, runs) == "In every pair both methods kept as many images."
-    first = (runs.method == "liprune") & (runs.seed == 0)
-    runs.loc[first, "num_images_kept"] -= 120
-    runs.loc[first & (runs.depth == 20), "num_images_kept"] += 240
-    words = format_image_counts(curves, runs)
-    assert "Of 48 pairs LiPrune kept fewer images in 8 and more in 8" in words
-    assert "the difference of the mean test error is 0 [0, 0], n = 32 pairs" in words
-    runs.loc[runs.method == "liprune", "num_images_kept"] -= 1
-    assert format_image_counts(curves, runs).endswith("where random pruning did not.")

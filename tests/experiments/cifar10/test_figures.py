@@ -9,17 +9,19 @@ import pytest
 from cifar_grid import NUM_EPOCHS, grid_curves
 from matplotlib.colors import same_color
 
+from experiments.cifar10.claims import Comparison
 from experiments.cifar10.figures import (
-    SCOPES,
-    cell_frame,
     cells_figure,
     effects_figure,
+    summary_figure,
     updates_figure,
 )
-from experiments.cifar10.tables import cells, effect_table, select
+from experiments.cifar10.tables import effect_table, select
 from liprune_utils.book import style
+from liprune_utils.intervals import Estimate
 
 LABELS = ["LiPrune", "No pruning", "Random pruning"]
+NO = Estimate(-1.0, -2.0, -0.5, 3)
 TITLES = [f"ResNet-{depth}, keep {fraction}" for depth in (14, 20) for fraction in (0.2, 0.5)]
 
 
@@ -79,24 +81,38 @@ def test_cells_of_several_rates_say_which(curves):
     assert sorted(text.get_text() for text in figure.legends[0].get_texts()) == LABELS[::2]
 
 
+def intervals(axes) -> np.ndarray:
+    """Value, low and high of every interval of a panel, from the top."""
+    (bars,) = axes.containers
+    points, ends = bars.lines[0].get_xydata(), np.array(bars.lines[2][0].get_segments())
+    return np.column_stack([points[:, 0], ends[:, :, 0]])[points[:, 1].argsort()[::-1]]
+
+
 def test_effects_have_a_row_each_and_a_margin(curves):
     effects = effect_table(curves)
-    figure = effects_figure(effects, margin=1.5)
+    figure = effects_figure(effects)
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == effects[effects.statistic == "mean_error"].name.tolist()
     assert len(names) == 16 + 4 + 1
     for axes, statistic in zip(figure.axes, ("mean_error", "final_error"), strict=True):
         rows = effects[effects.statistic == statistic]
-        drawn = np.concatenate([bars.lines[0].get_xydata() for bars in axes.containers])
-        drawn = drawn[drawn[:, 1].argsort()[::-1]]
-        np.testing.assert_allclose(drawn[:, 0], rows.difference)
-        ends = np.concatenate([bars.lines[2][0].get_segments() for bars in axes.containers])
-        np.testing.assert_allclose(np.sort(ends[:, 0, 0]), np.sort(rows.low))
-        np.testing.assert_allclose(np.sort(ends[:, 1, 0]), np.sort(rows.high))
-        assert axes.patches[0].get_x() == -1.5
-        assert axes.patches[0].get_width() == 3
-    words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == [look["label"] for look in SCOPES.values()]
+        np.testing.assert_allclose(intervals(axes), rows[["difference", "low", "high"]])
+        assert (axes.patches[0].get_x(), axes.patches[0].get_width()) == (-1, 2)
+
+
+def test_a_summary_has_error_and_epochs_of_each_group():
+    found = {
+        "all": Comparison(Estimate(-1, -2, 3, 48), Estimate(0.5, 0.4, 2, 48), NO, 1.0, "holds"),
+        "some": Comparison(Estimate(0, -5, 1, 6), Estimate(1.5, 1, 3, 6), NO, 0.5, "holds"),
+    }
+    left, right = summary_figure(found).axes
+    np.testing.assert_allclose(intervals(left), [(-1, -2, 3), (0, -5, 1)])
+    np.testing.assert_allclose(intervals(right), [(0.5, 0.4, 2), (1.5, 1, 3)])
+    labels = [text.get_text() for text in left.get_yticklabels()]
+    assert labels == ["all (n = 48)", "some (n = 6)"]
+    assert [axes.lines[0].get_xdata()[0] for axes in (left, right)] == [0, 1]
+    assert right.get_xscale() == "log"
+    assert right.patches[0].get_x() == pytest.approx(1 / 1.1)
 
 
 def test_updates_are_marked_before_the_rate_falls(curves):
@@ -127,14 +143,3 @@ def test_methods_keep_their_look(curves):
             if line.get_label().startswith(look["label"]):
                 assert same_color(line.get_color(), look["color"])
                 assert line.get_linestyle() == look["linestyle"]
-
-
-def test_a_frame_shows_one_cell_on_the_scale_of_all():
-    curves = grid_curves()
-    found = cells(curves)
-    assert next(iter(found)) == "14, 0.01, 1, 0.2"
-    assert len(found) == 16
-    frames = [cell_frame(curves, cell).axes[0] for cell in list(found.values())[:3]]
-    assert len({axes.get_ylim() for axes in frames}) == 1
-    assert frames[2].get_title() == "ResNet-14, rate 0.01, pruned at the start of epoch 5, keep 0.2"
-    assert len(frames[0].lines) == 3 + 1

@@ -18,11 +18,11 @@ from experiments.cifar10.tables import (
     equal_updates,
     faults,
     final_table,
-    image_pairs,
     last_errors,
     pairs,
     pooled,
     precision_difference,
+    record_table,
     select,
     throughput,
 )
@@ -206,15 +206,6 @@ def test_effects_are_those_of_cells_levels_and_all(curves):
     assert tuple(errors.loc["all", columns]) == pytest.approx(crossed_mean(GAPS.reshape(16, 3)))
 
 
-def test_images_are_compared_pair_by_pair(curves):
-    runs = grid_runs(curves)
-    mine = (runs.method == "liprune") & (runs.seed == 1) & (runs.depth == 14)
-    runs.loc[mine, "num_images_kept"] -= 120
-    found = image_pairs(curves, shuffled(runs))
-    pd.testing.assert_frame_equal(found.drop(columns="more_images"), differences(curves))
-    assert (found.more_images == -120 * ((found.seed == 1) & (found.depth == 14))).all()
-
-
 def test_equal_updates_are_between_epochs_of_no_pruning(curves):
     found = equal_updates(shuffled(curves))
     assert set(found.method) == {"liprune", "random"}
@@ -262,6 +253,20 @@ def test_runs_that_differ_before_they_prune_are_a_fault(curves, column, method):
 def test_pruning_at_once_shares_nothing():
     curves = grid_curves(effect, prune_epochs=(1,))
     assert faults(curves) == []
+
+
+def test_records_are_described(curves):
+    grid = {"num_images": 5120, "num_epochs": 8, "data_source": "CIFAR-10"}
+    runs = grid_runs(curves)
+    (first, second) = record_table({
+        "both": (runs, grid), "one": (runs[runs.depth == 14], grid | {"num_images": 7}),
+    }).to_dict("records")  # fmt: skip
+    hours = round(len(runs) * 100 / 3600, 1)
+    assert first == {
+        "record": "both", "ResNets": "14 and 20", "training images": 5120, "epochs": 8,
+        "seeds": 3, "runs": len(runs), "hours": hours, "data": "CIFAR-10",
+    }  # fmt: skip
+    assert (second["ResNets"], second["runs"]) == ("14", len(runs) // 2)
 
 
 def test_precisions_are_compared_by_seed():

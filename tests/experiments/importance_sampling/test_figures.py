@@ -48,6 +48,19 @@ def test_theorem_figure_shows_and_names_every_case():
     assert legend(figure) == {look["label"] for look in SAMPLINGS.values()}
 
 
+def test_fewest_steps_figure_has_the_best_step_sizes_in_ten_dimensions():
+    settings = product(("optimal", "mixture"), RULES, (1, 10), (0.01, 0.1))
+    table = pd.DataFrame(settings, columns=["sampling", "rule", "dim", "target"])
+    ratio = 1.0 + np.arange(len(table))
+    table = table.assign(noise_sd=0.2, low=ratio / 2, ratio=ratio, high=2 * ratio)
+    (axes,) = figures.fewest_steps_figure(table).axes
+    wanted = table[(table.rule == "best") & (table.dim == 10)]
+    shown = np.concatenate([bars.lines[0].get_xdata() for bars in axes.containers])
+    np.testing.assert_array_equal(shown, wanted.ratio)
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["noise 0.2, target 0.01", "noise 0.2, target 0.1"]
+
+
 def test_steps_figure_has_a_panel_per_rule_with_its_intervals():
     settings = product(("optimal", "mixture"), RULES, (1, 10), (0.01, 0.1))
     table = pd.DataFrame(settings, columns=["sampling", "rule", "dim", "target"])

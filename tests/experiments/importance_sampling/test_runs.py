@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from experiments.importance_sampling.claims import (
+    fewest_steps_ratio,
+    first_words,
     formula_claim,
     speed_claim,
     speed_summary,
@@ -27,6 +29,7 @@ from experiments.importance_sampling.step_counts import (
     step_sizes,
 )
 from liprune_utils.checks import InputError
+from liprune_utils.intervals import Estimate
 from liprune_utils.moments import SecondMoments
 from liprune_utils.problems import LeastSquares, draw_least_squares, draw_logistic
 from liprune_utils.theory import optimal
@@ -163,6 +166,29 @@ def test_steps_saved_by_rule(speed):
     first = summary[(summary.dim == 1) & (summary.noise_sd == 0)].set_index(["sampling", "rule"])
     assert first.ratio["optimal", "best"] > first.ratio["mixture", "best"] > 1.5
     assert first.ratio["optimal", "equal_small"] == pytest.approx(1.09, abs=0.03)
+
+
+def test_the_first_screen_reads_its_ratios_off_the_summary(speed):
+    summary = speed_summary(speed)
+    rows = speed[(speed.dim == 10) & (speed.noise_sd == 0.2) & (speed.target == 1e-3)]
+    rows = rows[(rows.sampling == "optimal") & (rows.rule == "best")]
+    found = fewest_steps_ratio(summary, noise_sd=0.2, target=1e-3)
+    assert (found.value, found.num_runs) == (rows.ratio.median(), len(rows))
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize(
+    ("quiet", "noisy", "words"),
+    [
+        ((1.1, 1.3), (1.1, 1.3), "Yes."),
+        ((1.1, 1.3), (0.8, 0.9), "Yes without label noise; with noise, not for every target."),
+        ((1.1, 1.3), (0.8, 1.1), "Yes without label noise; with noise, not clearly for every"),
+        ((0.9, 1.3), (1.1, 1.3), "These problems do not show it."),
+    ],
+)
+def test_the_first_words_follow_the_intervals(quiet, noisy, words):
+    estimates = (Estimate(sum(ends) / 2, *ends, 10) for ends in (quiet, noisy))
+    assert first_words(*estimates).startswith(words)
 
 
 @pytest.mark.parametrize(

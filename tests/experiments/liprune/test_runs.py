@@ -14,7 +14,6 @@ from experiments.linear_model.runs import NUM_POINTS
 from experiments.liprune import claims, tables
 from experiments.liprune.runs import (
     LipruneParameters,
-    _printed_rule,
     distance_needed,
     expected_gradient_norms,
     far_overlap,
@@ -23,6 +22,7 @@ from experiments.liprune.runs import (
     kept_table,
     minimisers,
     population_overlap,
+    printed_rule,
     rule_table,
 )
 from liprune_utils.checks import InputError
@@ -78,25 +78,25 @@ def test_parameters_have_ranges(name, inside, outside):
 @given(distinct, st.data())
 def test_both_rules_agree_where_r_n_is_whole_and_scores_differ(values, data):
     fraction = whole_fraction(data, len(values))
-    np.testing.assert_array_equal(_printed_rule(values, fraction), keep_highest(values, fraction))
+    np.testing.assert_array_equal(printed_rule(values, fraction), keep_highest(values, fraction))
 
 
 @given(tied, st.data())
 def test_ties_enlarge_what_the_printed_rule_keeps(values, data):
     fraction = whole_fraction(data, len(values))
-    printed, kept = _printed_rule(values, fraction), keep_highest(values, fraction)
+    printed, kept = printed_rule(values, fraction), keep_highest(values, fraction)
     assert set(kept) <= set(printed)
     least = values[kept].min()
     assert (len(printed) > len(kept)) == ((values == least).sum() > (values[kept] == least).sum())
-    assert len(_printed_rule(np.ones(len(values)), fraction)) == len(values)
+    assert len(printed_rule(np.ones(len(values)), fraction)) == len(values)
 
 
 @given(scores, st.data())
 def test_the_printed_rule_does_not_depend_on_order(values, data):
     fraction = whole_fraction(data, len(values))
     order = data.draw(st.permutations(range(len(values))))
-    moved = _printed_rule(values[list(order)], fraction)
-    assert sorted(order[i] for i in moved) == _printed_rule(values, fraction).tolist()
+    moved = printed_rule(values[list(order)], fraction)
+    assert sorted(order[i] for i in moved) == printed_rule(values, fraction).tolist()
 
 
 @given(scores, st.floats(0.01, 0.99))
@@ -104,18 +104,18 @@ def test_the_printed_rule_needs_a_whole_number(values, fraction):
     position = fraction * len(values)
     assume(abs(position - round(position)) > 1e-6 or position < 1)
     with pytest.raises(InputError, match=r"^r n is .*; expected a whole number from 1"):
-        _printed_rule(values, fraction)
+        printed_rule(values, fraction)
 
 
 @pytest.mark.parametrize("fraction", [0, 1, 1.5, np.nan])
 def test_the_printed_rule_excludes_the_ends(fraction):
     with pytest.raises(InputError, match=rf"^r is {fraction}; expected a ratio in \(0, 1\)\.$"):
-        _printed_rule(np.arange(4.0), fraction)
+        printed_rule(np.arange(4.0), fraction)
 
 
 def test_rounding_of_r_n_is_forgiven():
     assert 0.29 * 100 != 29
-    assert len(_printed_rule(np.arange(100.0), 0.29)) == 29
+    assert len(printed_rule(np.arange(100.0), 0.29)) == 29
 
 
 def test_rule_table_tells_answers_from_gaps():
@@ -240,6 +240,17 @@ def test_directions_are_those_of_normal_points():
     square = (x**2).sum(axis=-1)
     direct = kept_overlaps(square, np.sqrt(square) * np.abs(x[..., 0]), 0.1)
     assert abs(table.overlap[1] - direct.mean()) < 5 * np.sqrt(2) * direct.std() / np.sqrt(200)
+
+
+def test_a_reader_sees_where_grand_agrees(data, way):
+    starts = tables.initialisation_table(data, (0, 10))
+    shown = tables.where_table(way, starts, tables.direction_table(seeded(4), (1, 3), 20))
+    assert shown.columns.tolist() == ["GraNd computed at", "overlap, 99% interval"]
+    assert len(shown) == 4 + 1 + 2
+    assert shown.iloc[3, 0] == "the minimiser"
+    assert shown.iloc[3, 1].startswith(f"{way.overlap.iloc[-1]:.3f} [")
+    assert "N(0, 10²)" in shown.iloc[4, 0]
+    assert shown.iloc[5, 1] == "1.000 [1.000, 1.000]"
 
 
 def test_searches_come_near_and_never_exceed():

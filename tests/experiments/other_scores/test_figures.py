@@ -12,13 +12,7 @@ from matplotlib.colors import to_hex
 
 from experiments.other_scores import figures
 from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
-from experiments.other_scores.tables import (
-    LABELS,
-    METHODS,
-    class_table,
-    overlap_table,
-    rank_correlations,
-)
+from experiments.other_scores.tables import LABELS, METHODS, rank_correlations
 from liprune_utils.book import style
 
 SCORES = ("hessian", "grand", "random")
@@ -96,35 +90,6 @@ def test_cells_are_readable_on_their_ground():
         assert abs(ground - ink) > 0.4
 
 
-def test_overlaps_with_the_reference_beside_chance():
-    table = overlap_table(score_table(), (0.2, 0.5))
-    figure = figures.overlap_figure(table, "grand")
-    for axes, fraction in zip(figure.axes, (0.2, 0.5), strict=True):
-        here = table[table.keep_fraction == fraction].set_index(["score", "other"])
-        expected = [here.overlap["hessian", "grand"], here.overlap["grand", "random"]]
-        points = axes.lines[0].get_xydata()
-        np.testing.assert_allclose(points, [*zip(expected, (0, -1), strict=True)])
-        band = axes.patches[0]
-        limits = here[["chance_low", "chance_high"]].iloc[0]
-        assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx(tuple(limits))
-        assert axes.get_title() == f"keep {fraction:g}"
-    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert labels == ["Hessian norm", "random"]
-    assert figure.get_supxlabel() == "share of what the GraNd keeps"
-
-
-def test_class_distances_beside_chance():
-    labels = np.arange(30) % 3
-    table = class_table(score_table(), labels, (0.2, 0.5), 3)
-    figure = figures.class_figure(table)
-    for axes, fraction in zip(figure.axes, (0.2, 0.5), strict=True):
-        rows = table[table.keep_fraction == fraction]
-        np.testing.assert_allclose(axes.lines[0].get_xdata(), rows.distance)
-        np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0, -1, -2])
-        assert axes.patches[0].get_width() == pytest.approx(rows.chance_high.iloc[0])
-        assert axes.get_xlim()[1] > rows.chance_high.iloc[0]
-
-
 def test_a_gallery_shows_pixels_as_they_are():
     images = np.random.default_rng(4).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     rows = [("loss, highest", images, ["cat\n1", "dog\n2"]), ("loss, lowest", images[:1], ["x"])]
@@ -192,20 +157,19 @@ def test_errors_are_means_over_seeds():
 
 
 def test_methods_differ_in_colour_marker_and_dash():
-    assert set(figures.LOOKS) == set(METHODS)
+    assert set(figures.METHOD_STYLES) == set(METHODS)
     for key in ("color", "marker", "linestyle"):
-        values = [str(look[key]) for look in figures.LOOKS.values()]
+        values = [str(look[key]) for look in figures.METHOD_STYLES.values()]
         assert len(set(values)) >= len(values) - 2
-    looks = [(to_hex(look["color"]), look["marker"]) for look in figures.LOOKS.values()]
+    looks = [(to_hex(look["color"]), look["marker"]) for look in figures.METHOD_STYLES.values()]
     assert len(set(looks)) == len(looks)
-    assert len({look["marker"] for look in figures.FRACTIONS}) == 4
+    assert len({look["marker"] for look in figures.FRACTION_STYLES}) == 4
 
 
 def test_the_books_font_has_every_sign():
     scores = score_table()
     every = [
         figures.correlation_figure(rank_correlations(scores)),
-        figures.overlap_figure(overlap_table(scores, (0.2, 0.5))),
         figures.case_figure(case_table()), figures.gap_figure(gap_table()),
         figures.error_figure(curve_table()),
     ]  # fmt: skip

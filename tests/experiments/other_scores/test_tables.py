@@ -109,33 +109,6 @@ def test_flags_mark_the_kept():
     assert flags.to_dict("list") == expected
 
 
-def test_agreement_words_name_correlations_and_overlaps():
-    others = [name for name in SCORES if name != "hessian"]
-    numbers = dict(zip(others, np.linspace(0.9, 0.1, len(others)), strict=True))
-    correlations = pd.DataFrame(
-        [{"score": "hessian", "other": n, "correlation": c} for n, c in numbers.items()]
-    )
-    pairs = [("hessian", n) if k % 2 else (n, "hessian") for k, n in enumerate(others)]
-    overlaps = pd.DataFrame(pairs, columns=["score", "other"])
-    overlaps = overlaps.assign(overlap=numbers.values(), chance=0.2, keep_fraction=0.2)
-    extra = overlaps.assign(keep_fraction=0.5, overlap=1.0)
-    words = tables.agreement_words(correlations, pd.concat([overlaps, extra]))
-    for name in ("gauss-newton", "grand", "el2n", "loss", "margin", "forgetting", "hessian-batch"):
-        assert f"{numbers[name]:.2f} with {tables.LABELS[name]}" in words
-    assert f"GraNd keeps {numbers['grand']:.0%} too, EL2N {numbers['el2n']:.0%}" in words
-    assert words.endswith("chance would give 20%.")
-
-
-def test_class_words_name_what_chance_does_not_explain():
-    rows = [(0.2, "loss", 0.3), (0.2, "random", 0.1), (0.5, "loss", 0.1), (0.5, "random", 0.1)]
-    table = pd.DataFrame(rows, columns=["keep_fraction", "score", "distance"])
-    words = tables.class_words(table.assign(chance_high=0.2))
-    assert "With 0.2 kept, 1 of 2 kept sets" in words
-    assert "random subsets, 0.20: loss 0.30." in words
-    assert words.endswith("With 0.5 kept, 0 of 2 kept sets are farther from the classes of all "
-                          "images than 99% of random subsets, 0.20.")  # fmt: skip
-
-
 def test_gallery_rows_are_the_ends_of_each_score():
     scores = pd.DataFrame({"loss": [0.5, 2000.0, 1.0], "el2n": [0.1, 0.2, 0.31]})
     images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
@@ -198,12 +171,10 @@ def test_gaps_in_words_have_one_row_per_method():
     assert shown.loc["GraNd", ("after the last epoch", 0.2)] == f"−3 [{low}, {high}]"
 
 
-def test_recorded_words_count_who_is_surely_ahead_or_behind():
-    shift = {("grand", 0.2): -3.0, ("loss", 0.2): 4.0, ("el2n", 0.2): 2.0, ("loss", 0.5): 1.0}
-    words = tables.recorded_words(tables.gap_table(curves(shift, spread=0.1)), "final")
-    first, second = words.split(" With 0.5")
-    assert first.startswith("With 0.2 kept, 1 of 7 ways to choose have a 90% interval below zero")
-    assert "and 2 above; lowest: GraNd, −3 [" in first
-    assert "highest: loss, 4 [" in first
-    assert "kept, 0 of 7 ways" in second
-    assert "and 1 above" in second
+def test_scores_of_images_are_listed_from_the_lowest_for_the_fewest_kept():
+    shift = {("grand", 0.2): -3.0, ("loss", 0.2): 4.0, ("el2n", 0.5): -9.0, ("liprune", 0.2): -8}
+    found = tables.image_score_gaps(tables.gap_table(curves(shift, spread=0.1)))
+    assert set(found) == set(METHODS) - {"liprune", "random"}
+    assert (next(iter(found)), list(found)[-1]) == ("grand", "loss")
+    assert found["grand"] == pytest.approx(mean_interval(np.array([-3.1, -3.0, -2.9]), 0.9))
+    assert found["grand"].num_runs == 3

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from experiments.linear_model.runs import Pruning
 from experiments.sine_model import figures
 from experiments.sine_model.claims import advantage_claim, landscape_claim, pruned_claim
 from experiments.sine_model.landscapes import (
@@ -22,13 +23,20 @@ from experiments.sine_model.landscapes import (
 )
 from experiments.sine_model.runs import Setting, end_table, simulate
 from experiments.sine_model.tables import (
+    Landscapes,
     _well_row,
     basin,
+    best_rate_table,
+    count_table,
     find_wells,
     landscape_table,
     measure,
     minimisers,
     population_table,
+    quadrature_errors,
+    starting_table,
+    summary_table,
+    wells_as_in_smaller_sets,
 )
 from liprune_utils.book import style
 from liprune_utils.book.register import load_register
@@ -153,9 +161,24 @@ def test_measured_landscapes_average_to_the_population(measured):
         expected = pruned_population(fraction if method == "liprune" else 1.0)
         difference = np.abs(landscapes.mean - expected.landscape)
         assert difference.max() < 0.1 / np.sqrt(fraction * 20)
+        errors = quadrature_errors({Pruning(method, fraction): landscapes})
+        assert errors.difference[0] == difference.max()
+        assert errors.z[0] == (difference / landscapes.se).max()
     none = measured[1000]["none", 1.0]
     np.testing.assert_allclose(none.se * np.sqrt(200_000), loss_sd(WEIGHTS), rtol=0.4)
     assert (np.abs(none.mean - population_loss(WEIGHTS)) < 5 * none.se).all()
+
+
+def test_random_pruning_is_held_against_smaller_sets():
+    def having(*wells: int) -> Landscapes:
+        return Landscapes(None, pd.DataFrame({"wells": wells}), None, None)
+
+    measured = {
+        1000: {("none", 1.0): having(3, 5)},
+        10_000: {("none", 1.0): having(2, 2), ("random", 0.1): having(5, 7)},
+        100_000: {("random", 0.01): having(3, 5), ("random", 0.1): having(2, 2)},
+    }
+    assert wells_as_in_smaller_sets(measured).tolist() == pytest.approx([np.sqrt(2), 0, 0])
 
 
 def test_measuring_gives_the_same_in_blocks(measured, monkeypatch):
@@ -245,22 +268,18 @@ def legend(figure) -> set[str]:
 
 
 @pytest.mark.usefixtures("book_style")
-def test_landscape_figures_show_what_they_were_given(measured):
-    data = draw_sine(seeded(), 2, 1000)
-    shown = figures.data_figure(data, 0.1).axes[0].lines
-    assert len(shown[1].get_xdata()) == 1000
-    assert len(shown[2].get_xdata()) == 100
+def test_landscape_figures_show_what_they_were_given():
+    data = draw_sine(seeded(), 1, 1000)
+    figure = figures.landscape_figure(data, 0.1)
+    top, bottom = (axes.lines for axes in figure.axes)
+    assert [len(line.get_xdata()) for line in top[1:]] == [1000, 100]
     loss = sampled_losses(data)[0]
-    figure = figures.sample_figure(loss, 1000)
-    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), loss)
+    np.testing.assert_array_equal(bottom[1].get_ydata(), loss)
     wells = find_wells(loss)
-    np.testing.assert_array_equal(figure.axes[0].lines[2].get_xdata(), wells.weight[wells.deep])
+    np.testing.assert_array_equal(bottom[2].get_xdata(), wells.weight[wells.deep])
     figure = figures.pruned_figure(data, (1.0, 0.1))
     assert len(figure.axes) == 4
     assert {"LiPrune", "Random pruning", "one data set"} <= legend(figure)
-    table = landscape_table(measured)
-    figure = figures.count_figure(table[table.method == "none"])
-    assert legend(figure) == {label for label, _ in figures.DEPTHS.values()}
 
 
 @pytest.mark.usefixtures("book_style")
@@ -269,10 +288,12 @@ def test_race_figures_show_every_method(population):
     pruned = simulate(setting, num_runs=10)
     table = end_table(pruned)
     one = table[(table.start == 11) & (table.learning_rate == 0.2)]
-    figure = figures.level_figure(one, "kept")
-    assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 2
+    figure = figures.levels_figure(one)
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 4
+    assert figure.axes[-1].get_title() == "keep 0.5\nkept points"
     assert legend(figure) == {"LiPrune", "Random pruning", "No pruning"}
-    assert len(figures.end_figure(pruned, 0.1).axes) == 2
+    figure = figures.race_figure(table[table.learning_rate == 0.2], 0.005)
+    assert [axes.get_title() for axes in figure.axes] == ["start 10", "start 11"]
     last = table[table.step == 5]
     figure = figures.starts_figure(last, population)
     assert [axes.get_title() for axes in figure.axes] == [
@@ -282,7 +303,34 @@ def test_race_figures_show_every_method(population):
     assert [axes.get_title() for axes in figure.axes] == ["start 10", "start 11"]
 
 
-def test_marks_differ_in_colour_and_shape():
-    styles = [style for _, style in figures.DEPTHS.values()]
-    for key in ("color", "marker", "linestyle"):
-        assert len({style[key] for style in styles}) == len(styles)
+def test_minima_are_counted_without_pruning(measured):
+    samples = landscape_table(measured)
+    shown = count_table(samples)
+    assert shown.points.tolist() == [1000, 2000]
+    assert shown["deeper than 10%"].tolist() == samples.wells[samples.method == "none"].tolist()
+
+
+def test_the_summary_has_a_row_for_each_fraction(population, measured):
+    shown = summary_table(population, landscape_table(measured))
+    assert shown.keep.iloc[0] == "1"
+    expected = population.set_index("keep_fraction").wells[shown.keep.astype(float)]
+    assert shown["wells, expected loss"].astype(int).tolist() == expected.tolist()
+    assert shown["wells, LiPrune"].iloc[0] == shown["wells, random"].iloc[0]
+
+
+def test_sgd_starts_on_the_plain_but_for_liprune():
+    table = starting_table().set_index("keep")
+    assert table["slope at 8"]["any"] == pytest.approx(-2 * np.exp(-8), rel=1e-4)
+    assert table["slope at 8"]["0.1"] == pytest.approx(pruned_population(0.1).slope(8.0))
+    assert (table["drift in 100 steps"] == -20 * table["slope at 8"]).all()
+
+
+def test_the_best_rate_has_the_least_loss():
+    rows = [(step, method, rate) for step in (10, 30) for method in ("liprune", "random")
+            for rate in (0.1, 0.2, 0.4)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["step", "method", "learning_rate"])
+    table["loss_mean"] = 1 + (table.learning_rate - 0.2) ** 2
+    best = best_rate_table(table.assign(start=11, keep_fraction=0.1, loss_se=0.1))
+    assert (best.learning_rate == 0.2).all()
+    assert set(best.method) == {"LiPrune", "Random pruning"}
+    np.testing.assert_allclose(best[["excess", "half"]], 4 * [[0.995, 0.258]])

@@ -24,7 +24,7 @@ def test_there_are_sentences_for_claims_that_matter():
     assert set(ANSWERS) < set(MAIN_CLAIMS) < set(load_register())
 
 
-@pytest.mark.parametrize(("claim", "verdict"), product(ANSWERS, VERDICTS))
+@pytest.mark.parametrize(("claim", "verdict"), list(product(ANSWERS, VERDICTS)))
 def test_the_answer_has_four_sentences_whatever_the_verdicts(claim, verdict):
     text = answer(decided(**{claim.replace("-", "_"): verdict}))
     assert len(re.findall(r"\.( [A-Z]|$)", text)) == 4
