@@ -274,7 +274,7 @@ frames.frame_browser(
 )
 
 # %%
-seen = loose[loose.time > 0]
+seen = loose[(loose.time > 0) & (loose.exact > 0.05)]  # below, rare long steps count
 worst = ((seen.simulated - seen.exact).abs() / seen.simulated_se).max()
 assert worst < 5, f"an error is {worst:.1f} standard errors from the exact one"
 assert (loose.exact <= loose.ours + 1e-12).all()

@@ -207,7 +207,7 @@ files.write_table(folder, "landscape", pd.DataFrame(curves))
 # So the paper is right about the landscape. But the minimiser of the expected loss stays at 12, and no rival passes it. The well at 12 becomes deeper,
 # more curved, and *narrower*.
 #
-# The table has the expected loss after LiPrune first, then means over data sets of 1000 points: the wells that count, and the share of the data sets whose
+# The table below the figure has the expected loss after LiPrune first, then means over data sets of 1000 points: the wells that count, and the share of the data sets whose
 # minimiser lies within 0.1 of 12. At a hundredth, ten points are left. LiPrune and random pruning then fail in different ways: LiPrune's
 # minimiser jumps to another well, that of random pruning only wanders within its well. [All sizes, with intervals](../results/07_sine_model/samples.csv).
 #
@@ -345,13 +345,14 @@ none_arrives = ends.near[ends.learning_rate == 0.2].max() == 0
 close = gain.high < 1 and ours.near_high < theirs.near_low
 lead = "Yes, but only from a start close to the solution." if close else "No."
 first_screen.fill(
-    f"""**{lead}** In the sine model the solution is the weight 12. From 11, with a tenth
-of the points kept and the paper's learning rate, LiPrune's mean excess loss after ten
-steps is {formats.relative(gain)} than that of random pruning (1,000 pairs of runs).
-From 10, which is outside LiPrune's well around 12, {1000 * ours.near:.0f} of its 1,000
-runs arrive in 100 steps, and {1000 * theirs.near:.0f} with random pruning (99%
-intervals {ours.near_low:.1%} to {ours.near_high:.1%} and {theirs.near_low:.1%} to
-{theirs.near_high:.1%}); from 8, where the paper starts,
-{"no run" if none_arrives else "hardly any run"} arrives with either.""",
+    f"""**{lead}** The solution of the sine model is the weight 12. From 11, with a
+tenth of the points kept and the paper's learning rate, LiPrune's mean excess loss after
+ten steps is {formats.relative(gain)} than that of random pruning (1,000 pairs of
+runs). From 10, outside the well that LiPrune leaves around 12,
+{1000 * ours.near:.0f} of LiPrune's 1,000 runs arrive in 100 steps, and
+{1000 * theirs.near:.0f} with random pruning (99% intervals {ours.near_low:.1%} to
+{ours.near_high:.1%} and {theirs.near_low:.1%} to {theirs.near_high:.1%}); from 8, where
+the paper starts, {"no run" if none_arrives else "hardly any run"} arrives with
+either.""",
     figures.race_figure(first_curves, runs.FLOOR),
 )

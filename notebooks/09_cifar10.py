@@ -222,8 +222,8 @@ gaps = {
     for name, rows in fair.groupby("method")
 }
 Markdown(
-    "After as many updates, test error less that of no pruning, in points, mean over all "
-    f"settings with 90% interval: {gaps['random']} for random pruning, and "
+    "After as many updates, test error less that of no pruning, in points, mean over "
+    f"all settings with 90% interval: {gaps['random']} for random pruning, and "
     f"{gaps['liprune']} for LiPrune."
 )
 
@@ -243,10 +243,10 @@ assert tables.faults(curves) == []
 live = tables.pooled(tables.differences(curves), "mean_error")
 more = tables.control_difference(curves).below(0.0) is True
 Markdown(
-    f"Images of {dataset.source}. Mean test error of LiPrune less that of random pruning, "
-    f"in points: {formats.in_brackets(live)} (90% interval, {live.num_runs} pairs). That "
-    "random pruning does better with more batches, the positive control, is "
-    f"{'seen' if more else 'not seen'} here."
+    f"Images of {dataset.source}. Mean test error of LiPrune less that of random "
+    f"pruning, in points: {formats.in_brackets(live)} (90% interval, {live.num_runs} "
+    "pairs). That random pruning does better with more batches, the positive control, "
+    f"is {'seen' if more else 'not seen'} here."
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cifar", "caption": "The live run: test error by epoch of small ResNets trained on the kept batches. Thin lines are seeds, thick lines their means. At the same epoch, keeping more batches means more updates, and no pruning has most."}, "image": {"alt": "A panel for each fraction kept, with test error in per cent against epoch for LiPrune, random pruning and no pruning, thin lines for seeds and thick lines for their means."}}

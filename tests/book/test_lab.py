@@ -1,4 +1,4 @@
-"""Executed pages in JupyterLab: the answer on top, sliders that move."""
+"""Executed pages in JupyterLab: answer and figure on top, sliders that move."""
 
 import socket
 import subprocess
@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 
+import nbformat
 import pytest
 from by_hand import BIN
 from selenium.webdriver.common.by import By
@@ -14,20 +15,35 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from liprune_utils.files import PROJECT
 
+OPTIONS = ["--no-browser", "--allow-root", "--IdentityProvider.token=", "--expose-app-in-browser"]
+PAGE = PROJECT / "build" / "notebooks" / "04_linear_model.ipynb"
+SCROLL = (
+    "const panel = document.querySelector('.jp-WindowedPanel-outer');"
+    "panel.scrollTop += panel.clientHeight / 2"
+)
+
 pytestmark = [pytest.mark.browser, pytest.mark.built, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def lab():
-    """The address of a JupyterLab on the project."""
+def lab(tmp_path_factory):
+    """The address of a JupyterLab that has a page twice, as it is and trusted."""
+    folder = tmp_path_factory.mktemp("lab")
+    page = nbformat.read(PAGE, as_version=4)
+    nbformat.write(page, folder / "untrusted.ipynb")
+    page.cells.pop()  # a signature is of the content: theirs must differ
+    nbformat.write(page, folder / "trusted.ipynb")
+    sign = "c.NotebookNotary.data_dir = 'signatures'\n"  # of this test alone
+    (folder / "jupyter_config.py").write_text(sign)
+    trust = [BIN / "jupyter", "trust", "--config=jupyter_config.py", "trusted.ipynb"]
+    subprocess.run(trust, cwd=folder, check=True, capture_output=True)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    options = (
-        f"--no-browser --allow-root --port={port} --IdentityProvider.token= --expose-app-in-browser"
+    command = [BIN / "jupyter", "lab", f"--port={port}", "--config=jupyter_config.py", *OPTIONS]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    command = [BIN / "jupyter", "lab", f"--ServerApp.root_dir={PROJECT}", *options.split()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/lab"
     wait_for_server(address)
     yield address
@@ -45,18 +61,33 @@ def wait_for_server(address: str) -> None:
     pytest.fail("JupyterLab does not answer")
 
 
-def test_an_executed_page_has_its_answer_on_top_and_sliders_that_move(browser, lab):
-    browser.set_window_size(1440, 3000)
-    browser.get(f"{lab}/tree/build/notebooks/04_linear_model.ipynb?reset")
-    wait = WebDriverWait(browser, 120)
-    answer = wait.until(
-        lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-OutputArea .jp-RenderedMarkdown strong")
-    )
-    assert "paper's setting" in answer[0].text
-    browser.execute_script("""
-        const panel = document.querySelector('.jp-WindowedPanel-outer');
-        panel.scrollTop = panel.scrollHeight / 2;""")
-    (handle,) = wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".noUi-handle"))
+def wait_for(browser, selector: str, action: str = "") -> list:
+    """Wait until elements are there, doing something meanwhile."""
+
+    def found(driver) -> list:
+        if action:
+            driver.execute_script(action)
+        return driver.find_elements(By.CSS_SELECTOR, selector)
+
+    return WebDriverWait(browser, 120, poll_frequency=1).until(found)
+
+
+def test_an_untrusted_page_has_its_answer_and_its_figure_on_top(browser, lab):
+    browser.set_window_size(1440, 1400)
+    browser.get(f"{lab}/tree/untrusted.ipynb?reset")
+    answer, *_ = wait_for(browser, ".jp-OutputArea .jp-RenderedMarkdown strong")
+    assert "paper's setting" in answer.text
+    figure, *_ = wait_for(browser, ".jp-OutputArea .jp-RenderedImage img")
+    assert figure.is_displayed()
+    assert figure.location["y"] < 900
+    assert "first_screen" not in browser.find_element(By.CSS_SELECTOR, ".jp-Notebook").text
+
+
+def test_the_sliders_of_a_trusted_page_move(browser, lab):
+    browser.set_window_size(1440, 1400)
+    browser.get(f"{lab}/tree/trusted.ipynb?reset")
+    wait_for(browser, ".jp-OutputArea .jp-RenderedMarkdown strong")
+    handle, *_ = wait_for(browser, ".noUi-handle", SCROLL)
 
     def shown() -> list[str]:
         images = browser.find_elements(By.CSS_SELECTOR, ".jupyter-widgets img")
@@ -64,4 +95,4 @@ def test_an_executed_page_has_its_answer_on_top_and_sliders_that_move(browser, l
 
     before = shown()
     handle.send_keys(Keys.ARROW_RIGHT)
-    wait.until(lambda _: shown() != before)
+    WebDriverWait(browser, 30).until(lambda _: shown() != before)
