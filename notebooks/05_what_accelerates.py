@@ -17,7 +17,12 @@
 # # 5. What accelerates: the choice of points, or a longer step?
 
 # %% tags=["remove-input"]
-from liprune_utils.book import first_screen
+try:
+    from liprune_utils.book import first_screen
+except ModuleNotFoundError:
+    raise SystemExit(
+        "This page needs the kernel LiPrune, which `make book` installs."
+    ) from None
 
 first_screen.reserve("answer")
 

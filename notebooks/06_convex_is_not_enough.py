@@ -17,7 +17,12 @@
 # # 6. Is a convex loss enough for LiPrune to help?
 
 # %% tags=["remove-input"]
-from liprune_utils.book import first_screen
+try:
+    from liprune_utils.book import first_screen
+except ModuleNotFoundError:
+    raise SystemExit(
+        "This page needs the kernel LiPrune, which `make book` installs."
+    ) from None
 
 first_screen.reserve("answer")
 
