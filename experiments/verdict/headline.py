@@ -3,9 +3,12 @@
 ``python -m experiments.verdict.headline`` writes it there, from the tables of the last build.
 """
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from liprune_utils.checks import exit_status
 from liprune_utils.files import PROJECT, read_table, write_atomically
 from liprune_utils.grid import read_tables
 
@@ -81,13 +84,23 @@ def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]
     return setting, "test error (%), mean over epochs", *values, count, hours
 
 
-def main() -> None:
-    """Write the table into the README."""
-    rows = headline_rows(PROJECT / "build/results", PROJECT / "book/results/09_cifar10")
+def write(build: Path) -> None:
+    """Write the table into the README, from the results of a build."""
+    rows = headline_rows(PROJECT / build / "results", PROJECT / "book/results/09_cifar10")
     readme = PROJECT / "README.md"
     text = replace_table(readme.read_text(), markdown(rows))
     write_atomically(readme, lambda partial: partial.write_text(text))
 
 
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.verdict.headline", description=__doc__
+    )
+    parser.add_argument("--build", type=Path, default="build", help="folder of the build")
+    options = parser.parse_args()
+    return exit_status(lambda: write(options.build))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -196,7 +196,7 @@ def test_a_rerun_stops(here, tmp_path_factory, page, given, words):
     said = [line for line in result.stderr.splitlines() if line.startswith("InputError: ")]
     assert_sentence(said[-1], words)
     executed = [cell for cell in nbformat.read(output, 4).cells if cell.get("execution_count")]
-    assert len(executed) <= 4  # the parameters, what was given, the check, and at most the set-up
+    assert len(executed) <= 5  # the two of the first screen, parameters, what was given, the check
 
 
 # Commands: a grid file is `GRID` with one text in another's place.
@@ -252,6 +252,7 @@ COMMANDS = [
     ("liprune_utils.book status", "the following arguments are required: --build"),
     ("liprune_utils.book render --build {here}/none", "expected a folder with executed pages"),
     ("experiments.grids.bring_over {here}/none", "none'; expected a copy of the project, with exp"),
+    ("experiments.verdict.headline --build {here}/none", "curves.csv is missing or damaged"),
     (f"experiments.why.record --work {FILE}", "--work is '"),
     ("experiments.why.record --processes 0", "--processes is 0; expected at least 1"),
     (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
