@@ -20,7 +20,7 @@ from liprune_utils.pruning import keep_highest, rank
 
 NUM_POINTS = 2**14  # 128 batches of 128
 BATCH_SIZES = tuple(2**power for power in range(10))
-FRACTIONS = (0.1, 0.2, 0.5)
+KEEP_FRACTIONS = (0.1, 0.2, 0.5)
 INPUTS = {  # name: dimension and standard deviation of the log size; None is uniform, as Eq. (3)
     "1-d, uniform": (1, None),
     "10-d, random sizes": (10, 0.5),
@@ -52,13 +52,13 @@ def spread_runs(generator: np.random.Generator, num_runs: int) -> pd.DataFrame:
                 row = {"inputs": name, "run": run, "batch_size": size}
                 row |= {"num_batches": len(constants), "mean_constant": constants.mean()}
                 row |= {"variation": constants.std() / constants.mean()}
-                rows.append(row | {f"gain_{r:g}": kept_gain(constants, r) for r in FRACTIONS})
+                rows.append(row | {f"gain_{r:g}": kept_gain(constants, r) for r in KEEP_FRACTIONS})
     return pd.DataFrame(rows)
 
 
 def spread_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Summarise the spread by kind of input and batch size."""
-    measures, rows = ["variation", *(f"gain_{r:g}" for r in FRACTIONS)], []
+    measures, rows = ["variation", *(f"gain_{r:g}" for r in KEEP_FRACTIONS)], []
     for (name, size), group in runs.groupby(["inputs", "batch_size"], sort=False):
         row = {"inputs": name, "batch_size": size, "num_batches": group.num_batches.iloc[0]}
         row |= {"num_runs": len(group)}

@@ -14,7 +14,7 @@ from liprune_utils.lipschitz import (
 )
 
 # Okabe and Ito's palette without the colours of the pruning methods; marker and dash differ too.
-LOOKS = (
+LINE_STYLES = (
     {"color": "#E69F00", "marker": "s", "linestyle": "-"},
     {"color": "#009E73", "marker": "o", "linestyle": "--"},
     {"color": "#CC79A7", "marker": "^", "linestyle": "-."},
@@ -37,7 +37,7 @@ def sine_figure(x: float, y: float, low: float, high: float) -> Figure:
     overall, inside = sine_constant(x, y), abs(extreme_sine_curvature(x, y, low, high))
     for size, color, linestyle, label in (
         (overall, blue, "-", "± L, all weights"),
-        (inside, LOOKS[0]["color"], "--", "± L, interval"),
+        (inside, LINE_STYLES[0]["color"], "--", "± L, interval"),
     ):
         look = {"linewidth": 1.5, "color": color, "linestyle": linestyle, "label": label}
         bottom.axhline(size, **look)
@@ -59,7 +59,7 @@ def overlap_figure(curves: pd.DataFrame, measured: pd.DataFrame) -> Figure:
     """Draw the overlap of GraNd's and LiPrune's kept sets against the distance to the minimiser."""
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
     measured = measured.assign(place=measured.distance.replace(0, AT_ZERO))
-    for look, (fraction, rows) in zip(LOOKS, measured.groupby("keep_fraction"), strict=False):
+    for look, (fraction, rows) in zip(LINE_STYLES, measured.groupby("keep_fraction"), strict=False):
         curve = curves[curves.keep_fraction == fraction]
         line = {key: look[key] for key in ("color", "linestyle")}
         mark = {"color": look["color"], "marker": look["marker"], "linestyle": "none"}
@@ -82,7 +82,7 @@ def overlap_figure(curves: pd.DataFrame, measured: pd.DataFrame) -> Figure:
 def spread_figure(table: pd.DataFrame) -> Figure:
     """Draw the spread of batch constants, and the gain of keeping the largest tenth."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.8), sharex=True)
-    for look, (name, rows) in zip(LOOKS, table.groupby("inputs", sort=False), strict=True):
+    for look, (name, rows) in zip(LINE_STYLES, table.groupby("inputs", sort=False), strict=True):
         look = look | {"markersize": 4, "linewidth": 1.5, "label": name}
         for axes, measure in ((left, "variation"), (right, "gain_0.1")):
             ends = {f"{measure}_{end}": end for end in ("low", "high")}
@@ -104,7 +104,7 @@ def spread_figure(table: pd.DataFrame) -> Figure:
 def kept_figure(kept: pd.DataFrame) -> Figure:
     """Draw what GraNd at one weight and LiPrune keep, in the plane of input and gradient norm."""
     figure, axes = plt.subplots(figsize=(5.6, 3.8))
-    blue, pink = METHODS["liprune"]["color"], LOOKS[2]["color"]
+    blue, pink = METHODS["liprune"]["color"], LINE_STYLES[2]["color"]
     axes.plot(kept.x, kept.gradient_norm, ".", color="#999999", markersize=3, rasterized=True)
     liprune, grand = kept[kept.liprune], kept[kept.grand]
     marks = {"markersize": 4, "color": blue, "label": "kept by LiPrune"}

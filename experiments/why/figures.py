@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from liprune_utils.book.style import METHODS, facets, plot_intervals, shared_legend
 
-LOOKS = {
+BRANCH_STYLES = {
     "random": METHODS["random"] | {"marker": "s"},
     "liprune": METHODS["liprune"] | {"label": "LiPrune (batches)", "marker": "o"},
     "hessian": {"label": "Largest norms (examples)", "color": "#009E73", "linestyle": "-.",
@@ -44,7 +44,7 @@ def _log_scale(axes: Axes) -> None:
 def _plot_seeds(axes: Axes, table: pd.DataFrame, value: str) -> None:
     """Draw a value by epoch for each method: thin lines for seeds, a thick one for their mean."""
     for arm, rows in table.groupby("arm", sort=False):
-        look = LOOKS[arm]
+        look = BRANCH_STYLES[arm]
         seeds = rows.pivot(index="epoch", columns="seed", values=value)
         thin = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.6}
         axes.plot(seeds, alpha=0.5, **thin)
@@ -59,7 +59,7 @@ def long_figure(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     _plot_seeds(left, curves.rename(columns={"method": "arm"}), "test_error")
     left.set(xlabel="epoch", ylabel="test error (%)")
     for place, (method, rows) in enumerate(runs.groupby("method", sort=False)):
-        style = {name: LOOKS[method][name] for name in ("color", "marker", "linestyle")}
+        style = {name: BRANCH_STYLES[method][name] for name in ("color", "marker", "linestyle")}
         ends = np.array([0, 1]) + 0.16 * (place - 1)
         right.plot(ends, rows[["kept_set_loss", "full_set_loss"]].T, **style, markersize=5)
     right.set(xlim=(-0.4, 1.4), ylabel="loss after the last epoch")
@@ -132,7 +132,7 @@ def _plot_differences(axes: Axes, table: pd.DataFrame, labels: list[str]) -> Non
     axes.axvline(0, color="black", linewidth=0.8)
     places = np.arange(len(table))[::-1]
     for place, row in zip(places, table.itertuples(), strict=True):
-        look = {name: LOOKS[row.arm][name] for name in ("color", "marker")}
+        look = {name: BRANCH_STYLES[row.arm][name] for name in ("color", "marker")}
         bars = [[row.difference - row.low], [row.high - row.difference]]
         axes.errorbar(row.difference, place, xerr=bars, **look, capsize=3)
     axes.set_yticks(places, labels)

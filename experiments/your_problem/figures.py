@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from liprune_utils.book.style import METHODS, NORMAL_95, shared_legend
 
-LOOKS = METHODS | {
+METHOD_STYLES = METHODS | {
     "longer": {"label": "Random, LiPrune's step", "color": "#E69F00", "linestyle": "-."}
 }
 
@@ -39,7 +39,7 @@ def _plot_race(axes: Axes, curves: pd.DataFrame) -> None:
     """Draw mean test loss against SGD step, a line with a 95% band for each way of keeping."""
     for method, rows in curves.groupby("method", sort=False):
         losses = rows.groupby("step").test_loss.agg(["mean", "sem"])
-        look, half = LOOKS[method], NORMAL_95 * losses["sem"]
+        look, half = METHOD_STYLES[method], NORMAL_95 * losses["sem"]
         axes.plot(losses.index, losses["mean"], **look)
         band = losses["mean"] - half, losses["mean"] + half
         axes.fill_between(losses.index, *band, color=look["color"], alpha=0.2, linewidth=0)

@@ -9,7 +9,7 @@ import pytest
 import why_tables as toy
 
 from experiments.why import figures
-from experiments.why.figures import LOOKS
+from experiments.why.figures import BRANCH_STYLES
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def labels(figure: plt.Figure) -> list[str]:
 
 
 def thick_line(axes: plt.Axes, arm: str) -> np.ndarray:
-    (line,) = (line for line in axes.lines if line.get_label() == LOOKS[arm]["label"])
+    (line,) = (line for line in axes.lines if line.get_label() == BRANCH_STYLES[arm]["label"])
     return line.get_ydata()
 
 
@@ -32,7 +32,9 @@ def test_long_training_shows_the_mean_error_and_each_runs_losses():
     runs = toy.long_runs(0.5, 1.0)
     figure = figures.long_figure(curves.rename(columns={"arm": "method"}), runs)
     left, right = figure.axes
-    assert labels(figure) == [LOOKS[name]["label"] for name in ("random", "liprune", "hessian")]
+    assert labels(figure) == [
+        BRANCH_STYLES[name]["label"] for name in ("random", "liprune", "hessian")
+    ]
     expected = curves[curves.arm == "random"].groupby("epoch").test_error.mean()
     np.testing.assert_allclose(thick_line(left, "random"), expected)
     ends = sorted(tuple(line.get_ydata()) for line in right.lines)
@@ -56,7 +58,7 @@ def test_linear_noise_has_a_line_for_each_fraction():
 def test_dynamics_have_a_panel_for_each_measure():
     table = toy.dynamics()
     figure = figures.dynamics_figure(table)
-    assert labels(figure) == [LOOKS[name]["label"] for name in toy.ARMS]
+    assert labels(figure) == [BRANCH_STYLES[name]["label"] for name in toy.ARMS]
     means = table[table.arm == "hessian"].groupby("epoch").mean(numeric_only=True)
     for axes, measure in zip(figure.axes, figures.MEASURES, strict=True):
         np.testing.assert_allclose(thick_line(axes, "hessian"), means[measure])
@@ -97,4 +99,4 @@ def test_spreads_are_marked_on_the_curve():
 
 def test_colours_and_dashes_are_distinct():
     for name in ("color", "linestyle", "marker", "label"):
-        assert len({str(look[name]) for look in LOOKS.values()}) == len(LOOKS)
+        assert len({str(look[name]) for look in BRANCH_STYLES.values()}) == len(BRANCH_STYLES)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from experiments.your_problem.figures import LOOKS, answer_figure
+from experiments.your_problem.figures import METHOD_STYLES, answer_figure
 
 
 @pytest.fixture
@@ -30,5 +30,5 @@ def test_a_score_has_a_row_and_random_is_the_zero_line(panels):
 def test_a_race_has_the_mean_of_each_way(panels):
     lines = panels[1].lines
     ways = ("liprune", "random", "longer")
-    assert [line.get_label() for line in lines] == [LOOKS[way]["label"] for way in ways]
+    assert [line.get_label() for line in lines] == [METHOD_STYLES[way]["label"] for way in ways]
     np.testing.assert_array_equal(lines[0].get_ydata(), [2, 1.5])
