@@ -364,7 +364,7 @@ assert worst < 5, "random batches do not spread as the formula says"
 print(f"{len(partitions)} batch sizes, at most {worst:.1f} standard errors away")
 
 points = spread[(spread.inputs == "1-d, uniform") & (spread.batch_size == 1)].iloc[0]
-for r in batch_spread.FRACTIONS:
+for r in batch_spread.KEEP_FRACTIONS:
     low_end, high_end = points[f"gain_{r:g}_low"], points[f"gain_{r:g}_high"]
     error = (high_end - low_end) / 7  # of a 99% interval from 8 data sets
     assert abs(points[f"gain_{r:g}"] - batch_spread.uniform_gain(r)) < 5 * error
