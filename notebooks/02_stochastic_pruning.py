@@ -340,8 +340,7 @@ probability 1 − r. It has the same law as ordinary SGD that takes fewer, large
 no point is removed. In n steps it draws less than a share r of the n points: at
 r = {farthest:g} the share is {formats.difference(gap, "percentage points")} than r,
 over {far.num_runs:,} runs of n steps. Theorem 2 {"holds" if true else "does not hold"}
-on all problems tried. Of the {len(status)} printed lines of its proof and around it,
-{status.count(proof.CORRECTED)} need a correction; {survives}. A simpler bound holds
-without a probability and needs half the steps.""",
+on all problems tried; of the {len(status)} printed lines of its proof and around it,
+{status.count(proof.CORRECTED)} need a correction, and {survives}.""",
     figures.touched_figure(touched),
 )

@@ -313,10 +313,9 @@ first_screen.fill(
 where large points carry the same information as small ones: on the paper's straight
 line, its excess loss on new data after 100 steps is {on_the_line} than that of random
 pruning (median over {num_problems} data sets, each method at its best rate). It does
-not help where small points carry a feature of their own, where large points are
-outliers, or where the model does not fit: of {len(ratios)} convex problems, LiPrune is
-ahead on {ahead} and behind on {behind}. On three real data sets with three fractions
-kept and tuned step sizes, its training loss is higher than without pruning in
-{real.worse} of {real.of} cases.""",
+not help where small points carry a feature of their own, or where the model does not
+fit: of {len(ratios)} convex problems, LiPrune is ahead on {ahead} and behind on
+{behind}. On three real data sets with tuned step sizes, its training loss is higher
+than without pruning in {real.worse} of {real.of} cases.""",
     figures.excess_curves(races.curves, keep_fraction=0.1),
 )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from by_hand import code_cells
+from by_hand import parameters_and_check
 
 from experiments.importance_sampling.runs import ImportanceParameters
 from liprune_utils.book.parameters import Parameters
@@ -42,7 +42,7 @@ def test_unknown_missing_and_wrong_values_are_refused(namespace, message):
 
 
 def test_names_of_a_real_kernel_are_ignored(tmp_path):
-    parameters, check = code_cells("01_importance_sampling")[:2]
+    parameters, check = parameters_and_check("01_importance_sampling")
     code = f"{parameters}\n{check}\nprint(repr(parameters))"
     shell = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c", code]
     environment = {"IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path)}

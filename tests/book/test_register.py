@@ -30,7 +30,9 @@ CLAIM = Claim("theorem-1", 0.5, 0.25, 0.75, 9, 1.0, "executed", "holds", "Well b
 BOOK = files.PROJECT / "book"
 
 FIELDS = {"id", "theme", "page", "place", "quote", "measured", "statistic", "holds"}
-MORE = {"superseded_by", "supersedes", "why", "level", "measured_level", "margin", "control"}
+MORE = {
+    "superseded_by", "supersedes", "why", "level", "measured_level", "margin", "control", "data",
+}  # fmt: skip
 
 
 def test_register_is_complete():
