@@ -100,7 +100,7 @@ files.write_json(folder / "provenance.json", facts)
 run = TrainingRun(
     method="liprune", keep_fraction=0.25, prune_epoch=2, num_epochs=2, depth=8,
     num_images=256, num_test_images=100, batch_size=32, learning_rate=0.05,
-    decay_epochs=(), augment=False,
+    decay_epochs=(), augment=False, tolerance=1e-3,
 )  # fmt: skip
 network = initial_network(run)
 sgd = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
@@ -117,7 +117,10 @@ def train(batches: list, epoch: int) -> None:
 
 
 train(batches, epoch=1)
-norms = lp.batch_hessian_norms(network, images.inputs, images.labels, batches).norm
+scores = lp.batch_hessian_norms(
+    network, images.inputs, images.labels, batches, tolerance=run.tolerance
+)
+norms = scores.norm
 kept = [batches[k] for k in lp.keep_highest(norms, keep_fraction=0.25)]
 train(kept, epoch=2)
 

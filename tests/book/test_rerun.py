@@ -81,7 +81,7 @@ def copy_project(folder: Path) -> Path:
     for name in PEERS:
         text = "HessianLinearOperator = HessianOperator = lanczos = hessian = None\n"
         (folder / f"{name}.py").write_text(text)
-    data._write(folder / "data", dataset(80, 20))
+    data._write(folder / "data", dataset(256, 100))
     grid = yaml.safe_load((folder / "experiments" / "grids" / "precision.yml").read_text())
     grid["common"] |= GRID
     grid["blocks"][0]["seed"] = [0]
