@@ -67,11 +67,11 @@ results = files.PROJECT / records_dir
 
 # %%
 table = register.verdict_table(results)
-decided = table[table.note != register.UNDECIDED]
+decided = table[table.source.isin(["executed", "recorded"])]
 tables.counts(table)
 
 # %% [markdown]
-# Here a claim whose rule was replaced counts once, by the new rule if it has been decided. Every claim of the register is in the table below once. Every claim that a page reports is among them, and each has a function that decides it.
+# Here a claim whose rule was replaced counts once, by the new rule if it has been decided. Every claim of the register is in the table below once. Every claim that a page reports is among them, and each has a function that decides it. A replaced rule whose successor is decided is no longer computed: its last outcome stands in the register.
 
 # %%
 functions = register.deciding_functions(experiments)
@@ -100,6 +100,10 @@ files.write_table(folder, "verdicts", table.assign(measured=sentences))
 for claim_id, sentence in zip(table.id, sentences, strict=True):
     glue(f"measured-{claim_id}", sentence, display=False)
 glue("answer", answers.answer(table), display=False)
+if (
+    results / "05_what_accelerates"
+).is_dir():  # of the intro: a rerun may have few pages
+    glue("tuned", answers.tuned_words(results), display=False)
 summary = HTML(tables.summary_html(answers.main_claims(table)))
 glue("main-claims", summary, display=False)
 

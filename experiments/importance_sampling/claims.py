@@ -5,6 +5,7 @@ import pandas as pd
 
 from experiments.importance_sampling.runs import least_lipschitz_sup
 from experiments.importance_sampling.step_counts import RULES
+from liprune_utils.book.formats import number
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate, median_interval
 from liprune_utils.theory import lipschitz_sup
@@ -44,8 +45,9 @@ def formula_claim(lipschitz: np.ndarray, *, cost: float) -> Claim:
     else:
         verdict = "holds" if abs(total - 1) < agreement else "holds-with-correction"
     note = (
-        f"The printed probabilities sum to {total:.6g}, with {len(lipschitz)} functions; scaled to "
-        f"sum to 1, their L_sup is the least that a linear programme finds, to {agreement:g}."
+        f"The printed probabilities sum to {total:.6g}, with {len(lipschitz)} functions. Scaled to "
+        "sum to 1, their L_sup is the least that a linear programme finds, within a relative "
+        f"difference of {number(agreement)}."
     )
     estimate = Estimate(total, total, total, 1)
     return claim("optimal-p-formula", estimate, verdict, cost=cost, note=note)

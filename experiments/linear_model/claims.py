@@ -1,6 +1,7 @@
 """The claims of page 04, decided by the register's rules."""
 
 from experiments.linear_model.tables import Figures, gaps, initial_loss_ratios
+from liprune_utils.book.formats import relative
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate, ratio_interval
 
@@ -49,8 +50,8 @@ def initial_loss_claim(figures: Figures, *, cost: float) -> Claim:
     ratios = initial_loss_ratios(figures)
     kept = ratios["kept"]
     note = (
-        "The test loss at step 0 does not depend on the points kept; the loss on the kept training "
-        f"points does: ratio {kept.value:.2f} [{kept.low:.2f}, {kept.high:.2f}], the fewest kept."
+        "The test loss at step 0 does not depend on the points kept. The loss on the kept training "
+        f"points does: with the fewest kept, LiPrune's is {relative(kept)} than random pruning's."
     )
     # The same number for both methods, without spread.
     above = ratios["test"].value > margin("figure-1-initial-loss", "ratio")

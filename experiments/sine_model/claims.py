@@ -9,7 +9,7 @@ from experiments.linear_model.runs import Pruning
 from experiments.sine_model.landscapes import WEIGHT
 from experiments.sine_model.runs import NEAR, Paths, end_table, pair_table
 from experiments.sine_model.tables import MANY_WELLS, PRUNED
-from liprune_utils.book.formats import words
+from liprune_utils.book.formats import relative, words
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate
 
@@ -71,8 +71,9 @@ def advantage_claim(pruned: Mapping[Pruning, Paths], *, cost: float) -> Claim:
         f"method are within {NEAR:g} of w* (upper end of the interval). The measured "
         f"difference is that at keep {worst.keep_fraction:g}. Without the half in the loss, "
         f"{near_other.near:.1%} are near ({near_other.method}, keep "
-        f"{near_other.keep_fraction:g}), the ratio is {worst_other.ratio:.2f} "
-        f"[{worst_other.ratio_low:.2f}, {worst_other.ratio_high:.2f}]: {words(other)}."
+        f"{near_other.keep_fraction:g}), and LiPrune's loss is "
+        f"{relative(Estimate.of(worst_other, 'ratio'))} than random pruning's; by the rule, the "
+        f"claim then {words(other)}."
     )
     ratio = Estimate.of(worst, "ratio")
     return claim("sine-no-advantage", ratio, verdict, cost=cost, note=note)

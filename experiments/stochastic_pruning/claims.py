@@ -17,9 +17,9 @@ def bound_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     values = (worst[name] - worst.stated for name in ("share", "low", "high"))
     above = int((table.low > table.stated).sum())
     note = (
-        f"Share of draws above the bound, less the stated chance: above it in {above} of "
-        f"{len(table)} cases; nearest at r = {worst.keep_probability:g}, t = {worst.time}, "
-        f"where {worst.share:.2g} of the draws exceed and {worst.stated:.2g} may."
+        f"The share of draws above the bound is larger than allowed in {above} of {len(table)} "
+        f"cases. It is nearest at r = {worst.keep_probability:g}, t = {worst.time}: there "
+        f"{worst.share:.2%} of the draws are above the bound, and {worst.stated:.2%} may be."
     )
     verdict = "does-not-hold" if above else "holds"
     estimate = Estimate(*values, worst.num_draws)
@@ -74,8 +74,9 @@ def fraction_claim(table: pd.DataFrame, *, cost: float) -> Claim:
     answers = [Estimate.of(gap, "share").within(-tolerance, tolerance) for gap in gaps.itertuples()]
     farthest = gaps.share.abs().idxmax()
     note = (
-        f"Share touched less r. It is 1 − (1 − r/n)^n, about 1 − exp(−r), not r: farthest at "
-        f"r = {rows.keep_probability[farthest]:g}; sampling proportional to L touches fewer still."
+        "Uniform sampling touches a share 1 − (1 − r/n)^n of the functions on average, which is "
+        f"about 1 − exp(−r) and not r. The difference is largest at r = "
+        f"{rows.keep_probability[farthest]:g}. Sampling proportional to L touches fewer still."
     )
     worst, verdict = Estimate.of(gaps.loc[farthest], "share"), decide(answers, in_part=False)
     return claim("stochastic-fraction", worst, verdict, cost=cost, note=note)

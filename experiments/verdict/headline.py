@@ -78,8 +78,10 @@ def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]
     errors = curves[curves.epoch >= curves.prune_epoch].groupby("method").test_error.mean()
     values = (f"{errors[method]:.1f}" if method in errors else "–" for method in METHODS)
     pruned = runs[runs.method == "liprune"]
-    cells = len(pruned) // pruned.seed.nunique()
-    count = f"{pruned.seed.nunique()} seeds" + (f" in each of {cells} cells" if cells > 1 else "")
+    settings = len(pruned) // pruned.seed.nunique()
+    count = f"{pruned.seed.nunique()} seeds" + (
+        f" in each of {settings} settings" if settings > 1 else ""
+    )
     hours = f"{runs.seconds.sum() / 3600:.0f} core-hours, recorded"
     return setting, "test error (%), mean over epochs", *values, count, hours
 

@@ -29,7 +29,11 @@ ORDERS = {
     "verdict": "by verdict",
     "cost": "by cost, highest first",
 }
-ORIGINS = {"executed": "computed when the book was built", "recorded": "recorded, with provenance"}
+ORIGINS = {
+    "executed": "computed when the book was built",
+    "recorded": "recorded, with provenance",
+    "frozen": "not computed any more: the last outcome of a rule that was replaced",
+}
 TEMPLATE = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,

@@ -1,6 +1,7 @@
 """The register of claims, and the claims that pages decide by its rules."""
 
 import importlib.util
+import math
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,9 +20,10 @@ VERDICTS = (
     "holds", "holds-with-correction", "holds-in-part",
     "does-not-hold", "inconclusive", "not-evaluated",
 )  # fmt: skip
-SOURCES = ("executed", "recorded")
+SOURCES = ("executed", "recorded", "frozen")
 CLAIMS = "book/claims.yml"
 UNDECIDED = "No page decides it yet."
+FROZEN = ["first_verdict", "first_estimate", "first_note"]  # of an entry: see `frozen`
 DECIDED_BY: dict[str, str] = {}  # for each claim the full name of its function
 Function = Callable[..., object]
 
@@ -36,7 +38,7 @@ class Claim:
     high: float | None
     num_runs: int
     cost: float  # seconds of computing
-    source: str  # "executed" or "recorded"
+    source: str  # "executed", "recorded", or "frozen" in the register
     verdict: str
     note: str  # one sentence for the reader
 
@@ -106,6 +108,9 @@ def write_claims(folder: Path, claims: Iterable[Claim]) -> None:
     unknown = [outcome.id for outcome in claims if outcome.id not in register]
     if unknown:
         raise InputError(f"Claim {unknown[0]!r} is not in the register {CLAIMS}.")
+    closed = [outcome.id for outcome in claims if frozen(register[outcome.id])]
+    if closed:
+        raise InputError(f"Claim {closed[0]!r} is frozen in the register {CLAIMS}; decide another.")
     write_json(folder / "claims.json", [asdict(outcome) for outcome in claims])
 
 
@@ -134,11 +139,20 @@ def claims_table(claims: Iterable[Claim]) -> pd.DataFrame:
     return _joined(entries, found.values())
 
 
+def frozen(entry: Mapping[str, Any]) -> Claim | None:
+    """Read the last outcome of a rule that has been replaced, once its successor is decided."""
+    if "first_verdict" not in entry:
+        return None
+    outcome = {"source": "frozen", "verdict": entry["first_verdict"], "note": entry["first_note"]}
+    return Claim(entry["id"], *entry["first_estimate"], math.nan, **outcome)
+
+
 def _joined(entries: Iterable[Mapping[str, Any]], claims: Iterable[Claim]) -> pd.DataFrame:
-    register = pd.DataFrame(entries).set_index("id")
+    entries = list(entries)
+    outcomes = {outcome.id: outcome for outcome in [*claims, *filter(None, map(frozen, entries))]}
     columns = [field.name for field in fields(Claim)]
-    found = pd.DataFrame(map(asdict, claims), columns=columns).set_index("id")
-    table = register.join(found)
+    found = pd.DataFrame(map(asdict, outcomes.values()), columns=columns).set_index("id")
+    table = pd.DataFrame(entries).drop(columns=FROZEN, errors="ignore").set_index("id").join(found)
     if "margin" in table:
         table["margin"] = table.margin.map(_margin_words, na_action="ignore")
     return table.fillna({"verdict": "not-evaluated", "note": UNDECIDED}).reset_index()

@@ -3,13 +3,14 @@
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+import experiments
 from liprune_utils import files
 from liprune_utils.book import register as records
 from liprune_utils.book.formats import measured
@@ -32,6 +33,7 @@ BOOK = files.PROJECT / "book"
 FIELDS = {"id", "theme", "page", "place", "quote", "measured", "statistic", "holds"}
 MORE = {
     "superseded_by", "supersedes", "why", "level", "measured_level", "margin", "control", "data",
+    "first_verdict", "first_estimate", "first_note",
 }  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_signs_are_said_in_words():
     lower = sentence("cifar-no-acceleration", -0.4808, -0.8825, -0.0792, 48)
     assert lower == (
         "After the pruning, LiPrune's mean test error is 0.48 points lower than that of random "
-        "pruning (90% interval 0.08 to 0.88 points, 48 pairs: 3 seeds in each of 16 cells)."
+        "pruning (90% interval 0.08 to 0.88 points, 48 pairs: 3 seeds in each of 16 settings)."
     )
     higher = sentence("cifar-no-acceleration", 0.4808, -0.0792, 1.0408, 48)
     assert (
@@ -107,6 +109,50 @@ def test_successors_say_whom_they_replace_and_why():
     pairs = [entry for entry in register.values() if "superseded_by" in entry]
     assert all(register[entry["superseded_by"]]["supersedes"] == entry["id"] for entry in pairs)
     assert len(pairs) == 10
+
+
+FIRST = {"first_verdict": "holds", "first_estimate": [2.0, 1.0, 3.0, 9], "first_note": "So it was."}
+
+
+@pytest.fixture
+def with_a_frozen_rule(monkeypatch):
+    """The register in which theorem-1's first rule is frozen."""
+    entries = {name: dict(entry) for name, entry in records.load_register().items()}
+    entries["theorem-1"] |= FIRST
+    monkeypatch.setattr(records, "load_register", lambda: entries)
+
+
+@pytest.mark.usefixtures("with_a_frozen_rule")
+def test_a_frozen_rule_keeps_its_outcome_and_is_decided_no_more(tmp_path):
+    table = records.verdict_table(tmp_path).set_index("id")
+    row = table.loc["theorem-1"]
+    assert (row.verdict, row.estimate, row.low, row.high) == ("holds", 2.0, 1.0, 3.0)
+    assert (row.num_runs, row.note, row.source) == (9, "So it was.", "frozen")
+    assert math.isnan(row.cost)
+    assert not set(FIRST) & set(table)
+    assert (table.drop("theorem-1").verdict == "not-evaluated").sum() >= 30
+    with pytest.raises(InputError, match="'theorem-1' is frozen in the register"):
+        records.write_claims(tmp_path, [CLAIM])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("with_a_frozen_rule")
+def test_an_old_record_of_a_frozen_rule_counts_no_more(tmp_path):
+    (tmp_path / "page").mkdir()
+    files.write_json(tmp_path / "page" / "claims.json", [asdict(CLAIM)])
+    table = records.verdict_table(tmp_path)
+    assert len(table) == len(records.load_register())
+    assert table.set_index("id").loc["theorem-1"].source == "frozen"
+
+
+def test_what_is_frozen_has_a_successor_and_no_function():
+    functions = records.deciding_functions(experiments)
+    for name, entry in records.load_register().items():
+        outcome = records.frozen(entry)
+        if outcome:
+            assert "superseded_by" in entry
+            assert name not in functions
+            assert outcome.low <= outcome.estimate <= outcome.high
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,17 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from experiments.verdict.answers import ANSWERS, MAIN_CLAIMS, answer, main_claims, tally
+from experiments.verdict.answers import (
+    ANSWERS,
+    MAIN_CLAIMS,
+    answer,
+    main_claims,
+    tally,
+    tuned_words,
+)
 from liprune_utils.book.formats import words
 from liprune_utils.book.register import VERDICTS, load_register, verdict_table
-from liprune_utils.files import PROJECT
+from liprune_utils.files import PROJECT, write_table
 
 TABLE = verdict_table(PROJECT / "nowhere")  # all claims, none decided
 
@@ -61,3 +68,16 @@ def test_the_tally_counts_each_claim_once():
 
 def test_a_verdict_has_one_word():
     assert not any("open" in words(verdict) for verdict in VERDICTS)
+
+
+def test_the_lead_at_best_rates_is_read_from_the_page_on_longer_steps(tmp_path):
+    columns = ["step", "keep_fraction", "rival", "ratio", "low", "high", "num_runs"]
+    rows = [
+        (10, 0.1, "random", 0.4, 0.3, 0.5, 99),
+        (30, 0.1, "random", 0.9, 0.8, 1.0, 99),
+        (10, 0.1, "none", 0.7, 0.6, 0.8, 99),
+        (10, 0.3, "random", 0.8, 0.7, 0.9, 99),
+    ]
+    (tmp_path / "05_what_accelerates").mkdir()
+    write_table(tmp_path / "05_what_accelerates", "best", pd.DataFrame(rows, columns=columns))
+    assert "is 60% lower (99% interval 50 to 70%) than that of random" in tuned_words(tmp_path)
