@@ -6,7 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from experiments.linear_model.runs import KEEP_FRACTIONS, NUM_POINTS, NUM_STEPS
 from experiments.verdict.tables import load_errata
+from experiments.what_accelerates.closed_forms import BATCH_SIZE
 from liprune_utils.book.register import load_register
 from liprune_utils.files import PROJECT
 from liprune_utils.images import fixed_batches
@@ -115,6 +117,12 @@ def test_a_random_choice_shares_the_fraction_kept_with_any_other(count, kept):
     liprune = set(range(kept))
     shared = [len(liprune & set(choice)) / kept for choice in combinations(range(count), kept)]
     assert np.mean(shared) == pytest.approx(kept / count)
+
+
+def test_a_run_of_figure_1_is_less_than_a_pass_where_more_than_30_per_cent_are_kept():
+    points = NUM_STEPS * BATCH_SIZE
+    shorter = [fraction for fraction in KEEP_FRACTIONS if points < fraction * NUM_POINTS]
+    assert shorter == [fraction for fraction in KEEP_FRACTIONS if fraction > 0.3]
 
 
 def test_batches_of_128_do_not_divide_cifar10():
