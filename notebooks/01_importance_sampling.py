@@ -117,13 +117,15 @@ for name, last in {"plain lines": w, "library": fast}.items():
     print(f"{name}: mean squared error {errors.mean():.5f}; exact: {exact:.5f}")
 
 # %% [markdown]
-# (optimal-p)=
+# <a id="optimal-p"></a>
 # ## The optimal p
 #
 # The constants $L_i/(n p_i)$ of the weighted functions, averaged with the weights $p_i$, always give $\bar L$. Their maximum $L_{\sup}(p)$ is at least this
 # mean. The two are equal only if all $L_i/(n p_i)$ are equal, that is for
 #
-# $$ p_i^* = \frac{L_i}{\sum_j L_j} = \frac{L_i}{n \bar L}, \qquad L_{\sup}(p^*) = \bar L. $$ (eq-optimal)
+# $$
+# p_i^* = \frac{L_i}{\sum_j L_j} = \frac{L_i}{n \bar L}, \qquad L_{\sup}(p^*) = \bar L. \label{eq-optimal}
+# $$
 #
 # The paper prints $p_i^* = L_i/\bar L$, which sums to $n$ instead of 1. Its later "Conclusion" has the right formula. A linear programme, which knows
 # nothing of the derivation, finds the same minimum:
@@ -135,7 +137,7 @@ print(f"sum of p: {p.sum():.6f}; sum of the printed p: {(L / L.mean()).sum():.6f
 print(f"least L_sup: {least_lipschitz_sup(L):.6f}; mean of L: {L.mean():.6f}")
 
 # %% [markdown]
-# (theorem-1-check)=
+# <a id="theorem-1-check"></a>
 # ## Theorem 1
 #
 # The paper takes its Theorem 1 from [Needell, Srebro and Ward (2016)](cite:needell2016). That text was not at hand, so what is checked is the statement as
@@ -192,7 +194,7 @@ frames.frame_browser(
 )
 
 # %% [markdown]
-# (what-p-minimises)=
+# <a id="what-p-minimises"></a>
 # ## Which sampling makes the error small?
 #
 # $p \propto L$ minimises one constant of a bound. The error itself is another matter. From an error $e = w - w^*$ one step leaves
@@ -219,7 +221,7 @@ assert best[1, 0.0] == 1  # one dimension, no noise: p proportional to L, as der
 best.rename("exponent with the fewest steps").reset_index().style.hide().format("{:g}")
 
 # %% [markdown]
-# (steps-saved)=
+# <a id="steps-saved"></a>
 # ## How many steps does it save?
 #
 # [This comparison](fig-steps) has the paper's linear model ($d = 1$, 1000 points) and random least squares ($d = 10$). It sets uniform sampling against

@@ -79,8 +79,8 @@ began = time.perf_counter()
 # \begin{aligned}
 # \mathbb{E}\|w_t - w^*\|^2 &\le \lambda^{rt/2}\,\|w_0 - w^*\|^2 + \frac{\eta\,\sigma^2(p)}{\mu r (1 - \frac{\eta}{r} L_{\sup}(p))}, \\
 # \lambda &= 1 - 2\mu\tfrac{\eta}{r}\big(1 - \tfrac{\eta}{r} L_{\sup}(p)\big).
-# \end{aligned}
-# $$ (eq-theorem-2)
+# \end{aligned} \label{eq-theorem-2}
+# $$
 #
 # The paper itself adds that Eq. (2) is not deterministic pruning: "each index $i$ has a non-zero sampling probability". So the claim is taken to
 # mean only this: $n$ steps draw a share $r$ of the points on average.
@@ -111,13 +111,15 @@ for i in made:
     slow = slow - step_size / r * (x[i] @ slow - y[i]) * x[i] / (n * p[i])
 
 # %% [markdown]
-# (same-law)=
+# <a id="same-law"></a>
 # ## Eq. (2) is SGD on a slower clock
 #
 # Both loops end at the same point. A step that is not made changes nothing. A step that is made is an ordinary importance-sampled step of size $\eta/r$. So the
 # error depends on the coins $\zeta$ only through their sum $\chi_t$, the number of steps made, and
 #
-# $$ w_t \;\overset{\text{law}}{=}\; \text{SGD with step size } \eta/r \text{ after } \chi_t \sim \mathrm{Bin}(t, r) \text{ steps.} $$ (eq-law)
+# $$
+# w_t \;\overset{\text{law}}{=}\; \text{SGD with step size } \eta/r \text{ after } \chi_t \sim \mathrm{Bin}(t, r) \text{ steps.} \label{eq-law}
+# $$
 #
 # No point is removed: each has a positive chance at every step. The work that is saved by time $t$ is that of steps which were not taken. The library's SGD takes the
 # same path from the same random numbers. Two more checks of the law: the exact one-step operators of the second moments, and a test of many runs.
@@ -145,7 +147,7 @@ print(
 )
 
 # %% [markdown]
-# (distinct-share)=
+# <a id="distinct-share"></a>
 # ## What share of the data do n steps draw?
 #
 # A fraction $r$ of the *steps* is made. The share of distinct points is smaller, because indices are drawn with replacement. A step misses point $i$ with
@@ -168,7 +170,7 @@ half_width = (touched.high - touched.low) / 2  # 99%, that is 2.6 standard error
 assert ((touched.share - touched.exact).abs() < 2 * half_width).all()
 
 # %% [markdown]
-# (proof-lines)=
+# <a id="proof-lines"></a>
 # ## The proof, line by line
 #
 # Each line of Appendix A, and the statements around it, is checked by code: algebra with sympy, or a search that tries to break it. A line *holds* if
@@ -193,7 +195,7 @@ display(Markdown(f"<details><summary>{title}</summary>\n\n{items}\n\n</details>"
 # $i_0, \dots, i_{t-1}$, given all of $\zeta$. Theorem 2's "$\mathbb{E}$" is this *conditional* expectation, which is random through $\chi_t$. Only then
 # does a probability over $\zeta$ have a meaning.
 #
-# (stated-probability)=
+# <a id="stated-probability"></a>
 # ## For which r t does the probability say anything?
 #
 # The event behind the probability is $\chi_t \ge rt/2$: at least half of the expected steps are made. Hoeffding's inequality in its one-sided form gives the
@@ -230,15 +232,15 @@ assert worst < 5, f"a share is {worst:.1f} standard errors from the binomial law
 print(f"{len(common):,} shares; the farthest is {worst:.1f} standard errors away")
 
 # %% [markdown]
-# (stronger-statement)=
+# <a id="stronger-statement"></a>
 # ## A simpler and stronger statement
 #
 # Take the expectation over the coins as well. A step is made with probability $r$ and then contracts by $\lambda$. So for every $t$, without any
 # exception,
 #
 # $$
-# \mathbb{E}\|w_t - w^*\|^2 \le \big(1 - r(1 - \lambda)\big)^t\,\|w_0 - w^*\|^2 + \frac{\eta\,\sigma^2(p)}{\mu r (1 - \frac{\eta}{r} L_{\sup}(p))}.
-# $$ (eq-ours)
+# \mathbb{E}\|w_t - w^*\|^2 \le \big(1 - r(1 - \lambda)\big)^t\,\|w_0 - w^*\|^2 + \frac{\eta\,\sigma^2(p)}{\mu r (1 - \frac{\eta}{r} L_{\sup}(p))}. \label{eq-ours}
+# $$
 #
 # This is the theorem of [Needell, Srebro and Ward (2016)](cite:needell2016) for the functions $\zeta g_i$. It has the same floor, and half of Theorem 2's steps
 # suffice: $t = 2\log(2\epsilon_0/\epsilon)\frac1r\big(\frac{L_{\sup}(p)}{\mu} + \frac{\sigma^2(p)}{\mu^2\epsilon}\big)$. Here $r$ enters through $rt$ and
@@ -251,7 +253,7 @@ print(f"{len(common):,} shares; the farthest is {worst:.1f} standard errors away
 #
 # </details>
 #
-# (looseness)=
+# <a id="looseness"></a>
 # ## How loose are the bounds?
 #
 # Move the slider to another $r$: all curves stretch by the same factor. The step size is Theorem 2's for a target of a tenth of the first error. The

@@ -83,7 +83,7 @@ for_linear, for_search, for_sine, for_check, for_batches, for_example = (
 # mean this: for each weight on the way from $w_0 = 0$ to the minimiser $w_*$ of the mean loss, the tenth of the points that GraNd
 # keeps shares at least 90% with the tenth that LiPrune keeps.
 #
-# (algorithm-1)=
+# <a id="algorithm-1"></a>
 # ## The method in a few lines
 #
 # Algorithm 1 takes the $r n$-th largest score as a threshold, and keeps every function whose score reaches it. As printed it has gaps.
@@ -139,7 +139,7 @@ rules.drop(columns="problem").style.hide().format("{:g}", **cells)
 # The table shows how many functions the printed rule keeps, and how many are kept here. The paper's batches of 128 on CIFAR-10 are a case without an
 # answer: with the last, smaller one there are 391.
 #
-# (linear-constant)=
+# <a id="linear-constant"></a>
 # ## Exact constants
 #
 # Over a convex set of weights, the Lipschitz constant of a gradient is the largest norm of the Hessian. (It is a constant *of the gradient*. The
@@ -163,8 +163,8 @@ rules.drop(columns="problem").style.hide().format("{:g}", **cells)
 # **A batch.** The mean of $B$ such functions has the Hessian $X^\top X / B$, hence
 #
 # $$
-# L = \frac{\sigma_{\max}(X)^2}{B} \;\le\; \frac{\mathrm{tr}(X^\top X)}{B} = \frac1B \sum_j \|x_j\|^2 ,
-# $$ (eq-batch)
+# L = \frac{\sigma_{\max}(X)^2}{B} \;\le\; \frac{\mathrm{tr}(X^\top X)}{B} = \frac1B \sum_j \|x_j\|^2 , \label{eq-batch}
+# $$
 #
 # with equality only if all points lie on one line through 0, as in one dimension. There a batch's constant is the mean of its points'.
 #
@@ -178,16 +178,16 @@ rules.drop(columns="problem").style.hide().format("{:g}", **cells)
 # **Sine model.** Write $s = \sin(w x)$. Then
 #
 # $$
-# f'(w) = x \cos(w x)\,(s - y), \qquad f''(w) = x^2 (1 - 2 s^2 + y s).
-# $$ (eq-sine)
+# f'(w) = x \cos(w x)\,(s - y), \qquad f''(w) = x^2 (1 - 2 s^2 + y s). \label{eq-sine}
+# $$
 #
 # For $s \in [-1, 1]$, $f''$ is smallest at $s = -\mathrm{sign}(y)$, where it is $-x^2 (1 + |y|)$. It is largest at $s = y/4$, where it is
 # $x^2 (1 + y^2/8)$, if $|y| \le 4$, else at $s = \mathrm{sign}(y)$, where it is $x^2 (|y| - 1)$. Both are smaller in size, but for $y = 0$,
 # where they tie. Hence
 #
 # $$
-# L = x^2 (1 + |y|).
-# $$ (eq-sine-constant)
+# L = x^2 (1 + |y|). \label{eq-sine-constant}
+# $$
 #
 # </details>
 #
@@ -215,7 +215,7 @@ assert searches.excess.max() < 1e-8, "a search found a secant above its constant
 searches.style.hide().format("{:.1e}", subset=["shortfall", "excess"])
 
 # %% [markdown]
-# (sine-constant)=
+# <a id="sine-constant"></a>
 # ## The sine model attains its constant at the tops of the loss
 #
 # In the sine model (Appendix B.4) the largest curvature in size is always *negative*. It is found where $\cos(w x) = 0$ and the error
@@ -223,7 +223,7 @@ searches.style.hide().format("{:.1e}", subset=["shortfall", "excess"])
 # reads a large $L_i$ as a *hard* function. Here LiPrune ranks by the curvature of a hilltop, from which SGD moves away, and which says little
 # about the valley of the solution.
 #
-# (interval-constant)=
+# <a id="interval-constant"></a>
 # ## On an interval of weights, and at one weight
 #
 # Section 2 restricts $w$ to a compact set $C$ and calls $L_i$ "the maximum norm eigenvalue of the Hessian matrix of $f_i$ over the compact set
@@ -262,7 +262,7 @@ names |= {"overlap": "overlap with L"}
 intervals[list(names)].rename(columns=names).style.hide().format("{:.3g}")
 
 # %% [markdown]
-# (grand-overlap)=
+# <a id="grand-overlap"></a>
 # ## GraNd as an approximate LiPrune
 #
 # GraNd averages the gradient norm over random initial weights. The paper's argument uses one weight $w$. Since
@@ -285,8 +285,8 @@ intervals[list(names)].rename(columns=names).style.hide().format("{:.3g}")
 # $|x|$ is $1/a$, with $a = 5$, so that
 #
 # $$
-# 1 - \text{overlap} \approx \frac{1}{\sqrt{2 \pi}} \cdot \frac{\sigma}{2 a \, \delta \, r} .
-# $$ (eq-far)
+# 1 - \text{overlap} \approx \frac{1}{\sqrt{2 \pi}} \cdot \frac{\sigma}{2 a \, \delta \, r} . \label{eq-far}
+# $$
 #
 # </details>
 
@@ -341,15 +341,15 @@ for name, rows in (measured | {"overlap_curves": curves}).items():
 tables.where_table(way, starts, directions).style.hide()
 
 # %% [markdown]
-# (points-to-batches)=
+# <a id="points-to-batches"></a>
 # ## From points to batches
 #
 # The paper prunes points in the linear model and batches of 128 in the networks. In one dimension a batch's constant is the mean of its points', by
 # [the formula for a batch](eq-batch). For batches of $B$ distinct points among $N$ the coefficient of variation (standard deviation over mean) is therefore
 #
 # $$
-# \mathrm{CV}_B = \frac{\mathrm{CV}_1}{\sqrt B} \sqrt{\frac{N - B}{N - 1}} .
-# $$ (eq-spread)
+# \mathrm{CV}_B = \frac{\mathrm{CV}_1}{\sqrt B} \sqrt{\frac{N - B}{N - 1}} . \label{eq-spread}
+# $$
 #
 # What LiPrune gains falls with it: for nearly normal constants, the mean of the largest share $r$ exceeds the mean of all by the factor
 # $1 + \mathrm{CV}_B \, \varphi(z_r) / r$, with $z_r$ the upper $r$ quantile of the normal density $\varphi$. For single points of the linear

@@ -188,7 +188,7 @@ your_curves = curve_table(simulate(yours, num_runs=100, seed=seed, slope=slope))
 figure = style.loss_figure(your_curves)
 
 # %% [markdown]
-# (closed-form)=
+# <a id="closed-form"></a>
 # ## Check: the same numbers without simulation
 #
 # Given the inputs of a run, the expected squared error over label noise and batches has a closed form. It must agree with the
@@ -201,15 +201,15 @@ figure = style.loss_figure(your_curves)
 # points and $a_S$ is its mean of $x^2$. One step gives
 #
 # $$
-# P_{t+1} = (1 - \eta a_S) P_t, \qquad g_{t+1,i} = (1 - \eta a_S)\, g_{t,i} + \frac{\eta}{B}\, x_i\, 1[i \in S].
-# $$ (eq-step)
+# P_{t+1} = (1 - \eta a_S) P_t, \qquad g_{t+1,i} = (1 - \eta a_S)\, g_{t,i} + \frac{\eta}{B}\, x_i\, 1[i \in S]. \label{eq-step}
+# $$
 #
 # The noise has mean zero and does not influence the batches, hence
 #
 # $$
 # \mathbb{E}(w_t - w^*)^2 = (w^*)^2 q^t + \sigma^2 G_t, \qquad
-# G_{t+1} = q\, G_t + 2\eta\, \frac{1 - p^t}{K^2 m} \sum_i x_i^2 (1 - \eta \alpha_i) + \frac{\eta^2 m}{B},
-# $$ (eq-square)
+# G_{t+1} = q\, G_t + 2\eta\, \frac{1 - p^t}{K^2 m} \sum_i x_i^2 (1 - \eta \alpha_i) + \frac{\eta^2 m}{B}, \label{eq-square}
+# $$
 #
 # with $m$ the mean of $x^2$ over the kept points, $p = 1 - \eta m$,
 # $q = p^2 + \eta^2\, \mathrm{Var}(a_S)$, the finite-population variance

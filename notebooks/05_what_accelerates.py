@@ -127,15 +127,15 @@ for name, path in paths.items():
     print(f"{name:20}{abs(path[10] - slope):.3f}")
 
 # %% [markdown]
-# (points-or-step)=
+# <a id="points-or-step"></a>
 # ## Why the longer step explains the gap
 #
 # Let $e = w - w^*$ be the error, and let $a_S$ be the mean of $x^2$ over the batch. Without label noise a step is $e^+ = (1 - \eta a_S)\, e$.
 # With $m = \mathbb{E}\, a_S$,
 #
 # $$
-# \mathbb{E}\,(e^+)^2 = q\, e^2, \qquad q = (1 - \eta m)^2 + \eta^2\, \mathrm{Var}(a_S).
-# $$ (eq-q)
+# \mathbb{E}\,(e^+)^2 = q\, e^2, \qquad q = (1 - \eta m)^2 + \eta^2\, \mathrm{Var}(a_S). \label{eq-q}
+# $$
 #
 # The first term is due to the mean step. The second is the noise of sampling. An *unbiased* choice of points can reduce only the second.
 #
@@ -143,8 +143,8 @@ for name, path in paths.items():
 # by the factor
 #
 # $$
-# c(r) = \frac{\frac1r \int_{1-r}^1 u^2\, du}{\int_0^1 u^2\, du} = \frac{1 - (1 - r)^3}{r},
-# $$ (eq-multiplier)
+# c(r) = \frac{\frac1r \int_{1-r}^1 u^2\, du}{\int_0^1 u^2\, du} = \frac{1 - (1 - r)^3}{r}, \label{eq-multiplier}
+# $$
 #
 # which is between 1 and 3. Random pruning at the rate $c(r)\,\eta$ has the same mean step, and [the same curve](fig-longer-step).
 #
@@ -177,7 +177,7 @@ methods = ("liprune", "random", "none", "unbiased", "theorem2")
 figure = figures.excess_figure(results["curves"], methods, height=5.6)
 
 # %% [markdown]
-# (best-step)=
+# <a id="best-step"></a>
 # ## What the choice of points does
 #
 # If the longer step were all, LiPrune's lead would vanish once each method has its own best learning rate. [It does not](fig-best-rates). LiPrune's
@@ -185,8 +185,8 @@ figure = figures.excess_figure(results["curves"], methods, height=5.6)
 # the factor $q$ of [one step](eq-q) leaves out. Each step adds $\eta\, \overline{x \nu}$ with variance $\eta^2 \sigma^2 m / B$. For small rates the error settles at
 #
 # $$
-# \mathbb{E}\, e_\infty^2 \approx \frac{\eta^2 \sigma^2 m / B}{1 - q} \approx \frac{\eta\, \sigma^2}{2 B},
-# $$ (eq-floor)
+# \mathbb{E}\, e_\infty^2 \approx \frac{\eta^2 \sigma^2 m / B}{1 - q} \approx \frac{\eta\, \sigma^2}{2 B}, \label{eq-floor}
+# $$
 #
 # plus $\sigma^2 / (K m)$, the error of the least-squares slope of the $K$ kept points. At *equal mean step* $\eta m$ LiPrune's rate is $c(r)$ times
 # smaller, and so are both terms. A point far from 0 says more about a slope than a point near 0, whatever the optimiser. This is the classical
@@ -202,14 +202,14 @@ assert (low < 1.1).all(), "a noise floor is above its closed form"
 assert (high > 0.9).all(), "a noise floor is below its closed form"
 
 # %% [markdown]
-# (stability)=
+# <a id="stability"></a>
 # ## Where each method stops converging
 #
 # The mean square error converges if and only if the factor $q$ of [one step](eq-q) is below 1, that is
 #
 # $$
-# \eta < \eta_{\max} = \frac{2 m}{\mathbb{E}\, a_S^2}, \qquad \mathbb{E}\, a_S^2 = m^2 + \frac{\overline{x^4} - m^2}{B} \cdot \frac{K - B}{K - 1}.
-# $$ (eq-limit)
+# \eta < \eta_{\max} = \frac{2 m}{\mathbb{E}\, a_S^2}, \qquad \mathbb{E}\, a_S^2 = m^2 + \frac{\overline{x^4} - m^2}{B} \cdot \frac{K - B}{K - 1}. \label{eq-limit}
+# $$
 #
 # LiPrune's error shrinks faster than that of random pruning if and only if $\eta < 2 (m_L - m_R) / (\mathbb{E}_L a_S^2 - \mathbb{E}_R a_S^2)$. Below that
 # rate, "large $x^2$ results in faster convergence" is right. Above it, it is wrong: $|1 - \eta x^2|$ is small where $\eta x^2$ is near 1, not where it
@@ -219,7 +219,7 @@ assert (high > 0.9).all(), "a noise floor is below its closed form"
 figure = figures.contraction_figure(results["contraction"])
 
 # %% [markdown]
-# (batch-size)=
+# <a id="batch-size"></a>
 # ## Batch size
 #
 # Appendix B.3 says: "As the batch size increases (Fig. 9), the empirical advantage of LiPrune over random pruning becomes less significant, which is
@@ -238,7 +238,7 @@ figure = figures.contraction_figure(results["contraction"])
 figure = figures.batch_figure(results["batches"])
 
 # %% [markdown]
-# (kept-problem)=
+# <a id="kept-problem"></a>
 # ## Which theorem covers deterministic pruning?
 #
 # Theorem 2 does not: it samples all points. Theorem 1 does, for another problem. SGD on the kept points is plain SGD on $F_K$, the mean of the
@@ -246,8 +246,8 @@ figure = figures.batch_figure(results["batches"])
 # equally likely.) With the bound of [page 1](01_importance_sampling.ipynb),
 #
 # $$
-# \sqrt{\mathbb{E}\|w_t - w^*\|^2} \;\le\; \sqrt{\lambda^t \epsilon_0 + \frac{\eta \sigma^2}{\mu (1 - \eta L_{\sup})}} + \|w_K - w^*\|.
-# $$ (eq-kept)
+# \sqrt{\mathbb{E}\|w_t - w^*\|^2} \;\le\; \sqrt{\lambda^t \epsilon_0 + \frac{\eta \sigma^2}{\mu (1 - \eta L_{\sup})}} + \|w_K - w^*\|. \label{eq-kept}
+# $$
 #
 # [This bound](fig-bound) predicts the acceleration that Theorem 2 cannot. Its number of steps depends on $L_{\sup}/\mu$ and $\sigma^2/\mu^2$. LiPrune
 # multiplies $\mu$ by $c(r)$ and leaves $L_{\sup}$ as it is, so [both quotients fall](../results/05_what_accelerates/constants.csv). The

@@ -132,7 +132,7 @@ np.testing.assert_allclose(fast, path, rtol=1e-12)
 print(f"after {len(batches)} steps w = {path[-1]:.4f}; the solution is {WEIGHT:g}")
 
 # %% [markdown]
-# (sine-population)=
+# <a id="sine-population"></a>
 # ## The expected loss has two wells (Figures 10 and 11)
 #
 # A *well* is a local minimum. Its *depth* is how far one must climb, on the easier side, before the path leads to a lower place or to the edge of the range
@@ -148,8 +148,8 @@ print(f"after {len(batches)} steps w = {path[-1]:.4f}; the solution is {WEIGHT:g
 # $\mathbb{E} \sin(w x) \sin(a x) = \tfrac12 \big(e^{-(w - a)^2/2} - e^{-(w + a)^2/2}\big)$, and with $a = w_* = 12$, $\sigma = 0.1$
 #
 # $$
-# F(w) = \tfrac14 \big(1 - e^{-2 w^2}\big) + \tfrac14 \big(1 - e^{-2 a^2}\big) - \tfrac12 e^{-(w - a)^2/2} + \tfrac12 e^{-(w + a)^2/2} + \tfrac12 \sigma^2 .
-# $$ (eq-sine-population)
+# F(w) = \tfrac14 \big(1 - e^{-2 w^2}\big) + \tfrac14 \big(1 - e^{-2 a^2}\big) - \tfrac12 e^{-(w - a)^2/2} + \tfrac12 e^{-(w + a)^2/2} + \tfrac12 \sigma^2 . \label{eq-sine-population}
+# $$
 #
 # </details>
 #
@@ -195,7 +195,7 @@ curves |= {
 files.write_table(folder, "landscape", pd.DataFrame(curves))
 
 # %% [markdown]
-# (sine-pruned)=
+# <a id="sine-pruned"></a>
 # ## LiPrune makes the loss rugged (Figure 3)
 #
 # Random pruning leaves the *expected* loss as it is, whatever $r$. Only the sampling noise grows, as if the data set had $r N$ points. LiPrune changes the
@@ -231,7 +231,7 @@ for name, rows in {"samples": samples, "population": population}.items():
 tables.summary_table(population, samples).style.hide()
 
 # %% [markdown]
-# (sine-races)=
+# <a id="sine-races"></a>
 # ## The paper's race ends before any run arrives (Figure 12)
 #
 # The paper starts at 8, with the rate 0.2, batches of 10 and 100 steps. It gives neither the fractions kept nor the points behind its "training loss". Here the
@@ -260,7 +260,7 @@ for name, rows in (race_tables | {"starting": tables.starting_table()}).items():
 figure = figures.levels_figure(curves)
 
 # %% [markdown]
-# (sine-acceleration)=
+# <a id="sine-acceleration"></a>
 # ## Which start can show acceleration?
 #
 # A start can show acceleration only if SGD arrives from it. [LiPrune arrives from inside its well at 12](fig-starts), random pruning from farther away, on both

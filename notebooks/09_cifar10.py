@@ -231,7 +231,7 @@ Markdown(
 )
 
 # %% [markdown]
-# (cifar-live)=
+# <a id="cifar-live"></a>
 # ## Live: score, prune, train
 #
 # The same code with this page's parameters: by default few images, few epochs, and a pruning after the first. It shows that the method works and is too small to decide anything.
@@ -248,8 +248,8 @@ more = tables.control_difference(curves).below(0.0) is True
 Markdown(
     f"Images of {dataset.source}. LiPrune's mean test error is "
     f"{formats.difference(live, 'points', level=0.9)} than that of random pruning, in "
-    f"{live.num_runs} pairs of runs. That random pruning does better with more batches, "
-    f"the positive control, is {'seen' if more else 'not seen'} here."
+    f"{live.num_runs} pairs of runs. That random pruning does better with more batches "
+    f"(the positive control) is {'seen' if more else 'not seen'} here."
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cifar", "caption": "The live run: test error by epoch of small ResNets trained on the kept batches. Thin lines are seeds, thick lines their means. At the same epoch, keeping more batches means more updates, and no pruning has most."}, "image": {"alt": "A panel for each fraction kept, with test error in per cent against epoch for LiPrune, random pruning and no pruning, thin lines for seeds and thick lines for their means."}}
@@ -261,7 +261,7 @@ figure = figures.scores_figure(scores)
 # %% [markdown]
 # ## How runs are made
 #
-# <details><summary>What the paper leaves open, and our choices</summary>
+# <details><summary>What the paper does not say, and our choices</summary>
 #
 # | choice | paper | here |
 # |---|---|---|

@@ -213,8 +213,8 @@ print(lp.save_scores(folder, values, manifest).name)
 # Let $f_i(w) = \phi(w \cdot x_i, y_i)$ be the loss of a linear model. The Hessian is $\phi''(w \cdot x_i, y_i)\, x_i x_i^\top$, so the gradient has the Lipschitz constant
 #
 # $$
-# L_i = c \, \|x_i\|^2, \qquad c = \sup_z |\phi''(z, y_i)| .
-# $$ (eq-own-constant)
+# L_i = c \, \|x_i\|^2, \qquad c = \sup_z |\phi''(z, y_i)| . \label{eq-own-constant}
+# $$
 #
 # Yours is $\phi$, in torch; $c$ comes from its second derivative. Here it is $\phi = \log(e^{z - y} + e^{y - z})$, a smooth absolute error that is convex and gentle with
 # outliers. The data are scikit-learn's diabetes, or the targets in your file.

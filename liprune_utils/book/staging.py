@@ -27,7 +27,13 @@ project's folder ([how](../book/rerun.md)):
 .venv/bin/papermill notebooks/{name} out.ipynb -p NAME VALUE
 ```
 """
-CITATION = re.compile(r"\[[^\]]+\]\(cite:(\w+)\)")  # a link reads as text wherever a page is opened
+# What a page writes so that it reads well in JupyterLab too, and what MyST makes of it: a link that
+# is a citation, an anchor that is a label, the label of an equation.
+MYST = {
+    re.compile(r"\[[^\]]+\]\(cite:(\w+)\)"): r"{cite:t}`\1`",
+    re.compile(r'^<a id="([\w-]+)"></a>$', re.MULTILINE): r"(\1)=",
+    re.compile(r" *\\label\{([\w-]+)\}\n\$\$$", re.MULTILINE): r"\n$$ (\1)",
+}
 INJECTED = {
     "tags": ["hide-cell"],
     "mystnb": dict.fromkeys(("code_prompt_show", "code_prompt_hide"), "Values set by the build"),
@@ -84,7 +90,8 @@ def _closed_page(path: Path) -> str:
     page, facts = nbformat.read(path, as_version=4), metadata(path)
     run = facts["papermill"]
     for cell in page.cells:
-        cell.source = CITATION.sub(r"{cite:t}`\1`", cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = as_myst(cell.source)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata |= INJECTED
     closing = CLOSING.format(
@@ -96,6 +103,13 @@ def _closed_page(path: Path) -> str:
     )
     page.cells.append(nbformat.v4.new_markdown_cell(closing, id="closing"))
     return nbformat.writes(page)
+
+
+def as_myst(text: str) -> str:
+    """Turn the citations, anchors and labels of a page's text into those of MyST."""
+    for pattern, replacement in MYST.items():
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _contents(modules: list[str]) -> str:

@@ -39,7 +39,8 @@ MATTER, MINOR = map(rows, re.findall(r"^```\{list-table\}\n(.*?)^```$", TEXT, fl
 
 def defined_labels() -> set[str]:
     pages = [*(PROJECT / "notebooks").glob("*.py"), *(PROJECT / "book").glob("*.md")]
-    return {label for page in pages for label in re.findall(r"\(([\w-]+)\)=", page.read_text())}
+    label = r'(?:^# <a id="|^\()([\w-]+)(?:"></a>|\)=)$'
+    return {name for page in pages for name in re.findall(label, page.read_text(), re.MULTILINE)}
 
 
 def test_there_are_at_least_25_entries_numbered_in_order():

@@ -174,8 +174,8 @@ def test_names_of_figures_and_sections_are_unique():
     text = "\n".join(page.read_text() for page in PAGES)
     for pattern in (
         r'"figure": \{"name": "([^"]+)"',
-        r"^# \(([\w-]+)\)=$",
-        r"^# \$\$ \((eq-[\w-]+)\)$",
+        r'^# <a id="([\w-]+)"></a>$',
+        r"\\label\{(eq-[\w-]+)\}\n# \$\$$",
     ):
         names = re.findall(pattern, text, re.MULTILINE)
         assert len(names) > 5

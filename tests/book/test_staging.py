@@ -1,0 +1,33 @@
+"""What a page writes for every reader, and what the book makes of it."""
+
+import re
+
+import jupytext
+import pytest
+
+from liprune_utils.book.staging import as_myst
+from liprune_utils.files import PROJECT
+
+PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("written", "staged"),
+    [
+        ("As in [He et al. (2016)](cite:he2016).", "As in {cite:t}`he2016`."),
+        ('<a id="a-label"></a>\n## A heading', "(a-label)=\n## A heading"),
+        ("$$\nx = 1. \\label{eq-one}\n$$\nWords.", "$$\nx = 1.\n$$ (eq-one)\nWords."),
+        ("$$\n\\end{aligned} \\label{eq-two}\n$$", "$$\n\\end{aligned}\n$$ (eq-two)"),
+        ("[page 2](proof-lines), $x$, $$\ny\n$$", "[page 2](proof-lines), $x$, $$\ny\n$$"),
+    ],
+)
+def test_citations_anchors_and_labels_become_those_of_myst(written, staged):
+    assert as_myst(written) == staged
+    assert as_myst(staged) == staged
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_a_page_has_no_label_that_jupyterlab_would_show(page):
+    texts = [cell.source for cell in jupytext.read(page).cells if cell.cell_type == "markdown"]
+    shown = re.compile(r"^\([\w-]+\)=$|\$\$ \([\w-]+\)$", re.MULTILINE)
+    assert not [found for text in texts for found in shown.findall(text)]
