@@ -162,3 +162,22 @@ def class_figure(classes: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("share of the points")
     shared_legend(figure)
     return figure
+
+
+def head_figure(bands: pd.DataFrame) -> Figure:
+    """Draw the test loss of the convex head by step, pruned by batches and by points."""
+
+    def draw(axes: Axes, unit: str) -> None:
+        for method, rows in bands[bands.unit == unit].groupby("method", sort=False):
+            look = METHOD_STYLES[method]
+            axes.plot(rows.step, rows.test_loss, **look)
+            axes.fill_between(rows.step, rows.low, rows.high, color=look["color"], alpha=0.25)
+
+    panels = {f"pruned by {unit}": unit for unit in bands.unit.unique()}
+    labels = {"xlabel": "SGD step", "ylabel": "test loss (nats)"}
+    figure = facets(panels, draw, **labels, height=3.6, share=True, xscale="log", yscale="log")
+    axes, ticks = figure.axes[0], [0.5, 0.7, 1, 1.5, 2, 3]  # all panels share them
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.yaxis.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:g}")
+    return figure

@@ -28,6 +28,7 @@ BATCH_SIZE, NUM_STEPS, KEEP_FRACTIONS = 10, 300, (0.1, 0.3, 0.5)
 TARGET = 0.1  # excess at which a run has arrived
 MULTIPLES = 2.0 ** np.arange(-2, 12)  # step sizes tried, in units of 1 / (2 max L)
 STREAMS = {"split": 0, "choice": 1, "batches": 2, "importance": 3, "example": 4}
+STREAMS |= {"head_batches": 5, "head_order": 6}
 
 
 class ConvexParameters(Parameters):

@@ -1,9 +1,9 @@
 """Figures of page 06 show what their tables hold."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_texts import legend
 
 from experiments.convex_is_not_enough.figures import (
     FRACTION_STYLES,
@@ -11,6 +11,7 @@ from experiments.convex_is_not_enough.figures import (
     class_figure,
     excess_curves,
     gap_figure,
+    head_figure,
     problems_figure,
     ratio_figure,
     step_figure,
@@ -20,14 +21,7 @@ from experiments.convex_is_not_enough.runs import KEEP_FRACTIONS, SETTINGS
 NAMES = ("breast cancer", "digits", "diabetes")
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
-def legend(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def test_ratios_beyond_the_axis_are_arrows():
@@ -142,3 +136,22 @@ def test_classes_stand_over_their_names():
     for axes, classes in zip(figure.axes, labels.values(), strict=True):
         assert [text.get_text() for text in axes.get_xticklabels()] == classes
         assert [len(bar.lines[0].get_xdata()) for bar in axes.containers] == [len(classes)] * 4
+
+
+def test_the_convex_head_has_a_panel_for_what_is_pruned_and_lines_with_bands():
+    rows = [
+        {"unit": unit, "method": method, "step": step, "test_loss": loss + 1 / step}
+        for unit in ("batches", "points")
+        for method, loss in (("liprune", 1.0), ("random", 2.0), ("none", 3.0))
+        for step in (1, 10, 100)
+    ]
+    bands = pd.DataFrame(rows).assign(low=lambda t: t.test_loss - 0.1, high=lambda t: t.test_loss)
+    figure = head_figure(bands)
+    assert [axes.get_title() for axes in figure.axes] == ["pruned by batches", "pruned by points"]
+    assert legend(figure) == ["LiPrune", "Random pruning", "No pruning"]
+    for axes in figure.axes:
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        first = [line.get_ydata()[0] for line in axes.lines]
+        assert first == pytest.approx([2, 3, 4])
+        (band,) = axes.collections[0].get_paths()
+        assert band.vertices[:, 1].min() == pytest.approx(1.01 - 0.1)
