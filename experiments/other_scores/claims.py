@@ -1,33 +1,39 @@
 """The claim on other scores, decided by the register's rule."""
 
+from collections.abc import Collection
+
 import pandas as pd
 
-from experiments.other_scores.convex import WAYS
-from experiments.other_scores.convex_tables import RIVAL, best_cases, describe_case, won_outright
-from liprune_utils.book.register import Claim, claim, decide, decides
+from experiments.other_scores.convex_tables import CLAIM, LABELS, estimates, level, ratio
+from liprune_utils.book.formats import relative
+from liprune_utils.book.register import Claim, claim, decides
 from liprune_utils.intervals import Estimate
 
 
-@decides("outperforms-existing")
-def outperforms_claim(cases: pd.DataFrame, *, cost: float) -> Claim:
-    """Decide "cases where LiPrune outperforms existing methods": each rival, on some problem."""
-    answers = {rival: _beaten(rows.outcome) for rival, rows in cases.groupby(RIVAL)}
-    best = best_cases(cases)
-    worst = best.loc[best.high.idxmax()]
-    verdict = decide(answers.values(), in_part=answers["random", WAYS[1][1]] is True)
+@decides(CLAIM)
+def outperforms_claim(rivals: pd.DataFrame, *, cost: float) -> Claim:
+    """Decide "cases where LiPrune outperforms existing methods": on average, against each rival."""
+    found = estimates(rivals)
+    hardest = max(found.values(), key=lambda estimate: estimate.value)
+    listed = "; ".join(_against(row, found[row.against]) for row in rivals.itertuples())
     note = (
-        f"Ratio of test losses, LiPrune over a rival, at the worst of four steps, no step size "
-        f"tuned for either. {list(answers.values()).count(True)} of {len(answers)} rivals are "
-        f"beaten on some problem, all at once on {won_outright(cases)}; LiPrune is ahead in "
-        f"{(cases.outcome == 'ahead').sum()} of {len(cases)} cases. Hardest to beat: "
-        f"{describe_case(worst)}."
+        f"LiPrune's excess test loss on average over {hardest.num_runs} problems, each method at "
+        f"its own tuned step size: {listed}."
     )
-    ratio = Estimate.of(worst, "ratio")
-    return claim("outperforms-existing", ratio, verdict, cost=cost, note=note)
+    return claim(CLAIM, hardest, _verdict(found.values()), cost=cost, note=note)
 
 
-# Whether some case is won; None if none is, but some might be.
-def _beaten(outcomes: pd.Series) -> bool | None:
-    if (outcomes == "ahead").any():
-        return True
-    return None if (outcomes == "undecided").any() else False
+def _verdict(found: Collection[Estimate]) -> str:
+    """Holds if below zero against every rival, and the mirror; in part if against some."""
+    below = [estimate.high < 0 for estimate in found]
+    if any(below):
+        return "holds" if all(below) else "holds-in-part"
+    return "does-not-hold" if all(estimate.low > 0 for estimate in found) else "inconclusive"
+
+
+def _against(row: object, estimate: Estimate) -> str:
+    words = relative(ratio(estimate), level=level())
+    return (
+        f"{words} than with {LABELS[row.against]} (problems won: {row.problems_won}, "
+        f"lost: {row.problems_lost}, open: {row.problems_open})"
+    )

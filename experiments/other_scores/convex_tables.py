@@ -1,157 +1,154 @@
-"""Tables of the contests of scores on convex problems, and the sentences that page 10 quotes."""
+"""Tables of the contests of scores on convex problems: LiPrune's excess test loss over others'."""
+
+from collections.abc import Callable, Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from experiments.convex_is_not_enough.runs import SOURCES
+from experiments.other_scores.contests import Contest, step_sizes
 from experiments.other_scores.convex import (
     ENTRANTS,
-    LINEAR,
-    PROBLEMS,
-    RACING,
+    KEEP_FRACTIONS,
+    LATER,
+    NEVER,
     START,
-    WAYS,
-    Contest,
+    STEPS,
     Entrant,
-    common_rates,
-    compared_steps,
-    contest,
 )
-from liprune_utils.book.register import decide
-from liprune_utils.intervals import Estimate, ratio_interval
+from liprune_utils.book.register import load_register
+from liprune_utils.intervals import Estimate, mean_interval
 
-SLOW = "digits"  # a fifth of the runs
-ALPHA = 0.01  # at most the chance that LiPrune is wrongly called ahead in any case
-RIVAL = ["against", "taken"]
-SETTING = ["problem", "rate", "keep_fraction"]
-CASE = [*SETTING, *RIVAL]
-RIVALS = WAYS[1:]
+CLAIM = "outperforms-existing-b"
+RIVALS = ("random", "grand", "el2n", "loss")
 LABELS = {"random": "random pruning", "grand": "GraNd", "el2n": "EL2N", "loss": "loss"}
+BETTER = "better of both"  # the moment of scoring with the lower excess on the data sets that tune
+OUTCOMES = ("won", "lost", "open")
+CELLS = tuple(product(KEEP_FRACTIONS, range(len(STEPS))))
+Contests = Mapping[str, Contest]
+Logs = Callable[[Contest, str, str], np.ndarray]
 
 
-def run_contests(num_runs: int, seed: int) -> dict[tuple[str, str], list[Contest]]:
-    """Let LiPrune and the other scores race on every problem and at every common rate."""
-    contests = {}
-    for name in tqdm(PROBLEMS, desc="contests of scores"):
-        count = max(2, num_runs // 5) if name == SLOW else num_runs
-        for label, rate in common_rates(name, seed).items():
-            roots = [(seed, RACING, number) for number in range(count)]
-            contests[name, label] = [contest(name, root, rate) for root in roots]
-    return contests
+def level() -> float:
+    """Read the level of the claim's intervals."""
+    return load_register()[CLAIM]["level"]
 
 
-def loss_table(contests: dict[tuple[str, str], list[Contest]]) -> pd.DataFrame:
-    """Compare LiPrune's test loss with every other entrant's, at equal steps, run by run."""
-    fractions = {entrant.keep_fraction for entrant in ENTRANTS}
-    level = 1 - ALPHA / (len(contests) * len(fractions) * len(RIVALS))
+def entrant(contest: Contest, method: str, fraction: float, step: int, taken: str = BETTER) -> int:
+    """Find a method among the entrants, scored at the moment named or at the better of both."""
+    if method in ("liprune", "random"):
+        return ENTRANTS.index(Entrant(method, NEVER, fraction))
+    start, later = (ENTRANTS.index(Entrant(method, each, fraction)) for each in (START, LATER))
+    if taken == BETTER:
+        tuned = contest.tuned.excess[:, step]
+        return later if tuned[later] < tuned[start] else start
+    return start if taken == START else later
+
+
+def _pair(contest: Contest, rival: str, taken: str, cell: tuple[float, int]) -> np.ndarray:
+    """Excess of LiPrune and of a rival in a cell, ``[2, num_sets]``."""
+    fraction, step = cell
+    columns = [entrant(contest, name, fraction, step, taken) for name in ("liprune", rival)]
+    return contest.excess[:, step, columns].T
+
+
+def log_ratios(contest: Contest, rival: str, taken: str = BETTER) -> np.ndarray:
+    """Logarithms of LiPrune's excess over a rival's, ``[cells, num_sets]``."""
+    pairs = [_pair(contest, rival, taken, cell) for cell in CELLS]
+    return np.array([np.log(ours / theirs) for ours, theirs in pairs])
+
+
+def log_ratios_of_means(contest: Contest, rival: str, taken: str = BETTER) -> np.ndarray:
+    """Logarithms of LiPrune's mean excess over a rival's, ``[cells, 1]``."""
+    pairs = [_pair(contest, rival, taken, cell).mean(axis=1) for cell in CELLS]
+    return np.array([[np.log(ours / theirs)] for ours, theirs in pairs])
+
+
+def outcome(estimate: Estimate) -> str:
+    """Say who is ahead for sure."""
+    if estimate.high < 0:
+        return "won"
+    return "lost" if estimate.low > 0 else "open"
+
+
+def _row(facts: dict, samples: np.ndarray) -> dict:
+    estimate = mean_interval(samples, level())
+    return facts | estimate.columns("log_ratio") | {"outcome": outcome(estimate)}
+
+
+def cell_table(contests: Contests) -> pd.DataFrame:
+    """Compare LiPrune with each rival, paired by data set, in every cell of every problem."""
     rows = []
-    for (name, rate), runs in contests.items():
-        losses = np.stack([run.test_loss for run in runs], axis=-1)  # [steps, entrants, runs]
-        for at, entrant in enumerate(ENTRANTS):
-            if entrant.method == "liprune":
-                continue
-            ours = ENTRANTS.index(Entrant(*WAYS[0], entrant.keep_fraction))
-            facts = _case_columns(name, rate, entrant)
-            for step, step_losses in zip(compared_steps(name), losses, strict=True):
-                pair = step_losses[ours], step_losses[at]
-                means = {"liprune_loss": pair[0].mean(), "other_loss": pair[1].mean()}
-                ratio = ratio_interval(*pair, level).columns("ratio")
-                rows.append(facts | {"step": step} | means | ratio)
+    for (problem, contest), rival in product(contests.items(), RIVALS):
+        for cell, logs in zip(CELLS, log_ratios(contest, rival), strict=True):
+            ours, theirs = np.exp(np.log(_pair(contest, rival, BETTER, cell)).mean(axis=1))
+            facts = {"problem": problem, "keep_fraction": cell[0], "step": STEPS[cell[1]]}
+            facts |= {"against": rival, "taken": ENTRANTS[entrant(contest, rival, *cell)].taken}
+            rows.append(_row(facts | {"liprune_excess": ours, "other_excess": theirs}, logs))
     return pd.DataFrame(rows)
 
 
-def _case_columns(name: str, rate: str, entrant: Entrant) -> dict:
-    values = (name, rate, entrant.keep_fraction, entrant.method, entrant.taken)
-    return dict(zip(CASE, values, strict=True))
+def problem_table(contests: Contests) -> pd.DataFrame:
+    """Average the cells of each problem, data set by data set."""
+    return pd.DataFrame(
+        _row({"problem": problem, "against": rival}, log_ratios(contest, rival).mean(axis=0))
+        for (problem, contest), rival in product(contests.items(), RIVALS)
+    )
 
 
-def case_table(losses: pd.DataFrame) -> pd.DataFrame:
-    """Decide each case by its least favourable step: is LiPrune ahead at all of them?"""
-    outcomes = {"holds": "ahead", "does-not-hold": "not ahead", "inconclusive": "undecided"}
+def rival_table(problems: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Estimate the mean over problems against each rival, and count who is ahead."""
     rows = []
-    for key, case in losses.groupby(CASE, sort=False):
-        worst = case.loc[case.ratio.idxmax()]
-        answers = [Estimate.of(row, "ratio").below(1.0) for row in case.itertuples()]
-        columns = ["step", "ratio", "low", "high", "num_runs"]
-        facts = dict(zip(CASE, key, strict=True)) | worst[columns].to_dict()
-        outcome = outcomes[decide(answers, in_part=False)]
-        rows.append(facts | {"last": case.ratio.iloc[-1], "outcome": outcome})
+    for rival in RIVALS:
+        parts = {"problems": problems, "cells": cells}
+        here = {name: table[table.against == rival] for name, table in parts.items()}
+        facts = {"against": rival}
+        for name, table in here.items():
+            facts |= {f"{name}_{each}": (table.outcome == each).sum() for each in OUTCOMES}
+        estimate = mean_interval(here["problems"].log_ratio, level())
+        rows.append(facts | estimate.columns("log_ratio"))
     return pd.DataFrame(rows)
 
 
-def count_table(cases: pd.DataFrame) -> pd.DataFrame:
-    """Count the cases in which LiPrune is ahead, by rival."""
-    outcomes = ["ahead", "not ahead", "undecided"]
-    counts = cases.groupby(RIVAL, sort=False).outcome.value_counts().unstack(fill_value=0)
-    return counts.reindex(columns=outcomes, fill_value=0).loc[list(RIVALS)].reset_index()
+def estimates(rivals: pd.DataFrame) -> dict[str, Estimate]:
+    """List the mean log ratio against each rival."""
+    return {row.against: Estimate.of(row, "log_ratio") for row in rivals.itertuples()}
 
 
-def shared_table(contests: dict[tuple[str, str], list[Contest]]) -> pd.DataFrame:
-    """Average how many of a rival's points LiPrune keeps too."""
+def ratio(log_ratio: Estimate) -> Estimate:
+    """Turn the logarithm of a ratio into the ratio."""
+    return Estimate(*(float(np.exp(value)) for value in log_ratio[:3]), log_ratio.num_runs)
+
+
+def variant_table(contests: Contests) -> pd.DataFrame:
+    """Repeat the estimates with other choices where the register is silent, one at a time."""
+    real = {name: contest for name, contest in contests.items() if name in SOURCES}
+    made = {name: contest for name, contest in contests.items() if name not in SOURCES}
+    variants: dict[str, tuple[Contests, Logs, str]] = {
+        "as the claim is decided": (contests, log_ratios, BETTER),
+        "all rivals scored at the start": (contests, log_ratios, START),
+        "all rivals scored later": (contests, log_ratios, LATER),
+        "ratio of mean excesses": (contests, log_ratios_of_means, BETTER),
+        "generated problems alone": (made, log_ratios, BETTER),
+        "real data alone": (real, log_ratios, BETTER),
+    }
     rows = []
-    for (name, rate), runs in contests.items():
-        means = np.mean([run.shared for run in runs], axis=0)
-        for entrant, shared in zip(ENTRANTS, means, strict=True):
-            facts = _case_columns(name, rate, entrant)
-            rows.append(facts | {"shared": shared, "num_runs": len(runs)})
-    table = pd.DataFrame(rows)
-    return table[table.against != "liprune"].reset_index(drop=True)
+    for (name, (held, logs, taken)), rival in product(variants.items(), RIVALS):
+        means = [logs(contest, rival, taken).mean() for contest in held.values()]
+        facts = {"variant": name, "against": rival, "median": np.median(means)}
+        rows.append(_row(facts, np.array(means)))
+    return pd.DataFrame(rows)
 
 
-def best_cases(cases: pd.DataFrame) -> pd.DataFrame:
-    """Find for each rival the case that speaks most for LiPrune."""
-    best = cases.loc[cases.groupby(RIVAL, sort=False).high.idxmin()]
-    return best.set_index(RIVAL).loc[list(RIVALS)].reset_index()
-
-
-def won_outright(cases: pd.DataFrame) -> int:
-    """Count the settings in which LiPrune is ahead of all rivals at once."""
-    return int(
-        cases.groupby(SETTING).outcome.agg(lambda outcomes: (outcomes == "ahead").all()).sum()
-    )
-
-
-def describe_case(case: pd.Series) -> str:
-    """Write a case for a reader."""
-    taken = "" if case.against == "random" else f" {case.taken}"
-    return f"{LABELS[case.against]}{taken}, {case.problem}, keep {case.keep_fraction:g}"
-
-
-def describe_shared(shared: pd.DataFrame) -> str:
-    """Say how many of GraNd's points at the start are LiPrune's, the fewest kept."""
-    fraction = shared.keep_fraction.min()
-    rows = shared[(shared.against == "grand") & (shared.taken == START)]
-    means = rows[rows.keep_fraction == fraction].groupby("problem", sort=False).shared.mean()
-    listed = ", ".join(f"{name} {share:.0%}" for name, share in means.items())
-    return (
-        f"Share of the points that LiPrune keeps too where GraNd, scored at the start, keeps "
-        f"{fraction:.0%}: {listed}."
-    )
-
-
-def describe_linear(losses: pd.DataFrame, rate: str = "0.01") -> str:
-    """Follow LiPrune against GraNd and EL2N at the start on the paper's linear model."""
-    rows = losses[(losses.problem == LINEAR) & (losses.rate == rate) & (losses.taken == START)]
-    rows = rows[rows.keep_fraction == losses.keep_fraction.min()]
-    parts = []
-    for name in ("grand", "el2n"):
-        here = rows[rows.against == name]
-        listed = ", ".join(f"{r.ratio:.2f} (step {r.step})" for r in here.itertuples())
-        parts.append(f"to {LABELS[name]}'s is {listed}")
-    return (
-        f"At the rate {rate} with {rows.keep_fraction.iloc[0]:.0%} kept, the ratio of LiPrune's "
-        f"test loss {', and '.join(parts)}."
-    )
-
-
-def describe_random(losses: pd.DataFrame, cases: pd.DataFrame) -> str:
-    """Count how often random pruning, too, ends below a score that LiPrune is ahead of."""
-    last = losses.groupby(CASE, sort=False).other_loss.last().reset_index()
-    random = last[last.against == "random"].set_index(SETTING).other_loss.rename("random_loss")
-    won = cases[(cases.outcome == "ahead") & (cases.against != "random")]
-    won = won.merge(last, on=CASE).join(random, on=SETTING)
-    return (
-        f"In {(won.random_loss < won.other_loss).sum()} of the {len(won)} cases in which LiPrune "
-        f"is ahead of another score, random pruning, too, ends with a lower test loss than that "
-        f"score."
-    )
+def tuning_table(contests: Contests) -> pd.DataFrame:
+    """List the step sizes that were chosen, with their mean excess on the data sets that tune."""
+    rows = []
+    for (problem, contest), step in product(contests.items(), range(len(STEPS))):
+        sizes, tuned = step_sizes(problem), contest.tuned
+        for at, way in enumerate(ENTRANTS):
+            multiple = tuned.multiples[at, step]
+            facts = {"problem": problem, **way._asdict(), "step": STEPS[step]}
+            facts |= {"multiple": multiple, "excess": tuned.excess[at, step]}
+            rows.append(facts | {"at_an_end": multiple in (sizes[0], sizes[-1])})
+    return pd.DataFrame(rows)

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
 from experiments.other_scores.convex_tables import LABELS as RIVALS
 from experiments.other_scores.tables import LABELS
 from experiments.other_scores.tables import METHODS as NAMES
-from liprune_utils.book.style import METHODS, facets
+from liprune_utils.book.style import METHODS, facets, shared_legend
 
 # Okabe and Ito's palette, told apart by dash and marker as well.
 METHOD_STYLES = {
@@ -27,14 +26,7 @@ METHOD_STYLES = {
     "loss": {"color": "#000000", "linestyle": (0, (1, 1)), "marker": "X"},
     "forgetting": {"color": "#999999", "linestyle": (0, (5, 1)), "marker": "*"},
 }
-FRACTION_STYLES = (
-    {"color": "#56B4E9", "marker": "o"},
-    {"color": "#CC79A7", "marker": "s"},
-    {"color": "#E69F00", "marker": "^"},
-    {"color": "#000000", "marker": "D"},
-)
 MEASURES = {"final": "last epoch", "mean": "mean of epochs"}
-TAKEN = {NEVER: "", START: ",\nscored at the start", LATER: ",\nscored later"}
 BARS = {"linestyle": "none", "linewidth": 1.2, "markersize": 5}
 
 
@@ -80,42 +72,25 @@ def gallery_figure(rows: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Fig
     return figure
 
 
-def case_figure(cases: pd.DataFrame) -> Figure:
-    """Draw LiPrune's test loss over each rival's on convex problems, at the worst step."""
-    problems = list(dict.fromkeys(zip(cases.problem, cases.rate, strict=True)))
-    rivals = [("random", NEVER), ("grand", START), ("el2n", START)]
-    rivals += [("loss", LATER), ("grand", LATER), ("el2n", LATER)]
-
-    def draw(axes: Axes, rival: tuple[str, str]) -> None:
-        rows = cases[(cases.against == rival[0]) & (cases.taken == rival[1])]
-        _draw_cases(axes, rows, problems)
-
-    panels = {f"{RIVALS[against]}{TAKEN[taken]}": (against, taken) for against, taken in rivals}
-    figure = facets(
-        panels, draw, xlabel="LiPrune's test loss / rival's", ylabel="", columns=3, height=8,
-        xscale="log",
-    )  # fmt: skip
-    figure.axes[0].set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
-    figure.axes[0].minorticks_off()
-    labels = [f"{p}\n{'rate ' if p == LINEAR else ''}{rate}" for p, rate in problems]
-    for axes in figure.axes:
-        axes.set_yticks(-np.arange(len(problems)), labels, fontsize=9)
-        axes.title.set_size(9)
-    return figure
-
-
-def _draw_cases(axes: Axes, rows: pd.DataFrame, problems: list[tuple[str, str]]) -> None:
-    """Draw one panel, the fractions' intervals spread around the height of their problem."""
+def problem_figure(problems: pd.DataFrame, rivals: pd.DataFrame) -> Figure:
+    """Draw LiPrune's excess test loss over each rival's on every convex problem, and the mean."""
+    names = [*problems.problem.unique(), "mean over problems"]
+    rows = pd.concat([problems, rivals.assign(problem=names[-1])])
+    figure, axes = plt.subplots(figsize=(6.4, 6.4))
     axes.axvline(1, color="black", linewidth=1)
-    fractions = sorted(rows.keep_fraction.unique())
-    offsets = np.linspace(0.27, -0.27, len(fractions))
-    for fraction, offset, look in zip(fractions, offsets, FRACTION_STYLES, strict=False):
-        here = rows[rows.keep_fraction == fraction]
-        pairs = zip(here.problem, here.rate, strict=True)
-        heights = [offset - problems.index(pair) for pair in pairs]
-        bars = np.array([here.ratio - here.low, here.high - here.ratio])
-        label = f"keep {fraction:g}"
-        axes.errorbar(here.ratio, heights, xerr=bars, label=label, **(BARS | look))
+    axes.axhline(1.5 - len(names), color="black", linewidth=0.8)
+    for offset, name in zip((0.3, 0.1, -0.1, -0.3), RIVALS, strict=True):
+        here = rows[rows.against == name]
+        ratio, low, high = np.exp(here[["log_ratio", "low", "high"]].to_numpy().T)
+        heights = [offset - names.index(problem) for problem in here.problem]
+        look = {key: METHOD_STYLES[name][key] for key in ("color", "marker")}
+        bars = np.array([ratio - low, high - ratio])
+        axes.errorbar(ratio, heights, xerr=bars, label=RIVALS[name], **(BARS | look))
+    axes.set(xscale="log", xlabel="excess test loss, LiPrune / rival")
+    axes.set_yticks(-np.arange(len(names)), names)
+    axes.xaxis.set_major_formatter("{x:g}")
+    shared_legend(figure, 4)
+    return figure
 
 
 def gap_figure(gaps: pd.DataFrame) -> Figure:

@@ -39,7 +39,9 @@ class OtherScoresParameters(Parameters):
     batch_size: int = Field(ge=2, le=128)  # for the batch score and the training for forgetting
     num_forgetting_epochs: int = Field(ge=2, le=200)  # of that training
     tolerance: float = Field(gt=0, lt=1)  # relative accuracy of a Hessian norm
-    num_runs: int = Field(ge=10, le=10_000)  # paired runs per convex problem; a fifth on digits
+    num_runs: int = Field(
+        ge=10, le=10_000
+    )  # data sets of each convex problem; a tenth on real data
     seed: int = Field(ge=0, lt=2**63, description="a whole number from 0 to 2^63 - 1")
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from liprune_utils.book.formats import in_brackets, number
+from liprune_utils.book.formats import number
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.pruning import keep_highest, num_kept, overlap, rank
 
@@ -165,9 +165,10 @@ def image_score_gaps(gaps: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def gap_words(gaps: pd.DataFrame) -> pd.DataFrame:
-    """Lay the differences out for a reader, one row per method."""
-    shown = gaps.assign(gap=list(map(in_brackets, _differences(gaps))))
-    shown = shown.replace({"measure": MEASURES, "method": METHODS})
+    """Lay the differences out for a reader, one row per fraction and method."""
+    shown = gaps.replace({"measure": MEASURES, "method": METHODS})
     shown = shown.rename(columns={"keep_fraction": "fraction kept"})
-    wide = shown.pivot(index="method", columns=["measure", "fraction kept"], values="gap")
-    return wide.reindex(shown.method.unique())
+    keys = ["fraction kept", "method"]
+    wide = shown.pivot(index=keys, columns="measure", values=["difference", "low", "high"])
+    order = pd.MultiIndex.from_frame(shown[keys].drop_duplicates())
+    return wide.swaplevel(axis=1)[list(MEASURES.values())].loc[order]

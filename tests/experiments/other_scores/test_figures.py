@@ -2,28 +2,19 @@
 
 import warnings
 from itertools import product
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from experiments.other_scores import figures
-from experiments.other_scores.convex import LATER, LINEAR, NEVER, START
 from experiments.other_scores.tables import LABELS, METHODS, rank_correlations
-from liprune_utils.book import style
 
 SCORES = ("hessian", "grand", "random")
 
 
-@pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("agg")
-    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def score_table() -> pd.DataFrame:
@@ -31,14 +22,14 @@ def score_table() -> pd.DataFrame:
     return pd.DataFrame(draw, columns=list(SCORES))
 
 
-def case_table() -> pd.DataFrame:
-    ways = [("random", NEVER), *product(("grand", "el2n", "loss"), (START, LATER))]
-    settings = [(LINEAR, "0.01"), ("digits", "tuned for no pruning")]
-    rows = [(*s, k, *w) for s, k, w in product(settings, (0.1, 0.5), ways)]
-    names = ["problem", "rate", "keep_fraction", "against", "taken"]
-    table = pd.DataFrame(rows, columns=names)
-    ratio = np.random.default_rng(1).uniform(0.5, 2, len(table))
-    return table.assign(ratio=ratio, low=0.9 * ratio, high=1.2 * ratio)
+def ratio_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ratios by problem and rival, and their means."""
+    names, rivals = ("outliers", "digits", "mean"), ("random", "grand", "el2n", "loss")
+    table = pd.DataFrame(product(names, rivals), columns=["problem", "against"])
+    value = np.random.default_rng(1).normal(size=len(table))
+    table = table.assign(log_ratio=value, low=value - 1, high=value + 2)
+    means = table.problem == "mean"
+    return table[~means], table[means].drop(columns="problem")
 
 
 def gap_table() -> pd.DataFrame:
@@ -102,26 +93,23 @@ def test_a_gallery_shows_pixels_as_they_are():
         assert axes.images[0].get_interpolation() == "none"
 
 
-def test_cases_have_a_panel_for_each_rival():
-    table = case_table()
-    figure = figures.case_figure(table)
-    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes]
-    assert titles == [
-        "random pruning", "GraNd, scored at the start", "EL2N, scored at the start",
-        "loss, scored later", "GraNd, scored later", "EL2N, scored later",
-    ]  # fmt: skip
-    rivals = [("random", NEVER), ("grand", START), ("el2n", START)]
-    rivals += [("loss", LATER), ("grand", LATER), ("el2n", LATER)]
-    for axes, (against, taken) in zip(figure.axes, rivals, strict=True):
-        rows = table[(table.against == against) & (table.taken == taken)]
-        expected = sorted(map(tuple, rows[["ratio", "low", "high"]].to_numpy()))
-        found = sorted((value, low, high) for value, _, low, high in bars(axes))
-        np.testing.assert_allclose(found, expected)
-        heights = {round(height) for _, height, _, _ in bars(axes)}
-        assert heights == {0, -1}
-    assert figure.axes[0].get_xscale() == "log"
-    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert labels == [f"{LINEAR}\nrate 0.01", "digits\ntuned for no pruning"]
+def test_problems_have_a_row_each_and_a_marker_for_each_rival():
+    problems, means = ratio_tables()
+    figure = figures.problem_figure(problems, means)
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["outliers", "digits", "mean over problems"]
+    rows = pd.concat([problems, means.assign(problem="mean over problems")])
+    for rival, container in zip(figures.RIVALS, axes.containers, strict=True):
+        here = rows[rows.against == rival]
+        ends = np.array(container.lines[2][0].get_segments())[:, :, 0]
+        points = container.lines[0].get_xydata()
+        np.testing.assert_allclose(points[:, 0], np.exp(here.log_ratio))
+        np.testing.assert_allclose(ends, np.exp(here[["low", "high"]]))
+        assert [round(height) for height in points[:, 1]] == [0, -1, -2]
+    assert axes.get_xscale() == "log"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == list(figures.RIVALS.values())
 
 
 def test_gaps_stand_beside_their_method():
@@ -163,14 +151,13 @@ def test_methods_differ_in_colour_marker_and_dash():
         assert len(set(values)) >= len(values) - 2
     looks = [(to_hex(look["color"]), look["marker"]) for look in figures.METHOD_STYLES.values()]
     assert len(set(looks)) == len(looks)
-    assert len({look["marker"] for look in figures.FRACTION_STYLES}) == 4
 
 
 def test_the_books_font_has_every_sign():
     scores = score_table()
     every = [
         figures.correlation_figure(rank_correlations(scores)),
-        figures.case_figure(case_table()), figures.gap_figure(gap_table()),
+        figures.problem_figure(*ratio_tables()), figures.gap_figure(gap_table()),
         figures.error_figure(curve_table()),
     ]  # fmt: skip
     with warnings.catch_warnings():

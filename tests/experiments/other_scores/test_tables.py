@@ -162,13 +162,18 @@ def test_gaps_are_paired_by_seed(level):
         assert row.difference[0.5] == pytest.approx(0)
 
 
-def test_gaps_in_words_have_one_row_per_method():
-    shown = tables.gap_words(tables.gap_table(curves({("grand", 0.2): -3.0}, spread=0.5)))
-    assert shown.shape == (len(METHODS) - 1, 4)
-    low, high = (
-        f"{value:.3g}".replace("-", "−") for value in mean_interval([-3.5, -3, -2.5], 0.9)[1:3]
-    )
-    assert shown.loc["GraNd", ("after the last epoch", 0.2)] == f"−3 [{low}, {high}]"
+def test_gaps_have_one_row_per_fraction_and_method_and_columns_for_the_ends():
+    gaps = tables.gap_table(curves({("grand", 0.2): -3.0}, spread=0.5))
+    shown = tables.gap_words(gaps)
+    names = [tables.METHODS[name] for name in METHODS if name != "random"]
+    assert list(shown.index) == list(product((0.2, 0.5), names))
+    columns = product(tables.MEASURES.values(), ("difference", "low", "high"))
+    assert list(shown.columns) == list(columns)
+    found = shown.loc[(0.2, "GraNd"), "after the last epoch"]
+    assert tuple(found) == pytest.approx(mean_interval(np.array([-3.5, -3, -2.5]), 0.9)[:3])
+    for row in gaps.itertuples():
+        cells = shown.loc[(row.keep_fraction, tables.METHODS[row.method])]
+        assert cells[tables.MEASURES[row.measure], "high"] == row.high
 
 
 def test_scores_of_images_are_listed_from_the_lowest_for_the_fewest_kept():
