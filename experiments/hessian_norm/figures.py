@@ -23,6 +23,10 @@ KINDS = {
     "training": {"color": "#009E73", "marker": "o"},
     "batch norm": {"color": "#CC79A7", "marker": "^"},
 }
+RATES = (  # styles, the lowest learning rate first
+    {"color": "#56B4E9", "marker": "s", "linestyle": "--"},
+    {"color": "#009E73", "marker": "o", "linestyle": "-"},
+)
 PEER_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999999")
 NAMES = {"relu": "ReLU", "softplus": "softplus", "eigenvector": "top eigenvector"}
 
@@ -51,6 +55,27 @@ def secants_figure(secants: pd.DataFrame) -> Figure:
         draw, xlabel="distance ‖w' − w‖", ylabel="rate of change / Hessian norm", height=4.2,
         legend=4, xscale="log", yscale="log", xticks=[1e-7, 1e-5, 1e-3, 1e-1],
     )  # fmt: skip
+
+
+def steps_figure(summary: pd.DataFrame, limits: dict[str, tuple[float, ...]]) -> Figure:
+    """Draw ratios and overlaps against the epoch, a line per learning rate; limits are dotted."""
+    epochs = sorted(summary.epoch.unique())
+
+    def draw(axes: Axes, name: str) -> None:
+        rates = summary.groupby("learning_rate")
+        for shift, style, (rate, rows) in zip((-0.06, 0.06), RATES, rates, strict=True):
+            ends = {"low": rows[f"{name}_low"], "high": rows[f"{name}_high"]}
+            places = [epochs.index(epoch) + shift for epoch in rows.epoch]
+            look = style | {"markersize": 5, "label": f"learning rate {rate:g}"}
+            plot_intervals(axes, places, rows[[name]].assign(**ends), name, **look)
+        for limit in limits.get(name, ()):
+            axes.axhline(limit, color="black", linewidth=0.8, linestyle=":")
+        axes.set_xticks(range(len(epochs)), [f"{epoch:g}" for epoch in epochs])
+        axes.set_ylim(bottom=0)
+
+    panels = {"top eigenvector": "eigenvector", "a step": "step", "kept by both": "overlap"}
+    labels = {"xlabel": "start of epoch", "ylabel": "ratio to the norm, or share"}
+    return facets(panels, draw, **labels, columns=3, height=3.2, legend=2, share=False)
 
 
 def eigenvalues_figure(scores: pd.DataFrame) -> Figure:

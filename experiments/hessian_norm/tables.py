@@ -15,6 +15,7 @@ from liprune_utils.pruning import keep_highest, num_kept, overlap
 KEEP_FRACTIONS = np.arange(1, 10) / 10  # kept, over which overlaps are averaged
 LEVEL = 0.99
 NUM_RESAMPLES = 1999
+RANDOM_WALK = -0.5  # exponent of secants whose jumps add up like the steps of a random walk
 DISTANCES = [10.0**-power for power in range(1, 8)]
 
 
@@ -118,6 +119,15 @@ def switching_exponent(secants: pd.DataFrame) -> Estimate:
     lines = [line for _, line in enough.groupby(["epochs", "direction"]) if len(line) >= 2]
     fits = [np.polyfit(np.log(line.distance), np.log(line.secant), 1)[0] for line in lines]
     return mean_interval(np.array(fits), LEVEL)
+
+
+def walk_comparison(exponent: Estimate) -> str:
+    """Say whether the secants grow as fast as if the jumps added up like a random walk."""
+    below = exponent.below(RANDOM_WALK)
+    if below is None:
+        return f"That interval contains {number(RANDOM_WALK)}, so a random walk may explain them"
+    pace = "faster" if below else "more slowly"
+    return f"The secants grow {pace} than a random walk of jumps would make them"
 
 
 def switching_table(secants: pd.DataFrame, epochs: int) -> pd.DataFrame:

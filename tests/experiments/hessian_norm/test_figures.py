@@ -2,41 +2,27 @@
 
 import warnings
 from itertools import product
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_texts import legend, titles
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from experiments.hessian_norm import figures
-from liprune_utils.book import style
 
 DIRECTIONS = ("eigenvector", "gradient", "random 1", "random 2")
 
 
 @pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("agg")
-    with (
-        plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")),
-        warnings.catch_warnings(),
-    ):
+def drawn_without_warning(book_style):
+    with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of a missing glyph
         yield
         for number in plt.get_fignums():
             plt.figure(number).canvas.draw()
-    plt.close("all")
-
-
-def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def titles(figure: Figure) -> list[str]:
-    return [axes.get_title() for axes in figure.axes]
 
 
 def scales(figure: Figure) -> set[str]:
@@ -151,3 +137,23 @@ def test_a_training_frame_keeps_the_first_order_and_marks_the_largest():
     first = figures.training_frame(scores, 1).axes[0]
     assert first.get_title() == "before training, mean norm 3"
     assert first.get_ylim() == axes.get_ylim()
+
+
+def test_steps_have_a_line_for_each_rate_with_its_intervals():
+    rows = pd.DataFrame(product((0.01, 0.1), (1, 5, 10)), columns=["learning_rate", "epoch"])
+    for number, name in enumerate(("eigenvector", "step", "overlap")):
+        rows[name] = 1 + np.arange(6) / 10 + number
+        rows[f"{name}_low"], rows[f"{name}_high"] = rows[name] - 0.1, rows[name] + 0.3
+    figure = figures.steps_figure(rows, {"eigenvector": (0.8, 1.25)})
+    assert titles(figure) == ["top eigenvector", "a step", "kept by both"]
+    assert legend(figure) == ["learning rate 0.01", "learning rate 0.1"]
+    for number, axes in enumerate(figure.axes):
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "5", "10"]
+        for rate, bars in enumerate(axes.containers):
+            line, _, (interval,) = bars
+            values = 1 + number + (np.arange(3) + 3 * rate) / 10
+            np.testing.assert_allclose(line.get_ydata(orig=False), values)
+            ends = np.array([segment[:, 1] for segment in interval.get_segments()])
+            np.testing.assert_allclose(ends, np.c_[values - 0.1, values + 0.3])
+    limits = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert limits == [0.8, 1.25]

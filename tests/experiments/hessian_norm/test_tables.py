@@ -5,16 +5,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from draws import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from experiments.hessian_norm import claims, tables
 from liprune_utils.intervals import Estimate, mean_interval
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def overlap_by_hand(one: np.ndarray, other: np.ndarray) -> float:
@@ -278,3 +275,15 @@ def test_readers_see_the_spread_of_each_epoch():
     assert (row["batches"], row["negative eigenvalues"]) == (5, 1)
     assert (row["mean norm"], row["mean of the top fifth / mean"]) == (3, 2)
     assert row["standard deviation / mean"] == pytest.approx(np.sqrt(4.5) / 3)
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ((-0.46, -0.59, -0.33), "That interval contains −0.5, so a random walk may explain them"),
+        ((-0.46, -0.49, -0.43), "The secants grow more slowly than a random walk"),
+        ((-0.9, -0.99, -0.8), "The secants grow faster than a random walk"),
+    ],
+)
+def test_an_exponent_is_compared_with_that_of_a_random_walk(ends, words):
+    assert tables.walk_comparison(Estimate(*ends, 8)).startswith(words)

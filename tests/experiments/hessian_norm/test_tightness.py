@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from networks import draw, seeded
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -17,17 +18,7 @@ from liprune_utils.checks import InputError
 from liprune_utils.models import resnet
 
 DISTANCES = (10.0, 0.1, 1e-3, 1e-6)
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 class Kinks(nn.Module):
