@@ -1,5 +1,7 @@
 """Figures of page 11: predicted and observed, losses, noise, dynamics, worth of a spread."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from experiments.why.less_variance import BATCH_SIZES, LESS
 from liprune_utils.book.style import METHODS, facets, plot_intervals, shared_legend
 
 BRANCH_STYLES = {
@@ -19,12 +22,20 @@ BRANCH_STYLES = {
     "hessian rescaled": {"label": "Examples, rescaled rate", "color": "#CC79A7",
                          "linestyle": (0, (4, 1, 1, 1)), "marker": "v"},
 }  # fmt: skip
-FRACTION_LOOKS = (
+KIND_LOOKS = (
     {"color": "#56B4E9", "linestyle": "-", "marker": "o"},
     {"color": "#009E73", "linestyle": "--", "marker": "s"},
     {"color": "#E69F00", "linestyle": "-.", "marker": "^"},
     {"color": "#CC79A7", "linestyle": ":", "marker": "D"},
 )
+SPEED_LOOKS = {
+    "predicted": {"label": "predicted: mean constant, kept over all", "color": "#E69F00",
+                  "marker": "s", "markerfacecolor": "white", "linestyle": "none", "capsize": 3},
+    "observed": {"label": "observed", "color": METHODS["liprune"]["color"], "marker": "o",
+                 "linestyle": "none", "capsize": 3},
+}  # fmt: skip
+SPEED_RANGE = (0.4, 3.5)
+MODEL_NAMES = {"linear": "Linear model", "head": "Convex head", "network": "ResNet"}
 MEASURES = {
     "kept_noise": "noise, kept batches",
     "all_noise": "noise, all batches",
@@ -69,29 +80,26 @@ def long_figure(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def linear_noise_figure(table: pd.DataFrame) -> Figure:
-    """Draw the variance of LiPrune's gradient, and what its step leaves, over random pruning's."""
-    fractions = table[table.method == "liprune"].groupby("keep_fraction")
+def variance_figure(races: pd.DataFrame) -> Figure:
+    """Draw the ratio of the steps against that of the variances, a panel for each sampling."""
+    kinds = races.groupby(["family", "dim"], sort=False)
 
-    def draw(axes: Axes, name: str) -> None:
-        for style, (fraction, rows) in zip(FRACTION_LOOKS, fractions, strict=False):
-            bars = rows.assign(low=rows[f"{name}_low"], high=rows[f"{name}_high"])
-            label = f"keep {fraction:g}"
-            plot_intervals(axes, rows.error, bars, name, **style, markersize=4, label=label)
+    def draw(axes: Axes, schemes: Sequence[str]) -> None:
         axes.axhline(1, color="black", linewidth=0.8)
+        axes.axvline(LESS, color="#777777", linewidth=0.8, linestyle=":")
+        for style, ((family, dim), rows) in zip(KIND_LOOKS, kinds, strict=False):
+            here = rows[rows.scheme.isin(schemes)]
+            bars = here.assign(low=here.steps_low, high=here.steps_high)
+            look = style | {"label": f"{family}, d = {dim}", "linestyle": "none"}
+            plot_intervals(axes, here.variance, bars, "steps", **look, markersize=5, capsize=2)
 
-    titles = {"gradient variance": "noise", "error² left by a step": "left"}
+    panels = {"p ∝ L": ["constants"], "p ∝ norm": ["norms"], "batches": list(BATCH_SIZES)}
     figure = facets(
-        {f"{title}\nLiPrune / random": name for title, name in titles.items()},
-        draw, xlabel="distance to the true slope, in units of the first", ylabel="",
-        height=3.8, legend=2, share="x", xscale="log",
+        panels, draw, xlabel="variance / variance of uniform sampling", ylabel="steps / steps",
+        columns=3, height=3.8, legend=2, xscale="log",
     )  # fmt: skip
-    axes, ticks = figure.axes[0], [0.05, 0.1, 0.2, 0.5, 1, 2]
-    axes.set_yscale("log")
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.yaxis.minorticks_off()
-    axes.invert_xaxis()  # shared: training goes from left to right
-    axes.xaxis.set_major_formatter("{x:g}")
+    ticks = [0.01, 0.1, 1]
+    figure.axes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])  # shared
     return figure
 
 
@@ -107,36 +115,28 @@ def dynamics_figure(dynamics: pd.DataFrame) -> Figure:
     return facets(panels, draw, **labels, height=5.8, legend=2, share="x")
 
 
-def answer_figure(predicted: pd.DataFrame, observed: pd.DataFrame) -> Figure:
-    """Draw the changes that the convex model predicts beside those that the network shows.
+def answer_figure(table: pd.DataFrame, bound: float) -> Figure:
+    """Draw what is predicted and observed, a row for each model and what is pruned.
 
-    Both tables have a row per arm; ``predicted`` in per cent and with the spread of the constants.
+    ``bound`` is the speed-up that counts.
     """
-    names = {"liprune": "LiPrune's batches", "hessian": "Images with the\nlargest norms"}
-    labels = [f"{names[row.arm]}\n(spread {row.spread:.2g})" for row in predicted.itertuples()]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9), sharey=True)
-    _plot_differences(left, predicted, labels)
-    _plot_differences(right, observed, labels)
-    left.set(title="Predicted:\nconvex model", xlabel="change of excess loss (%)")
-    right.set(title="Observed:\nResNet on CIFAR-10", xlabel="change of test error (points)")
-    for axes in (left, right):
-        reach = 1.15 * max(map(abs, axes.get_xlim()))
-        axes.set_xlim(-reach, reach)
-        axes.text(0.02, 0.02, "better", transform=axes.transAxes, ha="left")
-        axes.text(0.98, 0.02, "worse", transform=axes.transAxes, ha="right")
-    return figure
-
-
-def _plot_differences(axes: Axes, table: pd.DataFrame, labels: list[str]) -> None:
-    """Draw one row per difference, the first on top, with its interval and a line at zero."""
-    axes.axvline(0, color="black", linewidth=0.8)
+    figure, axes = plt.subplots(figsize=(6.4, 3.9))
     places = np.arange(len(table))[::-1]
-    for place, row in zip(places, table.itertuples(), strict=True):
-        look = {name: BRANCH_STYLES[row.arm][name] for name in ("color", "marker")}
-        bars = [[row.difference - row.low], [row.high - row.difference]]
-        axes.errorbar(row.difference, place, xerr=bars, **look, capsize=3)
-    axes.set_yticks(places, labels)
-    axes.set_ylim(-0.6, len(table) - 0.4)
+    for offset, (name, look) in zip((0.14, -0.14), SPEED_LOOKS.items(), strict=True):
+        ends = table[[f"{name}_low", f"{name}_high"]].clip(*SPEED_RANGE)
+        bars = [table[name] - ends.iloc[:, 0], ends.iloc[:, 1] - table[name]]
+        axes.errorbar(table[name], places + offset, xerr=bars, **look)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.axvline(bound, color="#777777", linewidth=0.8, linestyle=":")
+    rows = zip(table.model, table.unit, strict=True)
+    axes.set_yticks(places, [f"{MODEL_NAMES[model]}, {unit}" for model, unit in rows])
+    axes.set(xscale="log", xlim=SPEED_RANGE, ylim=(-0.5, len(table) - 0.5))
+    ticks = [0.5, 0.7, 1, 1.5, 2, 3]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.minorticks_off()
+    axes.set_xlabel("times as fast as random pruning")
+    shared_legend(figure, 2)
+    return figure
 
 
 def spread_figure(races: pd.DataFrame, marks: pd.DataFrame) -> Figure:

@@ -100,3 +100,13 @@ def typical_noise(error: float, keep_fraction: float, method: str, slope: float)
     kept = typical_moments(keep_fraction, method)
     curvature = kept.x4[0] - kept.xx[0] ** 2
     return float((error * slope) ** 2 * curvature + NOISE_SD**2 * kept.xx[0])
+
+
+def typical_ratios(steps: pd.DataFrame, slope: float) -> np.ndarray:
+    """Compute LiPrune's variance over random pruning's on a typical data set, for its steps."""
+    cases = [(row.error, row.keep_fraction) for row in steps.itertuples()]
+    liprune, random = (
+        np.array([typical_noise(*case, method, slope) for case in cases])
+        for method in ("liprune", "random")
+    )
+    return liprune / random

@@ -12,12 +12,12 @@ import pandas as pd
 from experiments.liprune.batch_spread import kept_gain
 from experiments.liprune.runs import HALF_WIDTH
 from experiments.what_accelerates import fixed_batches
-from experiments.what_accelerates.closed_forms import LEARNING_RATE, square_factor
 from liprune_utils.checks import require
-from liprune_utils.intervals import ratio_interval, standard_error
+from liprune_utils.intervals import mean_interval, ratio_interval, standard_error
 from liprune_utils.problems import NOISE_SD
 from liprune_utils.pruning import num_kept, rank
 from liprune_utils.sgd import run_in_blocks
+from liprune_utils.speed_up import speed_up
 from liprune_utils.streams import StreamFamily
 
 NUM_BATCHES, KEEP_FRACTION = 40, 0.2  # of the reduced experiment on CIFAR-10
@@ -25,6 +25,7 @@ NUM_STEPS, METHODS = 10, ("liprune", "random")
 POINT_SPREAD = np.sqrt(4 / 5)  # of x^2 for x from U(-a, a): sd / mean
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BLOCK = 100  # data sets drawn together
+SPEED_LEVEL = 0.90  # of the intervals of gains and speed-ups; the others are 99%
 spread_stream = StreamFamily({"data": 0, "choice": 1, "draws": 2})
 
 
@@ -51,8 +52,12 @@ def _draw_batches(
     return squares, slope * squares + noise
 
 
-def race(batch_size: int, num_runs: int, seed: int, slope: float) -> pd.DataFrame:
-    """Race LiPrune against random pruning with fixed batches, on the same data and draws."""
+def race(batch_size: int, num_runs: int, seed: int, slope: float) -> dict[str, np.ndarray]:
+    """Race LiPrune against random pruning with fixed batches, on the same data and draws.
+
+    A path has the squared errors at every step, ``[NUM_STEPS + 1, num_runs]``, and what is expected
+    of the last of them; the spread and the gain are those of the batches' constants.
+    """
     data, choice, draws = (
         spread_stream(seed, purpose, batch_size) for purpose in spread_stream.purposes
     )
@@ -65,23 +70,15 @@ def race(batch_size: int, num_runs: int, seed: int, slope: float) -> pd.DataFram
         kept = [rank(scores)[:, :count] for scores in (xx, choice.random(xx.shape))]
         paths = fixed_batches.race(xx, xy, kept, draws, NUM_STEPS)
         for method, indices, weights in zip(METHODS, kept, paths, strict=True):
-            columns[method] = (weights[-1] - slope) ** 2
-            squares = np.take_along_axis(xx, indices, axis=1).T.copy()  # [num_kept, num_runs]
-            columns |= _expect(method, squares, batch_size, slope)
+            squares = np.take_along_axis(xx, indices, axis=1)
+            moments = squares.mean(axis=1), (squares**2).mean(axis=1)
+            chosen = fixed_batches.batch_moments(count, *moments)
+            exact = fixed_batches.expected_square(chosen, batch_size, NUM_STEPS, slope)
+            columns |= {f"{method}_path": (weights - slope) ** 2, f"{method}_expected": exact[-1]}
         return {name: (values,) for name, values in columns.items()}
 
     columns = run_in_blocks(run_block, num_runs, name="fixed batches", block=BLOCK)
-    return pd.DataFrame({name: values for name, (values,) in columns.items()})
-
-
-def _expect(
-    method: str, squares: np.ndarray, batch_size: int, slope: float
-) -> dict[str, np.ndarray]:
-    moments = squares.mean(axis=0), (squares**2).mean(axis=0)
-    kept = fixed_batches.batch_moments(len(squares), *moments)
-    exact = fixed_batches.expected_square(kept, batch_size, NUM_STEPS, slope)
-    log = -np.log(square_factor(kept, 1, LEARNING_RATE))
-    return {f"{method}_expected": exact[-1], f"{method}_log": log}
+    return {name: values for name, (values,) in columns.items()}
 
 
 def spread_table(sizes: list[int], num_runs: int, seed: int, slope: float) -> pd.DataFrame:
@@ -89,13 +86,16 @@ def spread_table(sizes: list[int], num_runs: int, seed: int, slope: float) -> pd
     rows = []
     for size in sizes:
         runs = race(size, num_runs, seed, slope)
-        ratio = ratio_interval(runs.liprune.to_numpy(), runs.random.to_numpy())
-        steps = ratio_interval(runs.liprune_log.to_numpy(), runs.random_log.to_numpy())
-        differences = (runs[method] - runs[f"{method}_expected"] for method in METHODS)
-        z = max(abs(gap.mean() / standard_error(gap)) for gap in differences)
-        row = {"batch_size": size, "spread": runs.spread.mean(), "gain": runs.gain.mean()}
+        own, rival = runs["liprune_path"], runs["random_path"]
+        expected = [runs[f"{method}_expected"] for method in METHODS]
+        ratio = ratio_interval(own[-1], rival[-1])
+        gaps = (last - mean for last, mean in zip((own[-1], rival[-1]), expected, strict=True))
+        z = max(abs(gap.mean() / standard_error(gap)) for gap in gaps)
+        row = {"batch_size": size, "spread": runs["spread"].mean()}
+        row |= mean_interval(runs["gain"], SPEED_LEVEL).named_columns("gain")
         row |= ratio.named_columns("ratio")
-        row |= {"expected": runs.liprune_expected.mean() / runs.random_expected.mean()}
-        row |= steps.named_columns("steps")
+        row |= {"expected": expected[0].mean() / expected[1].mean()}
+        faster = speed_up(rival[1:].T, own[1:].T, level=SPEED_LEVEL)
+        row |= faster.estimate.named_columns("speed_up")
         rows.append(row | {"z": z, "num_runs": num_runs})
     return pd.DataFrame(rows)

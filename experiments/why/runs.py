@@ -18,7 +18,7 @@ class WhyParameters(Parameters):
     """Parameters of page 11: the linear model, and a small training; `TrainingRun` checks more."""
 
     slope: float = Field(ge=-1000, le=1000)  # true slope w* of the linear model, not 0
-    num_runs: int = Field(ge=100, le=10**5)  # data sets of the linear model
+    num_runs: int = Field(ge=100, le=10**5)  # data sets of the linear model, and runs of a race
     depth: int  # ResNet depth of the live training, 6n + 2
     num_images: int  # its training images
     num_test_images: int  # its test images

@@ -1,6 +1,6 @@
 """The tables of page 11: paired differences, how the kept images differ, the gradient's noise."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.cifar10.tables import LEVEL
 from experiments.hessian_norm.tables import spreads
 from experiments.other_scores.tables import gap_table
+from experiments.why.matched_spread import matching_size
 from liprune_utils.intervals import Estimate, mean_interval
 
 LOSS_LEVEL = 0.99  # the register's level where it names no other
@@ -99,49 +100,8 @@ def example_table(curves: pd.DataFrame) -> pd.DataFrame:
     return chosen[columns].reset_index(drop=True)
 
 
-def prediction_table(
-    curves: pd.DataFrame, factors: Mapping[str, float], *, start: int, last: int
-) -> pd.DataFrame:
-    """Compare the test error after the pruning with that of a training faster by a factor.
-
-    The prediction is random pruning's own curve, read at ``start + factor * (epoch - start)``
-    instead of at the epoch, by linear interpolation, in all epochs for which that is not beyond the
-    last. ``factors`` has a factor for each arm.
-    """
-    rows = []
-    for arm, factor in factors.items():
-        random, own, predicted = _stretched(curves, arm, factor, start=start, last=last)
-        pairs = {
-            "predicted": predicted - random,
-            "observed": own - random,
-            "observed less predicted": own - predicted,
-        }
-        for what, gaps in pairs.items():
-            facts = {"arm": arm, "what": what, "factor": factor}
-            rows.append((facts, "difference", mean_interval(gaps.mean(axis=0), LEVEL)))
-    return _seed_table(rows)
-
-
-def _stretched(
-    curves: pd.DataFrame, arm: str, factor: float, *, start: int, last: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the errors of random pruning, of an arm and predicted, each ``[epochs, seeds]``."""
-    shown = curves[curves.epoch.between(start, last)]
-    table = shown.pivot(index="epoch", columns=["arm", "seed"], values="test_error")
-    epochs = np.arange(start + 1, last + 1)
-    later = start + factor * (epochs - start)
-    epochs, later = epochs[later <= last], later[later <= last]
-    random = table["random"]
-    predicted = [np.interp(later, random.index, random[seed]) for seed in random]
-    return (
-        random.loc[epochs].to_numpy(),
-        table[arm][random.columns].loc[epochs].to_numpy(),
-        np.transpose(predicted),
-    )
-
-
 def cifar_spreads(batch_norms: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
-    """List how much the constants of CIFAR-10 differ, for batches and for examples."""
+    """List how much the constants of CIFAR-10 differ, and the linear model's batch size for it."""
     paper = batch_norms[(batch_norms.batch_size == 128) & (batch_norms.batch_norm == "train")]
     stages = spreads(paper[(paper.seed == 0) & paper.epoch.isin([1, 5])], ["epoch"])
     names = ["batches, before training", "batches, start of epoch 5"]
@@ -149,14 +109,5 @@ def cifar_spreads(batch_norms: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFra
     means = shifts.pivot(index="arm", columns="statistic", values="mean")
     names = {"liprune": "batches, at the pruning", "hessian": "examples, at the pruning"}
     columns = {"what": names, "spread": means.score_sd, "gain": means.score_gain}
-    return pd.concat([trained, pd.DataFrame(columns).loc[list(names)]], ignore_index=True)
-
-
-def predicted_changes(worth: pd.DataFrame) -> pd.DataFrame:
-    """Turn what the spreads at the pruning are worth into changes of the excess loss, per cent."""
-    rows = zip(METHODS, worth[-len(METHODS) :].itertuples(), strict=True)
-    return pd.DataFrame([
-        {"arm": arm, "spread": row.spread, "difference": 100 * (row.ratio - 1),
-         "low": 100 * (row.ratio_low - 1), "high": 100 * (row.ratio_high - 1)}
-        for arm, row in rows
-    ])  # fmt: skip
+    table = pd.concat([trained, pd.DataFrame(columns).loc[list(names)]], ignore_index=True)
+    return table.assign(batch_size=table.spread.map(matching_size))

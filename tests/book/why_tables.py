@@ -72,18 +72,6 @@ def example_curves() -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def linear(noise: tuple[float, ...], left: tuple[float, ...]) -> pd.DataFrame:
-    """A table of steps: LiPrune's at successive errors, and importance sampling's."""
-    rows = [
-        {"keep_fraction": 0.1, "method": method, "error": 10.0**-place, "noise": v,
-         "noise_low": v - 0.05, "noise_high": v + 0.05, "left": w, "left_low": w - 0.05,
-         "left_high": w + 0.05, "num_runs": 100, "share": 0.002}
-        for method in ("liprune", "unbiased")
-        for place, (v, w) in enumerate(zip(noise, left, strict=True))
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
 def batch_norms() -> pd.DataFrame:
     norms = np.arange(10.0, 20.0)
     return pd.concat([

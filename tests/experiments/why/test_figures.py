@@ -1,25 +1,19 @@
 """The figures of page 11 show the numbers of their tables."""
 
-from collections.abc import Iterator
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import why_tables as toy
+from figure_texts import legend
 
 from experiments.why import figures
 from experiments.why.figures import BRANCH_STYLES
+from experiments.why.less_variance import SCHEMES
+from experiments.why.speed_ups import compared, comparison_table
+from liprune_utils.intervals import Estimate
 
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
-def labels(figure: plt.Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def thick_line(axes: plt.Axes, arm: str) -> np.ndarray:
@@ -32,7 +26,7 @@ def test_long_training_shows_the_mean_error_and_each_runs_losses():
     runs = toy.long_runs(0.5, 1.0)
     figure = figures.long_figure(curves.rename(columns={"arm": "method"}), runs)
     left, right = figure.axes
-    assert labels(figure) == [
+    assert legend(figure) == [
         BRANCH_STYLES[name]["label"] for name in ("random", "liprune", "hessian")
     ]
     expected = curves[curves.arm == "random"].groupby("epoch").test_error.mean()
@@ -42,45 +36,48 @@ def test_long_training_shows_the_mean_error_and_each_runs_losses():
     assert right.get_yscale() == "log"
 
 
-def test_linear_noise_has_a_line_for_each_fraction():
-    other = toy.linear((0.4, 1.5), (0.8, 0.9)).assign(keep_fraction=0.5)
-    table = pd.concat([toy.linear((0.2, 2.0), (0.7, 0.8)), other])
-    figure = figures.linear_noise_figure(table)
-    assert labels(figure) == ["keep 0.1", "keep 0.5"]
-    left, right = figure.axes
-    lines = [container.lines[0].get_ydata().tolist() for container in left.containers]
-    assert lines == [[0.2, 2.0], [0.4, 1.5]]
-    assert [c.lines[0].get_ydata().tolist() for c in right.containers] == [[0.7, 0.8], [0.8, 0.9]]
-    assert left.xaxis_inverted()
-    assert (left.get_xscale(), left.get_yscale(), right.get_yscale()) == ("log", "log", "linear")
+def test_less_variance_has_a_panel_for_each_sampling():
+    kinds = pd.DataFrame({"family": ["least squares", "logistic"], "dim": [1, 10]})
+    schemes = pd.DataFrame({"scheme": SCHEMES, "variance": [0.3, 0.2, 0.5, 0.25, 0.125]})
+    table = kinds.merge(schemes, how="cross").assign(steps=np.linspace(0.5, 1.4, 10))
+    table = table.assign(steps_low=table.steps - 0.1, steps_high=table.steps + 0.1)
+    figure = figures.variance_figure(table)
+    assert legend(figure) == ["least squares, d = 1", "logistic, d = 10"]
+    for axes, rows in zip(figure.axes, ([0], [1], [2, 3, 4]), strict=True):
+        for container, first in zip(axes.containers, (0, 5), strict=True):
+            points, shown = container.lines[0], table.iloc[[first + row for row in rows]]
+            assert points.get_xdata().tolist() == shown.variance.tolist()
+            assert points.get_ydata().tolist() == shown.steps.tolist()
+        assert axes.get_xscale() == "log"
 
 
 def test_dynamics_have_a_panel_for_each_measure():
     table = toy.dynamics()
     figure = figures.dynamics_figure(table)
-    assert labels(figure) == [BRANCH_STYLES[name]["label"] for name in toy.ARMS]
+    assert legend(figure) == [BRANCH_STYLES[name]["label"] for name in toy.ARMS]
     means = table[table.arm == "hessian"].groupby("epoch").mean(numeric_only=True)
     for axes, measure in zip(figure.axes, figures.MEASURES, strict=True):
         np.testing.assert_allclose(thick_line(axes, "hessian"), means[measure])
         assert axes.get_yscale() == "log"
 
 
-def test_predicted_and_observed_have_the_same_rows():
-    predicted = toy.estimates(["liprune", "hessian"], [-30.0, -80.0], 1.0, spread=[0.16, 0.64])
-    observed = toy.estimates(["liprune", "hessian"], [-1.0, 3.0], 2.0)
-    left, right = figures.answer_figure(predicted, observed).axes
-    for axes, table in ((left, predicted), (right, observed)):
-        points = [container.lines[0].get_xdata()[0] for container in axes.containers]
-        assert points == table.difference.tolist()
-        low, high = axes.get_xlim()
-        assert low == -high  # zero is in the middle of both
-        assert high > max(table.high.max(), -table.low.min())
-        heights = [container.lines[0].get_ydata()[0] for container in axes.containers]
-        assert heights == [1, 0]
-    assert [text.get_text().splitlines()[-1] for text in left.get_yticklabels()] == [
-        "(spread 0.16)",
-        "(spread 0.64)",
-    ]
+def test_predicted_and_observed_have_a_row_for_each_model():
+    one, two = Estimate(1.2, 1.1, 1.3, 3), Estimate(0.7, 0.1, 9.0, 3)
+    cases = [("linear", "points"), ("head", "batches"), ("network", "batches")]
+    table = comparison_table([compared(*case, one, two) for case in cases])
+    figure = figures.answer_figure(table, bound=1.1)
+    (axes,) = figure.axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["Linear model, points", "Convex head, batches", "ResNet, batches"]
+    assert axes.get_xscale() == "log"
+    predicted, observed = axes.containers
+    assert predicted.lines[0].get_xdata().tolist() == [1.2] * 3
+    assert observed.lines[0].get_xdata().tolist() == [0.7] * 3
+    assert (predicted.lines[0].get_ydata() > observed.lines[0].get_ydata()).all()
+    (bars,) = observed.lines[2]
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, [figures.SPEED_RANGE] * 3)  # the interval goes on
+    assert {line.get_xdata()[0] for line in axes.lines[-2:]} == {1, 1.1}
 
 
 def test_spreads_are_marked_on_the_curve():
@@ -91,7 +88,7 @@ def test_spreads_are_marked_on_the_curve():
     marks = pd.DataFrame({"what": ["batches", "examples"], "spread": [0.17, 1.1]})
     figure = figures.spread_figure(races, marks)
     axes = figure.axes[0]
-    assert {"batches", "examples", "convex model, exact"} < set(labels(figure))
+    assert {"batches", "examples", "convex model, exact"} < set(legend(figure))
     lines = {line.get_label(): line.get_xdata() for line in axes.lines}
     assert lines["examples"] == [1.1, 1.1]
     assert lines["convex model, exact"].tolist() == [0.1, 0.9]
