@@ -1,7 +1,21 @@
 """What the tests of several modules share."""
 
+from pathlib import Path
+
+import matplotlib.pyplot as plt
 import pytest
 import torch
+
+from liprune_utils.book import style
+
+
+@pytest.fixture
+def book_style():
+    """The look of the book's figures, which are closed afterwards."""
+    plt.switch_backend("agg")
+    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
+        yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from draws import seeded
 from torch import Tensor
 
 from liprune_utils.data import Dataset
@@ -14,10 +15,6 @@ RUN = TrainingRun(
     num_images=12, num_test_images=40, batch_size=4,
 )  # fmt: skip
 BATCHES = fixed_batches(12, 4, seed=0)
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def dataset(num_train: int = 20, num_test: int = 50, darkest: int = 0) -> Dataset:

@@ -35,7 +35,11 @@ def made_of(page: str, tmp_path) -> dict[str, str]:
             ["experiments/linear_model/runs.py"],
             ["experiments/sine_model/runs.py"],
         ),
-        ("06_convex_is_not_enough", ["package torch", "package scikit-learn"], ["data/ready.json"]),
+        (
+            "06_convex_is_not_enough",
+            ["package torch", "package scikit-learn", "data/ready.json"],
+            ["book/results/09_cifar10/reduced14_curves.csv"],
+        ),
         (
             "09_cifar10",
             [

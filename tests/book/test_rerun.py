@@ -38,6 +38,7 @@ SHORTER = {  # a command that holds the words on the left is given those on the 
     "-p num_steps 20",
     "sweep experiments/grids/precision.yml": "--workers 1",
     "experiments.hessian_norm.record": "--help",
+    "experiments.convex_is_not_enough.record": "--help",
     "experiments.why.record": "--help",
     "benchmarks/hessian_norm.py": "--help",
     "pip install": "--help",

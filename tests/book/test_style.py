@@ -4,12 +4,12 @@ import base64
 import io
 import re
 from itertools import combinations, product
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_texts import legend, titles
 from ipywidgets.embed import embed_data
 from matplotlib.colors import same_color, to_rgb
 from matplotlib.figure import Figure
@@ -68,12 +68,7 @@ def test_the_colours_of_methods_mean_nothing_else():
             assert look["color"] not in path.read_text(), path
 
 
-@pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("agg")
-    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.fixture(scope="module")
@@ -89,19 +84,11 @@ def errors(depths=(14,), seeds=2, prune_epochs=(1,)) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).assign(learning_rate=0.1)
 
 
-def legend(figure: Figure) -> list[str]:
-    return sorted(text.get_text() for text in figure.legends[0].get_texts())
-
-
-def titles(figure: Figure) -> list[str]:
-    return [axes.get_title() for axes in figure.axes]
-
-
 def test_losses_have_a_panel_for_each_fraction_with_a_95_percent_band(curves):
     figure = style.loss_figure(curves)
     assert titles(figure) == ["keep 0.1", "keep 0.3", "keep 0.5", "keep 0.7"]
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("SGD step", "test loss")
-    assert legend(figure) == sorted(LABELS)
+    assert sorted(legend(figure)) == sorted(LABELS)
     assert all(axes.get_yscale() == "log" for axes in figure.axes)
     for axes, fraction in zip(figure.axes, (0.1, 0.3, 0.5, 0.7), strict=True):
         lines = {line.get_label(): line.get_ydata() for line in axes.lines}
@@ -166,7 +153,7 @@ def test_test_errors_have_a_panel_for_each_cell(depths, epochs):
     cells = list(product(depths, epochs, (0.2, 0.5)))
     assert titles(figure) == [f"depth {d}, rate 0.1, pruned at {e}, keep {f}" for d, e, f in cells]
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("epoch", "test error (%)")
-    assert legend(figure) == sorted(LABELS)
+    assert sorted(legend(figure)) == sorted(LABELS)
     for axes, (_, pruned_at, _) in zip(figure.axes, cells, strict=True):
         assert len(axes.lines) == 3 * (2 + 1)  # two seeds and their mean
         for label, level in {"LiPrune": 90.5 - pruned_at, "No pruning": 89.5}.items():
@@ -187,7 +174,7 @@ def test_scores_fall_with_their_rank():
 def test_overview_shows_both_experiments(curves):
     figure = overview_figure(curves, errors(), "CIFAR-10")
     assert titles(figure) == ["Linear model, keep 0.1", "ResNet, keep 0.5\nCIFAR-10"]
-    assert legend(figure) == sorted(LABELS)
+    assert sorted(legend(figure)) == sorted(LABELS)
 
 
 def test_methods_look_the_same_everywhere(curves):

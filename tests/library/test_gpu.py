@@ -4,7 +4,8 @@ import io
 
 import pytest
 import torch
-from synthetic import BATCHES, RUN, dataset, images, seeded
+from draws import seeded
+from synthetic import BATCHES, RUN, dataset, images
 
 from liprune_utils.images import draw_shifts, make_images, shifted
 from liprune_utils.training import plan_epoch, start, steps, take_step, train_until

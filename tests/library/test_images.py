@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from draws import seeded
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import dataset, moved, seeded
+from synthetic import dataset, moved
 
 from liprune_utils.images import (
     PURPOSES,

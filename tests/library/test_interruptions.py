@@ -1,43 +1,30 @@
 """A run that is locked, killed, stopped or out of disk goes on as if nothing had disturbed it."""
 
-import json
 import multiprocessing
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
-import traceback
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import synthetic
 import torch
+from small_runs import SETTINGS, TABLE, checkpoints, die_at, names, opened
 
-from liprune_utils import runs, selection, training
-from liprune_utils.data import Dataset
+from liprune_utils import runs
 from liprune_utils.runs import (
     RunError,
     Stopped,
-    open_run,
     run_folder,
     stopping_at_signals,
     withdraw_stop,
 )
-from liprune_utils.settings import TrainingRun
-from liprune_utils.training_run import Workspace, run_training
 
-SETTINGS = {"depth": 8, "rate": 0.1}
 FORK = multiprocessing.get_context("fork")
 STARTED = []  # processes of the test
 PATIENCE = 30  # seconds for another process to answer
-TABLE = pd.DataFrame({"epoch": [1, 2]})
 
 
 @pytest.fixture(autouse=True)
@@ -48,18 +35,6 @@ def nothing_goes_on_into_the_next_test():
         process = STARTED.pop()
         process.kill()
         process.join()
-
-
-def opened(root: Path, **options):
-    return open_run(root, "small", SETTINGS, **options)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*.pt"))
 
 
 # Begin a function in another process; what it sends and what is sent to it goes by the connection.
@@ -138,14 +113,7 @@ def test_a_killed_process_has_no_lock(tmp_path):
 
 # In another process: die at the count-th call of a function of the disk while saving three times.
 def die(_connection, root: Path, where: object, name: str, count: int) -> None:
-    original, remaining = getattr(where, name), iter(range(count - 1))
-
-    def deadly(*arguments, **options):
-        if next(remaining, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **options)
-
-    setattr(where, name, deadly)
+    die_at(where, name, count)
     with opened(root) as run:
         for step in (1, 2, 3):
             run.save((1, step), {"step": step})
@@ -314,118 +282,3 @@ def test_signals_mean_afterwards_what_they_meant_before(error):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# A whole training, interrupted at random moments
-
-
-RUN = TrainingRun(
-    depth=8, learning_rate=0.05, decay_epochs=(3,), num_epochs=6, num_images=12,
-    num_test_images=10, batch_size=4, method="liprune", keep_fraction=0.7, prune_epoch=2,
-    tolerance=0.5,
-)  # fmt: skip
-STOPPED = 75  # exit status
-
-
-def make_workspace(root: Path) -> Workspace:
-    draw = np.random.default_rng(7)
-    images = [draw.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (12, 10)]
-    labels = [draw.integers(0, 10, n) for n in (12, 10)]
-    split = images[0], labels[0], images[1], labels[1]
-    return Workspace(Dataset(*split, "CIFAR-10", "0", tuple("abcdefghij")), root)
-
-
-# Fork a process that does the run; it has begun when this returns.
-def fork(workspace: Workspace) -> int:
-    reader, writer = os.pipe()
-    if pid := os.fork():
-        assert os.read(reader, 1) == b"."
-        os.close(reader)
-        os.close(writer)
-        return pid
-    status = 1
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once it is done
-    try:
-        with stopping_at_signals():
-            os.write(writer, b".")
-            run_training(RUN, workspace)
-        status = 0
-    except Stopped:
-        status = STOPPED
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def end(pid: int) -> int:
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status in (0, STOPPED, -signal.SIGKILL)
-    return status
-
-
-# Where the runs in a folder are: the run and position of the checkpoint that was written last.
-def progress(root: Path) -> str:
-    latest = max(root.rglob("checkpoint-*.pt"), key=lambda path: path.stat().st_mtime_ns, default=0)
-    return f"{latest.parent.name} {latest.name[:23]}" if latest else "nowhere"
-
-
-def slowly(take_step, *arguments) -> None:
-    time.sleep(0.01)
-    take_step(*arguments)
-
-
-# A process of its own, since threads of pytest's arithmetic would not live in a fork: do the run
-# undisturbed in the folder 0; then in 1, 2, ... until it was interrupted so many times and is done.
-# Prints the number of the last folder, and where the run was at each interruption.
-def interrupt_runs(root: Path, number: int, times: int) -> None:
-    torch.set_num_threads(1)
-    runs.CHECKPOINT_SECONDS, selection.BATCH_CHUNK = 0.0, 1  # each step and score is saved
-    training.take_step = partial(slowly, training.take_step)  # or scoring takes most of the time
-    workspace, draw = make_workspace(root / "0"), np.random.default_rng(number)
-    training.start(RUN, workspace.images(RUN))  # what torch imports with its first optimiser
-    began = time.monotonic()
-    assert end(fork(workspace)) == 0
-    undisturbed = time.monotonic() - began
-    folder, seen, status = 0, [], 0
-    while len(seen) < times or status != 0:
-        folder += status == 0
-        workspace = replace(workspace, root=root / str(folder))
-        pid = fork(workspace)
-        if len(seen) < times:
-            time.sleep(draw.exponential(undisturbed / 4))
-            os.kill(pid, number)
-        if (status := end(pid)) != 0:
-            seen.append(progress(workspace.root))
-    print(json.dumps([folder, seen]))
-
-
-# What is left of a run: its last state, and its tables.
-def outcome(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
-    assert not list(folder.glob(".*.partial*"))
-    assert (folder / "done.json").exists()
-    content = torch.load(max(folder.glob("checkpoint-*.pt")), weights_only=True)
-    return content["state"], {path.name: path.read_bytes() for path in folder.glob("*.csv")}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGKILL, 20), (signal.SIGTERM, 10)])
-def test_a_run_interrupted_again_and_again_ends_as_one_undisturbed(tmp_path, number, times):
-    command = [sys.executable, __file__, tmp_path, str(int(number)), str(times)]
-    where = os.environ | {"PYTHONPATH": str(Path(synthetic.__file__).parent)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=where)
-    assert done.returncode == 0, done.stderr
-    last, seen = json.loads(done.stdout)
-    assert len(seen) == times
-    assert len(set(seen)) > 2  # at different moments
-    for run in (RUN, RUN.before_pruning()):
-        folders = [make_workspace(tmp_path / str(k)).folder(run) for k in range(last + 1)]
-        state, tables = outcome(folders[0])
-        assert len(state["test_errors"]) == run.num_epochs
-        assert {"curve.csv", "kept.csv"} <= set(tables)
-        for folder in folders[1:]:
-            assert synthetic.same(outcome(folder), (state, tables))
-
-
-if __name__ == "__main__":
-    interrupt_runs(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from draws import seeded
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -26,10 +27,6 @@ points = arrays(np.float64, 3, elements=numbers)
 matrices = arrays(
     np.float64, st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 5)), elements=numbers
 )
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def secant(gradient, v: np.ndarray, w: np.ndarray) -> float:

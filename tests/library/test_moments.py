@@ -5,23 +5,14 @@ from math import inf
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from draws import checked, make_least_squares, seeded
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from liprune_utils.moments import SecondMoments
-from liprune_utils.problems import LeastSquares, draw_least_squares
+from liprune_utils.problems import LeastSquares
 from liprune_utils.sgd import importance_sgd
 from liprune_utils.theory import SAMPLINGS, uniform
-
-checked = settings(max_examples=60, deadline=None, derandomize=True)
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def make_problem(seed, dim, more, noise_sd=0.5, spread=0.7) -> LeastSquares:
-    return draw_least_squares(seeded(seed), dim + more, dim, noise_sd=noise_sd, spread=spread)
 
 
 def make_moments(problem, name="uniform", keep=1.0) -> SecondMoments:
@@ -30,7 +21,7 @@ def make_moments(problem, name="uniform", keep=1.0) -> SecondMoments:
 
 NOISE = st.sampled_from([0.0, 0.1, 1.0])
 PROBLEMS = st.builds(
-    make_problem,
+    make_least_squares,
     *(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 5)),
     *(NOISE, st.floats(0, 1.2)),
 )
@@ -58,7 +49,7 @@ def enumerate_errors(moments: SecondMoments, step_size: float, num_steps: int, s
 @pytest.mark.parametrize("name", SAMPLINGS)
 @pytest.mark.parametrize(("dim", "more", "num_steps"), [(1, 2, 5), (2, 1, 5), (3, 1, 4)])
 def test_path_by_enumeration(dim, more, num_steps, name, keep):
-    moments = make_moments(make_problem(0, dim, more), name, keep)
+    moments = make_moments(make_least_squares(0, dim, more), name, keep)
     step_size = 0.8 * moments.largest_step_size
     expected = enumerate_errors(moments, step_size, num_steps, np.zeros(dim))
     np.testing.assert_allclose(moments.path(step_size, num_steps), expected, rtol=1e-10)
@@ -66,7 +57,7 @@ def test_path_by_enumeration(dim, more, num_steps, name, keep):
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_start_is_anywhere(dim):
-    moments = make_moments(make_problem(9, dim, 2), "mixture")
+    moments = make_moments(make_least_squares(9, dim, 2), "mixture")
     weights = seeded(dim).normal(size=dim)
     step_size = 0.6 * moments.largest_step_size
     step, state = moments.operators([step_size])[0], moments.start(weights)
@@ -79,7 +70,7 @@ def test_start_is_anywhere(dim):
 @pytest.mark.parametrize("name", SAMPLINGS)
 @pytest.mark.parametrize("dim", [1, 3])
 def test_path_by_simulation(dim, name, keep):
-    problem = make_problem(3, dim, 12, spread=0.5)
+    problem = make_least_squares(3, dim, 12, spread=0.5)
     moments = make_moments(problem, name, keep)
     step_size = 0.4 * moments.largest_step_size
     options = {"step_size": step_size, "keep_probability": keep, "generator": seeded(dim)}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from draws import checked, make_least_squares, seeded
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional
@@ -24,12 +25,6 @@ from liprune_utils.problems import (
     draw_logistic,
     standardise,
 )
-
-checked = settings(max_examples=60, deadline=None, derandomize=True)
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def test_data_follow_equation_3():
@@ -73,10 +68,6 @@ def test_lipschitz_constants_are_the_secants_of_the_gradients():
     for w, v in ((0.0, 1.0), (-3.0, 4.0)):
         secant = np.abs(gradient(w) - gradient(v)) / abs(w - v)
         np.testing.assert_allclose(secant, data.lipschitz, rtol=1e-12)
-
-
-def make_least_squares(seed, dim, more, noise_sd, spread) -> LeastSquares:
-    return draw_least_squares(seeded(seed), dim + more, dim, noise_sd=noise_sd, spread=spread)
 
 
 def make_logistic(seed, dim, more, ridge, spread) -> Logistic:

@@ -12,20 +12,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from small_runs import SETTINGS, TABLE, checkpoints, flip, names, opened
 
 from liprune_utils import runs
 from liprune_utils.checks import InputError
 from liprune_utils.runs import (
     Stopped,
     ask_to_stop,
-    open_run,
     run_folder,
     withdraw_stop,
 )
 
-SETTINGS = {"depth": 8, "rate": 0.1, "decay": [2, 3]}
 OTHERS = SETTINGS | {"rate": 0.2}
-TABLE = pd.DataFrame({"epoch": [1, 2]})
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +36,6 @@ def go_on_afterwards():
 def run(tmp_path):
     with opened(tmp_path) as run:
         yield run
-
-
-def opened(root: Path, settings=SETTINGS, **options):
-    return open_run(root, "small", settings, **options)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*.pt"))
 
 
 def save_two(run: runs.RunFolder) -> None:
@@ -116,12 +102,6 @@ def test_the_latest_is_the_one_of_the_latest_epoch_and_step(run, earlier, later,
     for position in [earlier, later][::order]:
         run.save(position, {"position": list(position)})
     assert run.restore() == {"position": list(later)}
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def truncate(path: Path) -> None:

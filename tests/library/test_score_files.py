@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import die_at, flip
 from torch import nn
 
 from liprune_utils import score_files
@@ -80,12 +81,6 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
 
 
-def edit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
 def replace(array: object):
     """Put another array in the file, under the hash that belongs to it."""
 
@@ -101,7 +96,7 @@ def replace(array: object):
     ("damage", "message"),
     [
         (truncate, r"^The SHA-256 of .*\.npy is '\w{64}'; expected '\w{64}', as in its manifest"),
-        (edit, r"^The SHA-256 of .*\.npy is '\w{64}'; expected '\w{64}', as in its manifest"),
+        (flip, r"^The SHA-256 of .*\.npy is '\w{64}'; expected '\w{64}', as in its manifest"),
         (Path.unlink, r"\.npy is missing; expected it beside its manifest"),
         (
             lambda path: path.with_suffix(".json").unlink(),
@@ -226,15 +221,7 @@ def test_an_interrupted_run_computes_only_what_is_missing(tmp_path, chunk_size, 
 
 def die(folder: Path, log: Path, where: object, name: str, count: int) -> None:
     """Run in a process of its own, and be killed at the count-th call of a function."""
-    remaining = iter(range(count - 1))
-    original = getattr(where, name)
-
-    def deadly(*arguments, **options):
-        if next(remaining, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **options)
-
-    setattr(where, name, deadly)
+    die_at(where, name, count)
     run(folder, recorder(log))
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from draws import seeded
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import BATCHES, RUN, dataset, images, same, seeded
+from synthetic import BATCHES, RUN, dataset, images, same
 
 from liprune_utils import batch_scores, runs, selection
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches

@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 import pytest
+from draws import seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
@@ -23,10 +24,6 @@ from liprune_utils.sgd import (
 from liprune_utils.theory import SAMPLINGS, mixture, uniform
 
 SLOPE, NOISE_SD = 1.3, 0.4
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def draw(seed: int, num_runs: int, num_points: int, batch_size: int, num_steps: int) -> np.ndarray:

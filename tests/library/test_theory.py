@@ -6,13 +6,14 @@ from math import ceil, comb, inf, nan
 
 import numpy as np
 import pytest
+from draws import checked, make_least_squares, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from liprune_utils.checks import InputError
 from liprune_utils.moments import SecondMoments
-from liprune_utils.problems import LeastSquares, draw_least_squares, draw_logistic
+from liprune_utils.problems import draw_logistic
 from liprune_utils.sgd import importance_sgd
 from liprune_utils.theory import (
     SAMPLINGS,
@@ -34,20 +35,11 @@ from liprune_utils.theory import (
     uniform,
 )
 
-checked = settings(max_examples=60, deadline=None, derandomize=True)
 WORKED = Constants(lipschitz=4.0, strong_convexity=1.0, noise=3.0)
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def make_constants(strong_convexity: float, condition: float, noise: float) -> Constants:
     return Constants(condition * strong_convexity, strong_convexity, noise)
-
-
-def make_problem(seed: int, dim: int, more: int, noise_sd: float, spread: float) -> LeastSquares:
-    return draw_least_squares(seeded(seed), dim + more, dim, noise_sd=noise_sd, spread=spread)
 
 
 SEEDS = st.integers(0, 10**6)
@@ -56,7 +48,7 @@ CONSTANTS = st.builds(make_constants, st.floats(0.01, 10), st.floats(1, 1000), s
 NUM_STEPS, INITIAL = st.integers(0, 3000), st.floats(0.01, 100)
 KEEP, SHARE = st.floats(0.05, 1), st.floats(0.01, 0.99)  # r; a step size over the largest
 PROBLEMS = st.builds(
-    make_problem,
+    make_least_squares,
     *(SEEDS, st.integers(1, 3), st.integers(1, 6)),
     *(st.sampled_from([0.0, 0.1, 1.0]), st.floats(0, 1.5)),
 )

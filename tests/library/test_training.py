@@ -7,7 +7,8 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from synthetic import BATCHES, RUN, dataset, images, moved, same, seeded
+from draws import seeded
+from synthetic import BATCHES, RUN, dataset, images, moved, same
 from torch import Tensor, nn
 from torch.nn import functional
 

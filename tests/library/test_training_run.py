@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import checkpoints
 from synthetic import BATCHES, RUN, dataset, images, same
 
 from liprune_utils import runs, training, training_run
@@ -35,10 +36,6 @@ def make_workspace(root: Path, **changes) -> Workspace:
 
 def tables(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.csv")}
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*.pt"))
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """Page 09's figures: what is drawn where, from tables with known effects."""
 
-from pathlib import Path
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from cifar_grid import NUM_EPOCHS, grid_curves
+from figure_texts import legend
 from matplotlib.colors import same_color
 
 from experiments.cifar10.claims import Comparison
@@ -25,12 +23,7 @@ NO = Estimate(-1.0, -2.0, -0.5, 3)
 TITLES = [f"ResNet-{depth}, keep {fraction}" for depth in (14, 20) for fraction in (0.2, 0.5)]
 
 
-@pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("agg")
-    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +40,7 @@ def test_cells_have_a_panel_each(curves, pruned):
     figure = cells_figure(select(curves, learning_rate=0.1, prune_epoch=pruned))
     assert [axes.get_title() for axes in figure.axes] == TITLES
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("epoch", "test error (%)")
-    assert sorted(text.get_text() for text in figure.legends[0].get_texts()) == LABELS
+    assert sorted(legend(figure)) == LABELS
     for axes in figure.axes:
         mark = [line for line in axes.lines if line.get_label() not in LABELS]
         assert [line.get_xdata()[0] for line in mark] == [pruned - 1]
@@ -78,7 +71,7 @@ def test_cells_of_several_rates_say_which(curves):
     assert [axes.get_title() for axes in figure.axes] == [
         f"ResNet-14, keep 0.2, rate {rate}" for rate in (0.01, 0.1)
     ]
-    assert sorted(text.get_text() for text in figure.legends[0].get_texts()) == LABELS[::2]
+    assert sorted(legend(figure)) == LABELS[::2]
 
 
 def intervals(axes) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from draws import seeded
 
 from experiments.importance_sampling.claims import (
     fewest_steps_ratio,
@@ -35,10 +36,6 @@ from liprune_utils.problems import LeastSquares, draw_least_squares, draw_logist
 from liprune_utils.theory import optimal
 
 SMALL = ImportanceParameters(results_dir="x", num_problems=10, noise_sd=0.2, spread=0.5, seed=0)
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def problem(dim: int = 1, noise_sd: float = 0.0, seed: int = 0) -> LeastSquares:

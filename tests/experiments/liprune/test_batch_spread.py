@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from draws import seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -18,10 +19,6 @@ from experiments.liprune.batch_spread import (
     spread_table,
     uniform_gain,
 )
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def test_variance_of_means_by_enumeration():

@@ -1,30 +1,16 @@
 """Figures of page 03: the values that they were given."""
 
-from pathlib import Path
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
+from figure_texts import legend
 
 from experiments.liprune import figures
 from experiments.liprune.batch_spread import BATCH_SIZES, INPUTS, spread_table
 from experiments.liprune.runs import kept_table, population_table
-from liprune_utils.book import style
 from liprune_utils.lipschitz import sine_constant, sine_curvature
 
-
-@pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("agg")
-    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
-        yield
-    plt.close("all")
-
-
-def legend(figure: Figure) -> set[str]:
-    return {text.get_text() for text in figure.legends[0].get_texts()}
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.mark.parametrize(("x", "y"), [(1.2, 0.6), (-0.7, -1.5)])
@@ -45,7 +31,7 @@ def test_overlap_figure_has_a_curve_and_chance_for_each_fraction():
     lines = figure.axes[0].lines
     levels = {line.get_ydata()[0] for line in lines if len({*line.get_ydata()}) == 1}
     assert {0.1, 0.3, 0.5, 0.9} <= levels
-    assert legend(figure) == {"keep 0.1", "keep 0.3", "keep 0.5"}
+    assert set(legend(figure)) == {"keep 0.1", "keep 0.3", "keep 0.5"}
 
 
 def test_kept_figure_says_the_overlap():
@@ -62,7 +48,7 @@ def test_spread_figure_has_a_line_for_each_kind_of_input():
     runs = runs.assign(**values, **{f"gain_{r:g}": 1.0 for r in (0.1, 0.2, 0.5)})
     table = spread_table(runs)
     figure = figures.spread_figure(table)
-    assert legend(figure) == {*INPUTS, "falling as 1/√B"}
+    assert set(legend(figure)) == {*INPUTS, "falling as 1/√B"}
     bars = figure.axes[0].containers[0].lines[2][0].get_segments()
     first = table[table.inputs == table.inputs[0]]
     np.testing.assert_allclose(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from draws import seeded
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -37,10 +38,6 @@ numbers = st.floats(-1e6, 1e6)
 scores = arrays(np.float64, st.integers(2, 30), elements=numbers)
 distinct = arrays(np.float64, st.integers(2, 30), elements=numbers, unique=True)
 tied = arrays(np.float64, st.integers(2, 30), elements=st.sampled_from([0.0, 1.0, 2.0]))
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def whole_fraction(data, num: int) -> float:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from draws import checked, seeded
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -21,12 +22,6 @@ from experiments.sine_model.landscapes import (
 from liprune_utils.checks import InputError
 from liprune_utils.lipschitz import sine_constant, sine_curvature, sine_gradient, sine_loss
 from liprune_utils.pruning import keep_highest
-
-checked = settings(max_examples=60, deadline=None, derandomize=True)
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def direct(data: SineData) -> np.ndarray:

@@ -1,8 +1,5 @@
 """Figures of page 02: every bound, its own look, the values that it was given."""
 
-from pathlib import Path
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,15 +7,8 @@ import pytest
 from experiments.importance_sampling.figures import LINES
 from experiments.stochastic_pruning import figures
 from experiments.stochastic_pruning.runs import tail_table
-from liprune_utils.book import style
 
-
-@pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("agg")
-    with plt.style.context(Path(style.__file__).with_name("liprune.mplstyle")):
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def test_tail_figure_has_a_panel_for_each_r_and_a_line_for_each_bound():

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import sympy as sp
+from draws import seeded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,10 +97,6 @@ FURTHER_MUTATIONS = [
     ("Theorem 2, error", {"floor": 0.0}),
     ("number of steps", {"factor": 3}),
 ]
-
-
-def seeded(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 @pytest.fixture(scope="module")

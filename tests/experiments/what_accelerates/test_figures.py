@@ -1,6 +1,5 @@
 """Figures of page 05 draw what their tables say."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +8,7 @@ from experiments.linear_model.runs import KEEP_FRACTIONS
 from experiments.what_accelerates import figures
 from experiments.what_accelerates.closed_forms import expected_square
 
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def lines(axes):
