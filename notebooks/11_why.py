@@ -64,15 +64,9 @@ import torch
 from IPython.display import HTML, Markdown
 from torch.nn import functional
 
-from experiments.why import (
-    figures,
-    less_variance,
-    linear_noise,
-    record,
-    speed_ups,
-    tables,
-)
+from experiments.why import figures, less_variance, linear_noise, speed_ups, tables
 from experiments.why.claims import asymptotic_claim, points_claim, variance_claim
+from experiments.why.record import kept_and_scores
 from experiments.why.recorded import read_recorded
 from experiments.why.runs import live_dynamics
 from liprune_utils import data, files
@@ -98,8 +92,8 @@ random_run, liprune_run = parameters.runs()
 temporary = TemporaryDirectory()
 workspace = Workspace(dataset, Path(temporary.name))
 state = before_pruning(liprune_run, workspace)  # trains the network
-random_kept, _ = record.kept_and_scores(random_run, state, workspace)
-_, norms = record.kept_and_scores(liprune_run, state, workspace)
+random_kept, _ = kept_and_scores(random_run, state, workspace)
+_, norms = kept_and_scores(liprune_run, state, workspace)
 images, model = workspace.images(liprune_run), state.model.train()
 Markdown(f"""**Where the numbers come from.** The recorded runs train a
 ResNet-{study["depth"]} on {study["num_images"]:,} images of {study["data_source"]} and
@@ -203,7 +197,6 @@ compared = speed_ups.comparison_table(rows)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-spread-worth", "caption": "What a spread of the constants is worth in the paper's linear model: excess loss of LiPrune over that of random pruning after ten steps with fixed batches, against the relative standard deviation of the batches' constants. Markers: simulated, with 99% intervals; line: exact given the inputs. Vertical lines: spread of the Hessian norms of CIFAR-10."}, "image": {"alt": "A curve that falls from near one at small spreads to near zero at the largest, with vertical lines at the spreads of CIFAR-10's batches, between a tenth and a fifth, and of its examples, far to the right."}}
 figure = figures.spread_figure(races, spreads)
-
 
 # %% tags=["hide-input"]
 examples = tables.example_table(example_curves)
@@ -311,8 +304,8 @@ Markdown(f"""In {len(cases)} of {len(reduced)} cases the variance is clearly low
 steps to the target are then {worst} than with uniform sampling in the least favourable
 case, and {best} in the most favourable one, over at least {reduced.num_runs.min():,}
 paired runs. {other}Much more is not possible: of what the mean steps gain, the
-variance takes back only {reduced.share.min():.1%} to {reduced.share.max():.1%}. And steps
-are not the whole cost: batches need at least {gradients.min():.1f} times as many
+variance takes back only {reduced.share.min():.1%} to {reduced.share.max():.1%}. And
+steps are not the whole cost: batches need at least {gradients.min():.1f} times as many
 gradients.
 
 **LiPrune** in the linear model has the better step in {len(faster)} cases. In

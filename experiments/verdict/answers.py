@@ -42,13 +42,15 @@ ANSWERS: Mapping[str, Mapping[str, str]] = {
     },
     "points-to-batches": {
         "holds": "The paper explains this by the non-convexity of networks, and its explanation "
-        "passes our test.",
-        "holds-in-part": "The paper explains this by the non-convexity of networks, and its "
-        "explanation passes our test in part.",
+        "passes our test: a convex loss on the same images is trained faster by LiPrune.",
+        "holds-in-part": "The paper explains this by the non-convexity of networks. Its "
+        "explanation passes our test in part: a convex loss on the same images is trained faster "
+        "where single images are pruned, but not where batches are.",
         "does-not-hold": "The paper blames the non-convexity of networks, and its explanation "
-        "does not pass our test.",
-        "inconclusive": "The paper blames the non-convexity of networks; our test of this "
-        "explanation is inconclusive.",
+        "does not pass our test: LiPrune does not train a convex loss on the same images faster, "
+        "either.",
+        "inconclusive": "The paper blames the non-convexity of networks. Our test with a convex "
+        "loss on the same images is inconclusive.",
     },
 }
 
