@@ -18,6 +18,7 @@ class Recorded(NamedTuple):
     """Tables of recorded runs."""
 
     long: tuple[pd.DataFrame, pd.DataFrame]  # curves and runs of long training
+    paper: pd.DataFrame  # runs at the paper's scale (page 09)
     pruned: tuple[pd.DataFrame, pd.DataFrame]  # curves, by batches (page 09) and images (page 10)
     dynamics: list[pd.DataFrame]  # what was followed, what was kept, curves
     head: tuple[pd.DataFrame, pd.DataFrame]  # curves and constants of page 06's convex head
@@ -33,6 +34,7 @@ def read_recorded() -> Recorded:
     batches, images = (read_tables(folder, [name]) for folder, name in (BATCHES, IMAGES))
     return Recorded(
         long=read_tables(own, ["long"])[:2],
+        paper=read_tables(BATCHES[0], ["paper_cell"])[1],
         pruned=(batches[0], images[0]),
         dynamics=[read_table(own / f"{name}.csv") for name in TABLES],
         head=(curves, constants),

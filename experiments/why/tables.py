@@ -59,6 +59,12 @@ def loss_table(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def full_set_gaps(runs: pd.DataFrame) -> pd.Series:
+    """Subtract the loss of all images with random pruning from that with LiPrune, by seed."""
+    losses = runs.pivot(index="seed", columns="method", values="full_set_loss")
+    return losses["liprune"] - losses["random"]
+
+
 def shift_table(kept: pd.DataFrame) -> pd.DataFrame:
     """Summarise how the kept images differ from all when they are chosen."""
     ratios = {f"{name}_ratio": kept[f"kept_{name}"] / kept[f"all_{name}"] for name in DIFFICULTY}

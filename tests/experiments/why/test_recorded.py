@@ -17,6 +17,7 @@ def test_recorded_tables_are_those_of_their_pages():
     assert {"kept_noise", "score_gain", "test_error"} <= {*followed, *kept, *curves}
     curves, runs = found.long
     assert len(curves) > len(runs)
+    assert {"random", "liprune"} == set(found.paper.method)
     norms = pd.read_csv(RESULTS / "08_hessian_norm" / "batch_norms.csv")
     pd.testing.assert_frame_equal(found.norms, norms)
     seconds = [

@@ -9,6 +9,7 @@ from experiments.why.tables import (
     _paired_differences,
     cifar_spreads,
     example_table,
+    full_set_gaps,
     loss_table,
     matched_noise,
     remedy_table,
@@ -45,6 +46,11 @@ def test_losses_are_compared_with_random_pruning():
     assert liprune.random == pytest.approx(3)
     assert row(found, arm="hessian", measure="test_error").difference == pytest.approx(-1)
     assert row(found, arm="hessian", measure="kept_set_loss").difference == 0
+
+
+def test_gaps_of_the_loss_of_all_images_are_paired_by_seed():
+    found = full_set_gaps(toy.long_runs(0.5, -1.0))
+    assert found.sort_values().to_numpy() == pytest.approx([0.45, 0.5, 0.55])
 
 
 def test_shifts_are_means_over_seeds_of_arms_at_their_own_rate():
