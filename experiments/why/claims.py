@@ -9,7 +9,7 @@ from experiments.convex_is_not_enough.convex_head import UNITS
 from experiments.why.less_variance import LESS
 from experiments.why.speed_ups import faster, found
 from experiments.why.tables import seed_estimate
-from liprune_utils.book.formats import in_brackets, number
+from liprune_utils.book.formats import difference, number
 from liprune_utils.book.register import Claim, claim, decides, margin
 from liprune_utils.intervals import Estimate
 
@@ -29,9 +29,8 @@ def asymptotic_claim(losses: pd.DataFrame, *, cost: float) -> Claim:
     else:
         verdict = "does-not-hold" if answers == (False, False) else "inconclusive"
     note = (
-        f"Loss of all training images after long training, LiPrune less random pruning, where "
-        f"random pruning's is {number(batches.random)}. For the examples with the largest norms "
-        f"the difference is {in_brackets(seed_estimate(examples))}."
+        f"With random pruning this loss is {number(batches.random)} nats. With the images of the "
+        f"largest norms kept it is {difference(seed_estimate(examples), 'nats')}."
     )
     facts = {"cost": cost, "note": note, "source": "recorded"}
     return claim("asymptotic-loss", seed_estimate(batches), verdict, **facts)

@@ -34,17 +34,6 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def in_brackets(estimate: Estimate) -> str:
-    """Write an estimate with its interval."""
-    value, low, high = map(number, estimate[:3])
-    return f"{value} [{low}, {high}]"
-
-
-def estimated(estimate: Estimate, unit: str) -> str:
-    """Write an estimate with its interval and what it rests on."""
-    return f"{in_brackets(estimate)}, n = {estimate.num_runs:,} {unit}"
-
-
 def difference(
     estimate: Estimate,
     unit: str = "",

@@ -9,7 +9,6 @@ from liprune_utils.book.formats import (
     badge,
     claims_html,
     difference,
-    estimated,
     measured,
     number,
     outcome,
@@ -147,8 +146,3 @@ def test_every_claim_has_a_row_and_nothing_is_cut():
     assert page.count("<tr") == 1 + 3
     assert page.count(long) == 2
     assert 'class="dataframe claims"' in page
-
-
-def test_an_estimate_is_written_with_its_interval_and_number():
-    words = estimated(Estimate(-0.51234, -0.6, 1.0, 12_000), "runs")
-    assert words == "−0.512 [−0.6, 1], n = 12,000 runs"

@@ -8,7 +8,7 @@ import why_tables as toy
 
 from experiments.why.claims import asymptotic_claim, points_claim, variance_claim
 from experiments.why.speed_ups import compared, comparison_table
-from liprune_utils.book.formats import in_brackets
+from liprune_utils.book.formats import difference
 from liprune_utils.intervals import Estimate
 
 NAN = math.nan
@@ -34,7 +34,8 @@ def test_asymptotic_loss(liprune, hessian, half, verdict):
     found = asymptotic_claim(losses(liprune, hessian, half), cost=1.0)
     assert (found.id, found.verdict, found.source) == ("asymptotic-loss", verdict, "recorded")
     assert (found.estimate, found.num_runs) == (liprune, 3)
-    assert in_brackets(Estimate(hessian, hessian - half, hessian + half, 3)) in found.note
+    interval = Estimate(hessian, hessian - half, hessian + half, 3)
+    assert difference(interval, "nats") in found.note
 
 
 LESS, SAME = (0.5, 0.49, 0.51), (0.93, 0.90, 0.96)  # ratios of variances
