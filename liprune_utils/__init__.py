@@ -22,6 +22,7 @@ FACE = {
     "example_gradient_norms": "example_scores",
     "keep_highest": "pruning",
     "num_kept": "pruning",
+    "optimal_design": "designs",
     "save_scores": "score_files",
     "load_scores": "score_files",
     "ScoreManifest": "score_files",

@@ -80,7 +80,8 @@ def keep_extremes(x: np.ndarray, keep_fraction: float) -> np.ndarray:
     ends = [sign * column for column in x.T for sign in (-1, 1)]
     for place, values in enumerate(ends, start=1):
         wanted = count * place // len(ends) - (len(x) - len(free))
-        free = free[np.argsort(-values[free], kind="stable")[wanted:]]
+        if wanted:
+            free = free[np.argpartition(-values[free], wanted - 1)[wanted:]]
     return np.setdiff1d(np.arange(len(x)), free)
 
 
@@ -153,11 +154,9 @@ class _Units:
         return np.linalg.inv(moments).diagonal(axis1=-2, axis2=-1) @ self.costs
 
     def slope(self, moment: np.ndarray) -> np.ndarray:
-        """Compute W, for which a unit's mean of xᵀ W x is how fast it lowers the criterion.
-
-        That of D is its logarithm times the rank.
-        """
+        """Compute W: the mean of xᵀ W x over a unit is how fast it lowers the criterion."""
         inverse = np.linalg.inv(moment + _RIDGE * np.eye(self.rank))
+        # For D it is the criterion's logarithm, times the rank.
         return inverse if self.name == "D" else inverse * self.costs @ inverse
 
     def gains(self, moment: np.ndarray) -> np.ndarray:

@@ -110,6 +110,7 @@ COMMANDS = [
     (f"experiments.convex_is_not_enough.record --work {FILE}", "--work is '"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/linear_model.py --num-loops 0", "--num-loops is 0; expected at least 1"),
+    ("benchmarks/designs.py --kept 50", "--kept is 50; expected more than --dim, 50"),
     ("benchmarks/hessian_product.py --depth 9", "depth is 9; expected 6n + 2"),
     ("benchmarks/hessian_product.py --batch-size 0", "--batch-size is 0; expected at least 2"),
     ("benchmarks/hessian_product.py --rounds 0", "--rounds is 0; expected at least 1"),
