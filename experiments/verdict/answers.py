@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.verdict.tables import counts, current
-from liprune_utils.book.formats import relative
+from liprune_utils.book.formats import OWN, relative
 from liprune_utils.files import read_table
 from liprune_utils.intervals import Estimate
 
@@ -43,14 +43,14 @@ ANSWERS: Mapping[str, Mapping[str, str]] = {
     "points-to-batches": {
         "holds": "The paper explains this by the non-convexity of networks, and its explanation "
         "passes our test: a convex loss on the same images is trained faster by LiPrune.",
-        "holds-in-part": "The paper explains this by the non-convexity of networks. Its "
+        "holds-in-part": "The paper explains this by the non-convexity of networks, and its "
         "explanation passes our test in part: a convex loss on the same images is trained faster "
         "where single images are pruned, but not where batches are.",
         "does-not-hold": "The paper blames the non-convexity of networks, and its explanation "
         "does not pass our test: LiPrune does not train a convex loss on the same images faster, "
         "either.",
-        "inconclusive": "The paper blames the non-convexity of networks. Our test with a convex "
-        "loss on the same images is inconclusive.",
+        "inconclusive": "The paper blames the non-convexity of networks; our test of this with a "
+        "convex loss on the same images is inconclusive.",
     },
 }
 
@@ -88,19 +88,21 @@ def main_claims(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally(table: pd.DataFrame) -> str:
-    """Say in Markdown how many of the paper's claims hold, and on which topics."""
-    table = counts(table)
-    total = table.sum()
-    held = table["holds"] + table["holds with correction"]
+    """Say in Markdown how many of the paper's claims hold, on which topics; and of the book's."""
+    own = table.place == OWN
+    found, beyond = counts(table[~own]), counts(table[own]).sum()
+    total, held = found.sum(), found["holds"] + found["holds with correction"]
     waiting = total["not evaluated"]
     missing = f"; {waiting} are not evaluated" if waiting else ""
     topics = "; ".join(
-        f"{theme}, {held[theme]} of {size}" for theme, size in table.sum(axis=1).items()
+        f"{theme}, {held[theme]} of {size}" for theme, size in found.sum(axis=1).items()
     )
+    listed = ", ".join(f"{count} {word}" for word, count in beyond[beyond > 0].items())
     return (
         f"**{held.sum()} of the paper's {total.sum()} claims hold**, "
         f"{total['holds with correction']} of them after a correction. Another "
         f"{total['holds in part']} hold in part, {total['does not hold']} do not hold, and "
         f"{total['inconclusive']} are inconclusive{missing}. "
-        f"Claims that hold, by topic: {topics}."
+        f"Claims that hold, by topic: {topics}. "
+        f"This book has {beyond.sum()} claims of its own: {listed}."
     )

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from liprune_utils.intervals import Estimate
 
+OWN = "this book"  # the place of a claim that is not the paper's
 CLAIMS_COLUMNS = ("The paper's words", "Measured", "Verdict", "Why")
 _TABLE = jinja2.Environment(autoescape=True).from_string(
     """\
@@ -171,9 +172,9 @@ def badge(verdict: str) -> Markup:
 
 
 def quotation(claim: pd.Series) -> Markup:
-    """Write a claim in the paper's words, with their place."""
-    text = Markup('<q>{}</q> <span class="place">{}</span>')
-    return text.format(typeset(claim.quote), claim.place)
+    """Write a claim in the paper's words, or in this book's own, with their place."""
+    words = Markup("{}" if claim.place == OWN else "<q>{}</q>").format(typeset(claim.quote))
+    return Markup('{} <span class="place">{}</span>').format(words, claim.place)
 
 
 def table_html(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

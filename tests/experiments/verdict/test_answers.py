@@ -24,7 +24,7 @@ TABLE = verdict_table(PROJECT / "nowhere")  # all claims, none decided
 def decided(**verdicts: str) -> pd.DataFrame:
     """The register's claims with some verdicts."""
     found = TABLE.id.map({name.replace("_", "-"): verdict for name, verdict in verdicts.items()})
-    return TABLE.assign(verdict=found.fillna(TABLE.verdict))
+    return TABLE.assign(verdict=found.fillna("not-evaluated"))
 
 
 def test_there_are_sentences_for_claims_that_matter():
@@ -56,13 +56,18 @@ def test_a_successor_takes_over_when_it_is_decided():
 
 
 def test_the_tally_counts_each_claim_once():
-    total = sum("supersedes" not in entry for entry in load_register().values())
+    first = [entry for entry in load_register().values() if "supersedes" not in entry]
+    own = sum(entry["place"] == "this book" for entry in first)
+    total = len(first) - own
     text = tally(decided(theorem_1="holds", theorem_2_proof="holds-with-correction"))
     assert text.startswith(
         f"**2 of the paper's {total} claims hold**, 1 of them after a correction"
     )
     assert f"{total - 2} are not evaluated" in text
+    assert text.endswith(f"This book has {own} claims of its own: {own} not evaluated.")
     assert "Theory, 2 of 8" in text
+    held = tally(decided(design_real="holds"))
+    assert held.endswith(f"claims of its own: 1 holds, {own - 1} not evaluated.")
     assert "not evaluated" not in tally(TABLE.assign(verdict="inconclusive"))
 
 
