@@ -45,7 +45,8 @@ def rank(scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores)
     bad = np.argwhere(np.isnan(scores))
     require(not len(bad), "score", bad[:1].tolist(), "a number at every index, found NaN there")
-    return np.argsort(-scores, axis=-1, kind="stable")
+    # Not argsort(-scores): the negative of an unsigned or the least integer is no such number.
+    return scores.shape[-1] - 1 - np.argsort(scores[..., ::-1], axis=-1, kind="stable")[..., ::-1]
 
 
 def keep_highest(scores: np.ndarray, keep_fraction: float) -> np.ndarray:

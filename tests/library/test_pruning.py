@@ -102,8 +102,14 @@ def test_infinite_scores_are_kept_first():
     assert keep_highest(np.array([1.0, np.inf, -np.inf, 2.0]), 0.5).tolist() == [1, 3]
 
 
-def test_whole_numbers_are_scores_too():
-    assert keep_highest([3, 1, 2, 3], 0.5).tolist() == [0, 3]
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int64", "float16", "bool"])
+def test_numbers_of_any_kind_are_scores(kind):
+    least, most = (0, 1) if kind in ("uint8", "bool") else (-128, 127)
+    values = np.array([most, 0, least, 1, most], dtype=kind)
+    np.testing.assert_array_equal(rank(values), rank(values.astype(float)))
+    np.testing.assert_array_equal(
+        rank(values.tolist()), np.argsort(-values.astype(float), stable=True)
+    )
 
 
 def test_nan_is_refused_with_its_place():
