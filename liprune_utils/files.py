@@ -66,8 +66,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
-    """Make a folder, relative to the project or absolute, and test that it can be written."""
-    folder = PROJECT / results_dir
+    """Make a folder, in the project, absolute or from ``~``, and test that it can be written."""
+    folder = PROJECT / Path(results_dir).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

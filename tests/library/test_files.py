@@ -5,7 +5,7 @@ import os
 import pytest
 
 from liprune_utils.checks import InputError
-from liprune_utils.files import read_yaml, write_atomically
+from liprune_utils.files import PROJECT, read_yaml, results_folder, write_atomically
 
 
 def names(folder):
@@ -60,3 +60,10 @@ def test_a_name_that_yaml_has_twice_is_refused(tmp_path, text):
         read_yaml(path, "The file")
     path.write_text("- {a: 1}\n- {a: 2, b: {a: 3}}")
     assert read_yaml(path, "The file") == [{"a": 1}, {"a": 2, "b": {"a": 3}}]
+
+
+def test_a_results_folder_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert results_folder("~/out") == tmp_path / "out"
+    assert (tmp_path / "out").is_dir()
+    assert not (PROJECT / "~").exists()
