@@ -90,8 +90,9 @@ def optimal_design(x: np.ndarray, keep_fraction: float, criterion: Criterion = "
 
     The continuous problem, in which shares of points may be kept, is convex. The algorithm of Frank
     and Wolfe solves it, proposes kept sets on its way, and bounds the best one. From the best
-    proposal on, units are swapped as long as that helps. The cost is some dozens of passes over the
-    data.
+    proposal on, units are swapped as long as that helps. The cost is some dozens of passes over
+    many points; in many dimensions some hundreds, most of them for the swaps. `leverages` cost a
+    few, and are often nearly as good.
 
     Args:
         x: Points, array of shape ``[n, dim]``, or batches, ``[n, batch_size, dim]``. Directions in

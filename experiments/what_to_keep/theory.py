@@ -93,3 +93,14 @@ def floor(kept: Kept, moment: np.ndarray) -> float:
     To first order in the step size and in d/k; the kept set does not matter to that order.
     """
     return kept.step_size * kept.noise_sd**2 * np.trace(moment) / (4 * kept.batch_size)
+
+
+def parts(x: np.ndarray, moment: np.ndarray) -> dict[str, float]:
+    """Compute what the parts of the loss ask of kept points; lower is better."""
+    inverse = np.linalg.inv(x.T @ x / len(x))
+    return {
+        "1 / least eigenvalue": float(np.linalg.norm(inverse, 2)),
+        "largest constant": float((x**2).sum(axis=1).max()),
+        "estimation": float(np.trace(moment @ inverse)),
+        "error of the weights": float(np.trace(inverse)),
+    }
