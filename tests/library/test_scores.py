@@ -12,6 +12,7 @@ from torch.nn import functional
 from liprune_utils import example_scores
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates
 from liprune_utils.checks import InputError
+from liprune_utils.features import leverage_scores
 from liprune_utils.scores import SCORES, score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,10 +25,11 @@ FROM_LOSSES = {
 }
 FROM_LOGITS = {"el2n": "el2n_scores", "loss": "example_losses", "margin": "negative_margins"}
 OF_EXAMPLES = (*FROM_LOSSES, *FROM_LOGITS)
+BY_EXAMPLES = (*OF_EXAMPLES, "leverage")  # which depends on all of them
 
 
 def test_the_names_are_known():
-    assert ("hessian-batch", *OF_EXAMPLES, "forgetting", "random") == SCORES
+    assert ("hessian-batch", *BY_EXAMPLES, "forgetting", "random") == SCORES
 
 
 @pytest.mark.parametrize("name", OF_EXAMPLES)
@@ -44,6 +46,16 @@ def test_scores_of_examples_are_those_of_their_functions(name, dtype, chunk_size
     scores = score(name, model, images, LABELS, tolerance=0.1, seed=3, chunk_size=chunk_size)
     assert (scores.dtype, len(set(scores))) == (np.float64, NUM_EXAMPLES)
     np.testing.assert_array_equal(scores, expected.norm if name == "hessian" else expected)
+
+
+@pytest.mark.parametrize("chunk_size", [5, None])
+def test_leverages_are_taken_among_all_examples(chunk_size):
+    images, labels = examples(30)
+    found = score("leverage", small_net(), images, labels, chunk_size=chunk_size)
+    options = {"chunk_size": chunk_size} if chunk_size else {}
+    np.testing.assert_array_equal(found, leverage_scores(small_net(), images, **options))
+    assert found.mean() == pytest.approx(13)  # the rank of 12 features and a one
+    assert len(set(found)) == 30
 
 
 def test_every_example_has_the_norm_of_its_batch():
@@ -72,7 +84,7 @@ def fail(*_):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("name", ["hessian-batch", *OF_EXAMPLES])
+@pytest.mark.parametrize("name", ["hessian-batch", *BY_EXAMPLES])
 def test_every_score_leaves_the_model_as_it_was(name, fails):
     model = lived_in()
     if fails:
@@ -95,7 +107,7 @@ def test_every_score_leaves_the_model_as_it_was(name, fails):
         ("forgetting", {}, "^correct is None; expected whether each example was right"),
         ("forgetting", {"correct": np.ones((2, 11), bool)}, "examples in correct is 11; expected"),
         ("forgetting", {"correct": np.ones((2, 12))}, "is 'float64 of shape"),
-        *[(name, {"chunk_size": 0}, "^chunk_size is 0; expected at least") for name in OF_EXAMPLES],
+        *[(name, {"chunk_size": 0}, "^chunk_size is 0; expected at least") for name in BY_EXAMPLES],
         ("hessian", {"tolerance": 1}, "^tolerance is 1"),
     ],
 )

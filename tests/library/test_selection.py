@@ -13,11 +13,14 @@ from synthetic import BATCHES, RUN, dataset, images, same
 
 from liprune_utils import batch_scores, runs, selection
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, select_batches
+from liprune_utils.checks import InputError
+from liprune_utils.designs import optimal_design
 from liprune_utils.example_scores import forgetting_counts
-from liprune_utils.images import fixed_batches
+from liprune_utils.features import last_layer_features
+from liprune_utils.images import fixed_batches, make_images
 from liprune_utils.pruning import keep_highest
 from liprune_utils.runs import Stopped
-from liprune_utils.scores import score
+from liprune_utils.scores import SCORES, score
 from liprune_utils.selection import batch_table, kept_batches, run_scores
 from liprune_utils.settings import EXAMPLE_METHODS, TrainingRun
 from liprune_utils.training import State, start, train_until, with_population_statistics
@@ -118,7 +121,7 @@ def test_fractions_share_the_first_look(trained, tmp_path):
     assert set(tmp_path.rglob("look-0.1-*")) == before
 
 
-@pytest.mark.parametrize("method", EXAMPLE_METHODS)
+@pytest.mark.parametrize("method", [name for name in EXAMPLE_METHODS if name in SCORES])
 def test_every_score_of_examples_is_that_with_population_statistics(trained, tmp_path, method):
     data = images()
     found = scores(EL2N.replace(method=method, seed=3, tolerance=0.2), trained, tmp_path)
@@ -136,6 +139,63 @@ def test_forgetting_looks_at_the_epochs_before_the_pruning(trained, tmp_path):
     history = np.array([np.unpackbits(row.numpy())[:12] for row in trained.history], dtype=bool)
     assert np.array_equal(found, forgetting_counts(history))
     assert history.shape == (2, 12)
+
+
+MANY = EL2N.replace(num_images=160, batch_size=16, keep_fraction=0.5, prune_epoch=1)
+
+
+def score_many(run: TrainingRun, folder) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of more images than a network has features, and the features."""
+    data = make_images(dataset(num_train=200), 160, 10)
+    state = start(run, data)
+    features = last_layer_features(
+        with_population_statistics(state.model, data.inputs), data.inputs
+    )
+    return run_scores(run, state, data, dataset(), folder), features
+
+
+def test_a_design_keeps_what_the_optimal_design_of_the_features_keeps(tmp_path):
+    for fraction in (0.5, 0.75):
+        run = MANY.replace(method="design", keep_fraction=fraction)
+        found, features = score_many(run, tmp_path)
+        assert set(found) == {0, 1}
+        expected = optimal_design(features, fraction, "V").kept
+        kept = np.concatenate(kept_batches(run, found, 160))
+        assert sorted(kept) == expected.tolist()
+    assert not any(tmp_path.iterdir())  # no score, since it depends on the fraction
+
+
+def test_a_design_of_fewer_images_than_features_is_refused(trained, tmp_path):
+    with pytest.raises(InputError, match=r"^number of points kept is 4; expected at least the ran"):
+        scores(EL2N.replace(method="design"), trained, tmp_path)
+
+
+def test_leverages_are_taken_among_all_images_and_written_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "EXAMPLE_CHUNK", 50)
+    run = MANY.replace(method="leverage")
+    found, features = score_many(run, tmp_path)
+    hat = features @ np.linalg.pinv(features)
+    np.testing.assert_allclose(found, 160 * hat.diagonal(), rtol=1e-4)
+    again, _ = score_many(run.replace(keep_fraction=0.2), tmp_path)
+    assert np.array_equal(again, found)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_random_examples_are_single_images_drawn_by_the_seed_alone(trained, tmp_path):
+    run = LIPRUNE.replace(method="random-examples")
+    found = scores(run, trained, tmp_path)
+    assert len(set(found)) == 12
+    assert np.array_equal(found, scores(run, start(RUN, images()), tmp_path))
+    assert not np.array_equal(found, scores(run.replace(seed=1), trained, tmp_path))
+    drawn = [
+        kept_batches(run.replace(seed=seed), scores(run.replace(seed=seed), trained, tmp_path), 12)
+        for seed in range(300)
+    ]
+    assert all(np.concatenate(kept).shape == (4,) for kept in drawn)
+    counts = np.bincount(np.concatenate([np.concatenate(kept) for kept in drawn]), minlength=12)
+    assert np.abs(counts - 100).max() < 4 * np.sqrt(300 * (1 / 3) * (2 / 3))
+    whole = [set(batch) for batch in fixed_batches(12, 4, 0)]
+    assert set(np.concatenate(drawn[0])) not in whole  # no batch as it was
 
 
 def test_random_scores_depend_on_the_seed_alone(trained, tmp_path):

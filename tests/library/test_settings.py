@@ -80,9 +80,10 @@ def test_the_defaults_are_the_papers():
     assert tuple(dict(Recipe()).values())[:7] == (14, 0.01, (80, 120), 164, 50_000, 10_000, 128)
 
 
-def test_methods_are_the_scores_and_three_of_batches():
+def test_methods_are_the_scores_two_of_examples_and_three_of_batches():
     assert set(BATCH_METHODS) == {"none", "random", "liprune"}
-    assert set(EXAMPLE_METHODS) == set(SCORES) - {"hessian-batch", "random"}
+    of_examples = set(SCORES) - {"hessian-batch", "random"}
+    assert set(EXAMPLE_METHODS) == of_examples | {"random-examples", "design"}
 
 
 def test_the_rate_is_divided_by_ten_at_the_start_of_each_decay_epoch():
