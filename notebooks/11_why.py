@@ -422,7 +422,7 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 # [norms of batches](../book/results/08_hessian_norm/batch_norms.csv), [pruning by batches](../book/results/09_cifar10/reduced14_curves.csv),
 # the convex head ([curves](../book/results/06_convex_is_not_enough/head_curves.csv), [constants](../book/results/06_convex_is_not_enough/head_constants.csv)).
 #
-# **Next.** [The library on your own data](13_your_problem.ipynb)
+# **Next.** [What would a pruning rule have to keep?](12_what_to_keep.ipynb)
 
 # %% tags=["remove-input"]
 seen = {

@@ -327,7 +327,8 @@ np.testing.assert_allclose(steepest, lipschitz[: len(few_x)], rtol=1e-3)
 # ## What to do with the answer
 #
 # If random examples are as good, or a longer step does as well, keep random examples and tune the step size. That is [what page 6 finds](for-practice) in most of its problems. If your
-# score is better, repeat it with other seeds and fractions before you believe it, and look at the shares of the classes. For a network an exact constant needs the whole space of
+# score is better, repeat it with other seeds and fractions before you believe it, and look at the shares of the classes. If labels are dear and a linear model fits, keep
+# [an optimal design or the largest leverages](what-to-do): `lp.optimal_design(x, keep_fraction=0.1).kept`. For a network an exact constant needs the whole space of
 # weights; [the Hessian norm at one point of it](08_hessian_norm.ipynb) is a stand-in.
 #
 # **What differs from the paper.** The paper prunes fixed batches of a network; here single examples are pruned. The network is small enough to train many times.

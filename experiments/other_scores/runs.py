@@ -25,7 +25,8 @@ from liprune_utils.scores import SCORES, score
 from liprune_utils.training import start, train_until, with_population_statistics
 
 KEEP_FRACTIONS = (0.2, 0.5)  # the paper's, on CIFAR-10
-BY_NETWORK = tuple(name for name in SCORES if name not in ("forgetting", "random"))
+# Not leverage, which depends on all images that are scored together: page 12 has it.
+BY_NETWORK = tuple(name for name in SCORES if name not in ("leverage", "forgetting", "random"))
 NUM_FOR_STATISTICS = 5000  # images over which batch norm's statistics are recomputed
 NUM_SHOWN = 6  # images with the highest and the lowest scores, on page 10
 FORGETTING_RATE = 0.05
@@ -63,7 +64,7 @@ def networks(images: Images) -> Networks:
 def all_scores(
     images: Images, pair: Networks, parameters: OtherScoresParameters
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score the first images by every score of ``liprune_utils.scores.SCORES``; and the costs."""
+    """Score the first images by ``BY_NETWORK``, by forgetting and at random; and the costs."""
     count, epochs = parameters.num_images, parameters.num_forgetting_epochs
     few = Images(images.inputs[:count], images.labels[:count],
                  images.test_inputs[:100], images.test_labels[:100])  # fmt: skip

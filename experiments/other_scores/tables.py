@@ -18,6 +18,7 @@ LABELS = {
     "el2n": "EL2N",
     "loss": "loss",
     "margin": "margin",
+    "leverage": "leverage",
     "forgetting": "forgetting",
     "hessian-batch": "batch's norm",
     "random": "random",

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
+from experiments.what_to_keep import network, real
 from experiments.what_to_keep.races import PILOT_STEPS, WEIGHTED
 from experiments.what_to_keep.tables import CLAIMED_DIMS
-from liprune_utils.book.formats import relative
-from liprune_utils.book.register import Claim, claim, decides, load_register
+from liprune_utils.book.formats import difference, relative
+from liprune_utils.book.register import Claim, claim, decides, load_register, margin
 from liprune_utils.intervals import Estimate
 
 CASE = ["dim", "keep_fraction", "step"]
@@ -86,8 +87,57 @@ def _beats_none(cases: pd.DataFrame, level: float) -> str:
     if rows.empty:
         return "Nowhere does it beat no pruning."
     listed = "; ".join(
-        f"d = {row.dim}, keep {row.keep_fraction:g}, {row.step} steps "
-        f"({relative(Estimate.of(row, 'ratio'), level=level)})"
+        f"d = {row.dim}, keep {row.keep_fraction:g}, {row.step} steps: "
+        f"{relative(Estimate.of(row, 'ratio'), level=level)}"
         for row in rows.itertuples()
     )
     return f"It beats no pruning at {listed}."
+
+
+@decides(real.CLAIM)
+def real_claim(ratios: pd.DataFrame, *, cost: float) -> Claim:
+    """Decide "the same on real data": below 1 in all cases of a data set, on all or on some."""
+    here = ratios[(ratios.method == "design") & (ratios.against == "random")]
+    sets, worst = here.groupby("data_set"), real.worst_cases(ratios)
+    verdict = _real_verdict(sets.high.max() < 0, sets.low.min() > 0)
+    level = load_register()[real.CLAIM]["level"]
+    listed = "; ".join(f"{name}: {relative(e, level=level)}" for name, e in worst.items())
+    note = (
+        "Test loss with the design against random pruning, each at its own tuned step size, in "
+        f"the least favourable of the two fractions and the two numbers of steps. {listed}."
+    )
+    hardest = max(worst.values(), key=lambda estimate: estimate.value)
+    return claim(real.CLAIM, hardest, verdict, cost=cost, note=note)
+
+
+def _real_verdict(below: pd.Series, above: pd.Series) -> str:
+    if below.any():
+        return "holds" if below.all() else "holds-in-part"
+    return "does-not-hold" if above.all() else "inconclusive"
+
+
+@decides(network.CLAIM)
+def network_claim(gaps: pd.DataFrame, *, cost: float) -> Claim:
+    """Decide "the same for a network", by the mean error from the pruning on, in both cases."""
+    found, level = network.estimates(gaps, "design"), load_register()[network.CLAIM]["level"]
+    verdict = _network_verdict(list(found.values()), margin(network.CLAIM, "test_error_points"))
+    listed = "; ".join(
+        f"keep {fraction:g}: {difference(estimate, 'points', level=level)}"
+        for fraction, estimate in found.items()
+    )
+    (num_seeds,) = {estimate.num_runs for estimate in found.values()}
+    note = (
+        f"Mean test error over the epochs after the pruning, design against random images, over "
+        f"{num_seeds} seeds. {listed}."
+    )
+    worst = max(found.values(), key=lambda estimate: estimate.value)
+    return claim(network.CLAIM, worst, verdict, cost=cost, note=note, source="recorded")
+
+
+def _network_verdict(found: list[Estimate], least: float) -> str:
+    """Holds if below minus the margin in both cases, in part if below zero in both."""
+    if all(estimate.high < -least for estimate in found):
+        return "holds"
+    if all(estimate.high < 0 for estimate in found):
+        return "holds-in-part"
+    return "does-not-hold" if all(estimate.low > 0 for estimate in found) else "inconclusive"

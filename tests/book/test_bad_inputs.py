@@ -108,6 +108,7 @@ COMMANDS = [
     (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
     (f"experiments.hessian_norm.record_steps --work {FILE}", "--work is '"),
     (f"experiments.convex_is_not_enough.record --work {FILE}", "--work is '"),
+    ("experiments.what_to_keep.record --works", "unrecognized arguments: --works"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/linear_model.py --num-loops 0", "--num-loops is 0; expected at least 1"),
     ("benchmarks/designs.py --kept 50", "--kept is 50; expected more than --dim, 50"),

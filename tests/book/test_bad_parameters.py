@@ -85,6 +85,7 @@ REFUSED = {
         "prune_epoch: 1": "", "batch_size: 1000": "", "slope: 0.0": "",
         "keep_fraction: 0.1": "num_images is 640; expected images for at least two kept",
     },
+    "12_what_to_keep": {"num_runs: 39": "", "dim: 3": "has no parameter 'dim'", "seed: -1": ""},
     "13_your_problem": {
         "scores: [hesian, random]": "hesian", "scores: [hessian]": "", "scores: random": "",
         "num_runs: 2.5": "", "step_size: 3": "", "classes_file: 7": "",
@@ -128,6 +129,7 @@ RERUN = [
     ("09_cifar10", "-p keep_fractions [0.2]", "keep_fractions is '[0.2]'; expected a list"),
     ("10_other_scores", "-p num_images 250", "num_images is 250; expected a multiple of the batch"),
     ("11_why", "-p prune_epoch 9", "prune_epoch is 9; expected from 2 to num_epochs, 4"),
+    ("12_what_to_keep", "-p num_runs 2e2", "num_runs is 200.0; expected a whole number"),
     ("13_your_problem", "-p classes_file mine.npz", "classes_file is 'mine.npz'; expected"),
     ("14_verdict", "-p records_dir nowhere", "records_dir is 'nowhere'; expected a folder that"),
 ]

@@ -21,7 +21,7 @@ from liprune_utils.intervals import Estimate
 PAGES = {
     "01_importance_sampling", "02_stochastic_pruning", "03_liprune", "04_linear_model",
     "05_what_accelerates", "07_sine_model", "08_hessian_norm", "09_cifar10", "10_other_scores",
-    "11_why",
+    "11_why", "12_what_to_keep",
 }  # fmt: skip
 WITHOUT_INTERVAL = {  # they count, or agree to rounding, or give a range over cases
     "optimal-p-formula", "theorem-2-proof", "any-compression", "lipschitz-linear",
@@ -242,7 +242,7 @@ def test_verdicts_of_all_pages_join_the_register(tmp_path):
     assert records.read_claims(tmp_path) == list(found.values())
     table = records.verdict_table(tmp_path)
     assert table.id.tolist() == list(records.load_register())
-    decided = table[table.note != records.UNDECIDED].set_index("id")
+    decided = table[table.source == "executed"].set_index("id")
     assert set(decided.index) == {"theorem-1", "learning-rates"}
     assert decided.loc["theorem-1", ["estimate", "high", "num_runs"]].tolist() == [0.5, 0.75, 9]
     others = table[table.note == records.UNDECIDED]
@@ -253,7 +253,10 @@ def test_verdicts_of_all_pages_join_the_register(tmp_path):
 def test_verdicts_without_any_page(tmp_path):
     table = records.verdict_table(tmp_path / "nothing")
     assert len(table) == len(records.load_register())
-    assert set(table.verdict) == {"not-evaluated"}
+    assert set(table.verdict[table.source != "frozen"]) == {"not-evaluated"}
+    assert set(table.id[table.source == "frozen"]) == {
+        entry["id"] for entry in records.load_register().values() if records.frozen(entry)
+    }
 
 
 def test_provenance_is_read_back(tmp_path):

@@ -101,7 +101,7 @@ def test_the_network_is_scored_with_the_statistics_of_the_images(scored):
 
 
 def test_scores_batch_by_batch_are_the_scores_of_all(scored):
-    assert set(scored.scores) == set(SCORES)
+    assert set(scored.scores) == set(SCORES) - {"leverage"}
     first = scored.images.inputs[:12], scored.images.labels[:12]
     for name in ("gauss-newton", "grand", "el2n", "loss", "margin"):
         expected = score(name, scored.pair[1], *first)

@@ -25,7 +25,7 @@ def score_table(num_examples: int = 12) -> pd.DataFrame:
 
 def test_every_score_and_method_has_a_name():
     assert set(tables.LABELS) == set(SCORES)
-    assert set(METHODS) == {"liprune", *SCORES} - {"margin", "hessian-batch"}
+    assert set(METHODS) == {"liprune", *SCORES} - {"margin", "leverage", "hessian-batch"}
 
 
 # Which images scores keep.

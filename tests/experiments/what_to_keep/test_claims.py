@@ -82,7 +82,7 @@ def test_the_note_counts_and_says_where_no_pruning_is_beaten():
         "lower than with random pruning in 12, higher in 0, undecided in 0; "
         "lower than with LiPrune in 10, higher in 0, undecided in 2; "
         "lower than with no pruning in 1, higher in 11, undecided in 0. "
-        "It beats no pruning at d = 50, keep 0.3, 30 steps (50% lower (99% interval 40 to 60%))."
+        "It beats no pruning at d = 50, keep 0.3, 30 steps: 50% lower (99% interval 40 to 60%)."
     )
     note = claims.least_squares_claim(made(none=OPEN), cost=0).note
     assert note.endswith("Nowhere does it beat no pruning.")
