@@ -253,10 +253,10 @@ def _from_losses(
         trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
         weights = torch.cat(trainable)
         losses = vmap(loss, in_dims=(None, 0, 0))(weights, x, y)
-        _refuse_first(~losses.isfinite(), "loss", losses, first, "a finite number")
+        refuse_first(~losses.isfinite(), "loss", losses, first, "a finite number")
         return score(loss, weights, x, y)
 
-    return _in_chunks(score_chunk, model, inputs, targets, chunk_size)
+    return in_chunks(score_chunk, model, inputs, targets, chunk_size)
 
 
 def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
@@ -287,10 +287,10 @@ def _from_logits(
             _check_outputs(logits, y, first)
             return score(logits, y).cpu().numpy()
 
-    return _in_chunks(score_chunk, model, images, labels, chunk_size)
+    return in_chunks(score_chunk, model, images, labels, chunk_size)
 
 
-def _in_chunks(
+def in_chunks(
     score_chunk: Callable[[Tensor, Tensor, int], np.ndarray],
     model: nn.Module,
     inputs: Tensor,
@@ -334,11 +334,12 @@ def _check_outputs(logits: Tensor, labels: Tensor, first: int) -> None:
     num_classes = logits.shape[1]
     # A label out of range would stop a GPU for good, and torch leaves out those that are -100.
     outside = (labels < 0) | (labels >= num_classes)
-    _refuse_first(outside, "label", labels, first, f"0 to {num_classes - 1}")
-    _refuse_first(~logits.isfinite().all(dim=1), "logits", logits, first, "finite numbers")
+    refuse_first(outside, "label", labels, first, f"0 to {num_classes - 1}")
+    refuse_first(~logits.isfinite().all(dim=1), "logits", logits, first, "finite numbers")
 
 
-def _refuse_first(bad: Tensor, name: str, values: Tensor, first: int, expected: str) -> None:
+def refuse_first(bad: Tensor, name: str, values: Tensor, first: int, expected: str) -> None:
+    """Refuse the first bad example of a chunk, whose examples are numbered from ``first``."""
     number = int(bad.int().argmax())  # the first of them
     value = values[number].tolist()
     require(not bad.any(), f"The {name} of example {first + number}", value, expected)

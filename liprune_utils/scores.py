@@ -17,10 +17,11 @@ from liprune_utils.example_scores import (
     forgetting_counts,
     negative_margins,
 )
+from liprune_utils.features import leverage_scores
 
 SCORES = (
-    "hessian-batch", "hessian", "gauss-newton", "grand", "el2n", "loss", "margin", "forgetting",
-    "random",
+    "hessian-batch", "hessian", "gauss-newton", "grand", "el2n", "loss", "margin", "leverage",
+    "forgetting", "random",
 )  # fmt: skip
 _MAX_PRODUCTS = 50  # of each batch or example
 
@@ -42,9 +43,11 @@ def score(
     The loss is the cross-entropy. ``"hessian-batch"`` (each batch's Hessian norm, the paper's
     score) has batch norm in train mode. The scores of single examples have it in eval mode, with
     the model's running statistics: ``"hessian"``, ``"gauss-newton"``, ``"grand"`` (gradient norm),
-    ``"el2n"``, ``"loss"`` and ``"margin"`` (negative). ``"forgetting"`` and ``"random"`` (uniform
-    in [0, 1)) use no network. A Hessian norm that has not converged after 50 products is a lower
-    bound.
+    ``"el2n"``, ``"loss"``, ``"margin"`` (negative) and ``"leverage"`` (of the last layer's
+    features, without labels; of classifiers that end in an ``nn.Linear``). Leverages depend on all
+    examples that are scored together, the others on one alone. ``"forgetting"`` and ``"random"``
+    (uniform in [0, 1)) use no network. A Hessian norm that has not converged after 50 products is a
+    lower bound.
 
     Args:
         name: A name in ``SCORES``.
@@ -86,6 +89,8 @@ def score(
             return example_losses(*data, **chunks)
         case "margin":
             return negative_margins(*data, **chunks)
+        case "leverage":
+            return leverage_scores(model, images, **chunks)
         case "forgetting":
             return _forgetting(correct, len(images))
         case "random":

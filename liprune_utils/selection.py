@@ -11,7 +11,9 @@ from torch import nn
 
 from liprune_utils.batch_scores import Estimates, Selection, best_estimates, select_batches
 from liprune_utils.data import Dataset
+from liprune_utils.designs import optimal_design
 from liprune_utils.example_scores import forgetting_counts
+from liprune_utils.features import last_layer_features
 from liprune_utils.images import Images, fixed_batches, generator
 from liprune_utils.pruning import keep_highest
 from liprune_utils.runs import leave_if_asked, locked
@@ -56,15 +58,18 @@ def run_scores(
     network and score has a folder of its own.
 
     Returns:
-        A score for each batch, or for each image where ``method`` is a score of examples.
+        A score for each batch, or for each image where ``method`` keeps examples; of a design, 1
+        where it keeps the image and 0 elsewhere.
     """
-    if run.method in ("none", "random"):
-        return generator(run.seed, "choice").random(len(_batches(run, images)))
+    if run.method in ("none", "random", "random-examples"):
+        return generator(run.seed, "choice").random(_num_units(run, images))
     if run.method == "forgetting":
         return forgetting_counts(state.correct_history())
     if run.method == "liprune":
         return best_estimates(_select(run, state.model, images, dataset, folder).scores)
     network = with_population_statistics(state.model, images.inputs)
+    if run.method == "design":
+        return _design(network, images, run.keep_fraction)
     manifest = _manifest(run, network, images, dataset)
     folder = folder / _folder_name(manifest, run, images)
 
@@ -73,8 +78,22 @@ def run_scores(
         pair = images.inputs[first:last], images.labels[first:last]
         return score(run.method, network, *pair, seed=run.seed, tolerance=run.tolerance)
 
+    whole = run.method == "leverage"  # depends on all images
     with locked(folder, wait=True):
-        return resumable_scores(folder, manifest, score_range, EXAMPLE_CHUNK)
+        chunk_size = len(images.labels) if whole else EXAMPLE_CHUNK
+        return resumable_scores(folder, manifest, score_range, chunk_size)
+
+
+def _design(network: nn.Module, images: Images, keep_fraction: float) -> np.ndarray:
+    """Return 1 for each image that the V-optimal design of last-layer features keeps, else 0."""
+    kept = optimal_design(last_layer_features(network, images.inputs), keep_fraction).kept
+    return np.isin(np.arange(len(images.labels)), kept).astype(np.float64)
+
+
+def _num_units(run: TrainingRun, images: Images) -> int:
+    """Count what a run keeps some of: batches, or images."""
+    by_example = run.method in EXAMPLE_METHODS
+    return len(images.labels) if by_example else len(_batches(run, images))
 
 
 def batch_table(
@@ -127,7 +146,7 @@ def _manifest(
         weights_sha256=weights_sha256(network),
         batch_norm=run.batch_norm if by_batch else "eval",
         seed=run.seed,
-        num_examples=len(_batches(run, images) if by_batch else images.labels),
+        num_examples=_num_units(run, images),
         tolerance=run.tolerance if run.method in HESSIAN_METHODS else 0.0,
     )
 

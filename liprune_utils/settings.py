@@ -9,7 +9,10 @@ from liprune_utils.scores import SCORES
 
 ENGINE = 2  # raised when equal settings give another result, so that no old run is taken for new
 BATCH_METHODS = ("none", "random", "liprune")  # these keep batches
-EXAMPLE_METHODS = tuple(name for name in SCORES if name not in ("hessian-batch", "random"))
+EXAMPLE_METHODS = (
+    *(name for name in SCORES if name not in ("hessian-batch", "random")),
+    "random-examples", "design",
+)  # fmt: skip
 METHODS = BATCH_METHODS + EXAMPLE_METHODS
 HESSIAN_METHODS = ("liprune", "hessian")  # their scores have a tolerance
 DEEPEST = 1202  # ResNet of He et al. (arXiv 1512.03385)
@@ -70,9 +73,10 @@ class TrainingRun(Recipe):
     """All choices of one training run: a recipe, and what is kept from which epoch on.
 
     Attributes:
-        method: "none"; "random" or "liprune" (the largest Hessian norms) for batches; or a score of
-            single examples, as in `liprune_utils.scores.score`, whose kept images are cut into new
-            batches.
+        method: "none"; "random" or "liprune" (the largest Hessian norms) for batches; or for single
+            examples, whose kept images are cut into new batches, a score of
+            `liprune_utils.scores.score`, "random-examples", or "design" (the V-optimal design of
+            last-layer features, by `liprune_utils.designs.optimal_design`).
         keep_fraction: Fraction of the batches or examples kept.
         prune_epoch: Prune at the start of this epoch; 1 is initialisation. The paper has 1 and 5.
         batch_norm: Mode of batch norm in "liprune"; not in the paper.

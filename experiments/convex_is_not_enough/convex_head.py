@@ -5,12 +5,10 @@ Its Lipschitz constants are exact, and it is pruned as the networks are, by batc
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from experiments.convex_is_not_enough.runs import (
@@ -20,6 +18,7 @@ from experiments.convex_is_not_enough.runs import (
     sgd_iterates,
     stream,
 )
+from liprune_utils.features import last_layer_features
 from liprune_utils.lipschitz import batch_constant
 from liprune_utils.problems import MULTINOMIAL, Objective
 
@@ -45,11 +44,7 @@ ARMS = [*PRUNED, UNPRUNED]
 
 def features(model: nn.Module, images: Tensor) -> np.ndarray:
     """Compute what the classifier of a network sees in eval mode, and a one: ``[n, 65]``."""
-    headless = deepcopy(model).eval()
-    headless.classifier = nn.Identity()
-    with torch.no_grad():
-        pooled = torch.cat([headless(chunk) for chunk in images.split(CHUNK)]).double().numpy()
-    return np.column_stack([pooled, np.ones(len(pooled))])
+    return last_layer_features(model, images, chunk_size=CHUNK)
 
 
 def head(points: np.ndarray, labels: np.ndarray, num_classes: int = 10) -> Objective:

@@ -1,0 +1,1 @@
+"""What a pruning rule would have to keep: optimal designs, on generated and on real data."""
