@@ -93,7 +93,11 @@ files.write_json(folder / "provenance.json", facts)
 # ## The method in a few lines
 #
 # A second backward pass through the gradient multiplies the Hessian by a vector. `eigsh` finds the eigenvalue of largest absolute value from such products alone.
-# The network is a small ResNet before training, with batch norm in train mode. The batch has `probe_size` images:
+# The network is a small ResNet before training, with batch norm in train mode. The batch has `probe_size` images.
+#
+# `lp.hessian_norm` finds the same norm with fewer and cheaper products. It writes out the second derivative of batch norm, and it stops as soon as its
+# estimated error is small enough. `lp.batch_hessian_norms` scores many batches. It starts each search from what it found for the batch before,
+# which saves more products.
 
 # %%
 model = initial_network(parameters.recipe()).double()
@@ -118,11 +122,6 @@ start = gradient.detach().numpy()
 eigenvalue = eigsh(hessian, k=1, v0=start, tol=1e-3, return_eigenvectors=False)[0]
 seconds = time.perf_counter() - began
 print(f"eigenvalue {eigenvalue:.4g}: {num_products} products, {seconds:.1f} seconds")
-
-# %% [markdown]
-# `lp.hessian_norm` finds the same norm with fewer and cheaper products. It writes out the second derivative of batch norm, and it stops as soon as its
-# estimated error is small enough. `lp.batch_hessian_norms` scores many batches. It starts each search from what it found for the batch before,
-# which saves more products.
 
 # %%
 began = time.perf_counter()
@@ -155,10 +154,8 @@ scores[["batch", "eigenvalue", "norm", "num_products"]].style.hide().format(prec
 # So on a ReLU network the theory of Section 2 does not apply as it stands: the Hessian norm measures the curvature between the jumps, not the jumps on the way.
 
 # %%
-began = time.perf_counter()
 secants = runs.probe_networks(images, parameters)
 files.write_table(folder, "secants", secants)
-tight = claims.tight_claim(secants, cost=time.perf_counter() - began)
 smooth = secants[(secants.activation == "softplus") & (secants.distance < 2e-6)]
 along_top = smooth[smooth.direction == "eigenvector"]
 np.testing.assert_allclose(smooth.secant, smooth.tangent, rtol=1e-2)
@@ -184,30 +181,18 @@ tables.switching_table(secants, num_epochs).style.hide().format(formats.number)
 #
 # The last panel asks what matters to LiPrune: whether it would keep the same fifth of the batches if it scored them by this secant.
 
+# %%
+step_secants = files.read_table(files.PROJECT / RECORDED / "step_secants.csv")
+by_network = step_tables.by_seed(step_secants)
+over_seeds = step_tables.over_seeds(by_network, claims.step_level())
+at_step = claims.step_claim(over_seeds, cost=step_secants.seconds.sum())
+for name, rows in {"by_seed": by_network, "over_seeds": over_seeds}.items():
+    files.write_table(folder, f"step_{name}", rows)
+Markdown(step_tables.in_words(over_seeds, claims.TIGHT))
+
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-step-secants", "caption": "Secants over the median length of a step of SGD, in units of the batch's Hessian norm, along its top eigenvector (left) and along a step of training (middle), mean over 40 batches; and the share of LiPrune's kept batches that the secant along the top eigenvector would keep too (right). ResNet-14 with ReLU, recorded. Bars are 95% intervals over seeds. Dotted: the limits of the claim's rule."}, "image": {"alt": "Three panels against the epoch, a line for each of two learning rates: the ratio along the top eigenvector, the ratio along a step, and the overlap of the kept batches."}}
-PAGE = "08_hessian_norm"
-step_secants = step_tables.read_record(files.PROJECT / RECORDED)
-at_step = figure = None
-if step_secants is None:
-    print("This study is being recorded.")
-else:
-    by_network = step_tables.by_seed(step_secants)
-    over_seeds = step_tables.over_seeds(by_network, claims.step_level())
-    at_step = claims.step_claim(over_seeds, cost=step_secants.seconds.sum())
-    for name, rows in {
-        "step_by_seed": by_network,
-        "step_over_seeds": over_seeds,
-    }.items():
-        files.write_table(folder, name, rows)
-    display(Markdown(step_tables.in_words(over_seeds, claims.TIGHT)))
-    display(
-        Markdown(f"""Tables: [by network](../results/{PAGE}/step_by_seed.csv),
-[over the seeds](../results/{PAGE}/step_over_seeds.csv); recorded, of
-[each batch](../{RECORDED}/step_secants.csv), with
-[its provenance](../{RECORDED}/step_secants.json).""")
-    )
-    limits = {"eigenvector": claims.TIGHT, "overlap": (claims.LEAST_OVERLAP,)}
-    figure = figures.steps_figure(over_seeds, limits)
+limits = {"eigenvector": claims.TIGHT, "overlap": (claims.LEAST_OVERLAP,)}
+figure = figures.steps_figure(over_seeds, limits)
 
 # %% [markdown]
 # ## How much do batches differ?
@@ -294,6 +279,7 @@ frames.frame_browser(
 # On the same batches each of three other libraries took at least twice as long ([table](../results/08_hessian_norm/benchmark_ratios.csv); recorded on CPU with a ResNet-20).
 
 # %%
+began = time.perf_counter()
 stages = {0: recorded_network(1), 4: recorded_network(5)}
 costs = [
     runs.example_costs(model, images, parameters).assign(epochs=epochs)
@@ -325,7 +311,7 @@ figure = figures.peers_figure(summary[summary.method != "reference"])
 # What the paper says, and what was measured.
 
 # %% tags=["hide-input"]
-outcomes = [tight, *([at_step] if at_step else []), costly]
+outcomes = [at_step, costly]
 register.write_claims(folder, outcomes)
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
@@ -339,6 +325,8 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 # [by batch size](../results/08_hessian_norm/spread_by_size.csv), [by seed](../results/08_hessian_norm/spread_by_seed.csv),
 # [agreement of rankings](../results/08_hessian_norm/agreements.csv), [cost of single examples](../results/08_hessian_norm/example_costs.csv),
 # comparison with other libraries ([summary](../results/08_hessian_norm/benchmark_summary.csv), [times](../results/08_hessian_norm/benchmark_ratios.csv)).
+# At the step of SGD: [by network](../results/08_hessian_norm/step_by_seed.csv), [over the seeds](../results/08_hessian_norm/step_over_seeds.csv); recorded,
+# of [each batch](../book/results/08_hessian_norm/step_secants.csv), with [its provenance](../book/results/08_hessian_norm/step_secants.json).
 # Recorded: [all norms](../book/results/08_hessian_norm/batch_norms.csv) with [their provenance](../book/results/08_hessian_norm/provenance.json),
 # [the network at epoch 5](../book/results/08_hessian_norm/resnet14_seed0_epoch5.pt), [the comparison](../book/results/08_hessian_norm/benchmark.csv) with
 # [its provenance](../book/results/08_hessian_norm/benchmark.json).
@@ -348,16 +336,16 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% tags=["remove-input"]
 opening = {
-    "holds": "Yes, for all networks measured here.",
-    "holds-in-part": "With softplus, yes; with ReLU, not close to the weights.",
-    "does-not-hold": "No, not for the networks measured here.",
-}[tight.verdict]
+    "holds": "Yes, over the length of a step of SGD.",
+    "holds-in-part": "Only in part.",
+    "does-not-hold": "No.",
+}.get(at_step.verdict, "Not for sure.")
 near = register.margin("hessian-tight", "distance")
 paper_epochs = register.margin("cost-per-example", "epochs")
 worst = tables.worst_ratios(secants).groupby("activation").highest.max()
 counted = f"{costly.num_runs} samples of {chunk_size} examples"
 cost = Estimate.of(costly, "estimate")
-at_length = claims.step_sentence(at_step) if at_step else ""
+at_length = claims.step_sentence(at_step)
 first_screen.fill(
     f"""**{opening}** Within a distance of {near:g}, the gradient of a ReLU network
 changes up to {formats.number(worst["relu"])} times as fast as the Hessian norm says,

@@ -1,25 +1,16 @@
 """Tables of page 08's study at the length of a step: by seed, and over the seeds."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from liprune_utils.book.formats import number
-from liprune_utils.files import read_table
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.pruning import keep_highest, overlap
 
 KEEP_FRACTION = 0.2
 MEASURES = ("eigenvector", "down", "up", "step", "overlap")
 KEYS = ["learning_rate", "epoch", "seed"]
-
-
-def read_record(folder: Path) -> pd.DataFrame | None:
-    """Read the recorded study, or return None while it has fewer than two seeds."""
-    path = folder / "step_secants.csv"
-    recorded = read_table(path) if path.exists() else None
-    return recorded if recorded is not None and recorded.seed.nunique() >= 2 else None
 
 
 def by_seed(recorded: pd.DataFrame) -> pd.DataFrame:

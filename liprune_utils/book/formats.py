@@ -194,4 +194,5 @@ def claims_html(table: pd.DataFrame) -> str:
     """Write claims as an HTML table."""
     claims = [claim for _, claim in table.iterrows()]
     rows = [(quotation(c), measured(c), outcome(c), c.note) for c in claims]
-    return table_html(CLAIMS_COLUMNS, rows)
+    first = "This book's claim" if {c.place for c in claims} == {OWN} else CLAIMS_COLUMNS[0]
+    return table_html((first, *CLAIMS_COLUMNS[1:]), rows)

@@ -146,3 +146,12 @@ def test_every_claim_has_a_row_and_nothing_is_cut():
     assert page.count("<tr") == 1 + 3
     assert page.count(long) == 2
     assert 'class="dataframe claims"' in page
+
+
+def test_a_claim_of_this_book_is_no_quotation():
+    page = claims_html(claims({"place": "this book"}))
+    assert "This book's claim" in page.replace("&#39;", "'")
+    assert "<q>" not in page
+    mixed = claims_html(claims({"place": "this book"}, {}))
+    assert "The paper's words" in mixed.replace("&#39;", "'")
+    assert mixed.count("<q>") == 1

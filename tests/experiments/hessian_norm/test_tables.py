@@ -210,27 +210,6 @@ def test_of_the_near_secants_the_worst_are_reported():
 
 
 @pytest.mark.parametrize(
-    ("changed", "verdict"),
-    [
-        ({}, "holds"),
-        ({("relu", 0, "gradient"): 1.0499, ("softplus", 0, "eigenvector"): 0.9501}, "holds"),
-        ({("relu", 0, "gradient"): 1.0501}, "holds-in-part"),
-        ({("relu", 4, "eigenvector"): 0.9499}, "holds-in-part"),
-        ({("relu", 0, "eigenvector"): 40.0, ("relu", 4, "eigenvector"): 40.0}, "holds-in-part"),
-        ({("softplus", 4, "gradient"): 1.0501}, "does-not-hold"),
-        ({("softplus", 0, "eigenvector"): 0.9499}, "does-not-hold"),
-        ({("relu", 0, "gradient"): 2.0, ("softplus", 0, "gradient"): 2.0}, "does-not-hold"),
-    ],
-)
-def test_tight_rule(changed, verdict):
-    found = claims.tight_claim(ratios(changed), cost=2.34)
-    assert (found.id, found.verdict, found.cost) == ("hessian-tight", verdict, 2.3)
-    assert found.num_runs == 4
-    assert found.estimate == found.high == max([1.0, *changed.values()])
-    assert found.low == tables.worst_ratios(ratios(changed)).highest.min()
-
-
-@pytest.mark.parametrize(
     ("stages", "is_cifar10", "verdict"),
     [
         (([90, 91, 92], [120, 121, 122]), True, "does-not-hold"),
