@@ -394,7 +394,7 @@ first_screen.fill(
     f"""**{said}** In more than one dimension the largest constants have the wrong
 metric. On least squares with 10 uneven features and a tenth of the points kept, the
 excess test loss of an A-optimal design is {gain} than that of random pruning after 100
-steps ({row.num_runs} data sets). But no pruning is better than the design in {behind} of
+steps ({row.num_runs} data sets). Keeping all points is better still in {behind} of
 {len(unpruned)} such cases. That a design beats random pruning elsewhere, too:
 {elsewhere}.""",
     figures.first_figure(methods),
