@@ -195,7 +195,7 @@ np.testing.assert_array_equal(sets[means.argmax()], largest)
 # ## More dimensions: the wrong metric
 #
 # Take ten features whose scales fall from 3 to 1/3. The norm $\|x\|^2$ is decided by the features with the largest scales. LiPrune keeps points that say much about their
-# weights and little about the others. The table below has what each part asks for, with a tenth of the points kept; random pruning is 1, and lower is better.
+# weights, and less than they could about the others. The table below has what each part asks for, with a tenth of the points kept; random pruning is 1, and lower is better.
 #
 # The remedy is a change of metric. Write the weights in coordinates in which $M$ is the identity: $z = M^{-1/2} x$.
 #
@@ -333,14 +333,16 @@ figure = network.network_figure(gaps)
 # <a id="what-to-do"></a>
 # ## For practice, and the verdict
 #
-# **Where a design works.** Labels are dear, the model is linear and fits, and the inputs of all points are known: then a design is the best that theory and experiment know, and it costs
-# some passes over the data. Three lines:
+# **Where a design works.** Labels are dear, the model is linear and fits, and the inputs of all points are known. Then a design says which points to label. The
+# largest leverages are nearly as good here and cost a few passes over the data, while a design can cost more than the steps of SGD that it saves. Three lines:
 #
 # ```python
 # import liprune_utils as lp
 # design = lp.optimal_design(x, keep_fraction=0.1)  # x: inputs, [n, dim]
-# x, y = x[design.kept], y[design.kept]  # and label only these
+# x, y = x[design.kept], y[design.kept]  # only these need labels
 # ```
+#
+# For a network, `lp.score("leverage", model, images, labels)` has the leverages of the last layer's features.
 #
 # **Where it fails.** A design trusts its model. Where the model does not fit, the points that it keeps are the ones where the misfit is largest. For classes, a point far out
 # says little if its class is certain. And if all labels are there already, no pruning is the rival to beat, not random pruning.
