@@ -91,7 +91,7 @@ def optimal_design(x: np.ndarray, keep_fraction: float, criterion: Criterion = "
     The continuous problem, in which shares of points may be kept, is convex. The algorithm of Frank
     and Wolfe solves it, proposes kept sets on its way, and bounds the best one. From the best
     proposal on, units are swapped as long as that helps. The cost is some dozens of passes over
-    many points; in many dimensions some hundreds, most of them for the swaps. `leverages` cost a
+    many points; in many dimensions up to a thousand, most of them for the swaps. `leverages` cost a
     few, and are often nearly as good.
 
     Args:

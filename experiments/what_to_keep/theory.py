@@ -90,7 +90,7 @@ def estimation(kept: Kept, moment: np.ndarray) -> float:
 def floor(kept: Kept, moment: np.ndarray) -> float:
     r"""Compute SGD's excess above the minimiser, :math:`\frac{\eta \sigma^2}{4B} \mathrm{tr} M`.
 
-    To first order in the step size and in d/k; the kept set does not matter to that order.
+    The leading term in the step size and in d/k, in which the kept set does not matter.
     """
     return kept.step_size * kept.noise_sd**2 * np.trace(moment) / (4 * kept.batch_size)
 
@@ -100,6 +100,7 @@ def parts(x: np.ndarray, moment: np.ndarray) -> dict[str, float]:
     inverse = np.linalg.inv(x.T @ x / len(x))
     return {
         "1 / least eigenvalue": float(np.linalg.norm(inverse, 2)),
+        "condition number": float(np.linalg.cond(inverse)),
         "largest constant": float((x**2).sum(axis=1).max()),
         "estimation": float(np.trace(moment @ inverse)),
         "error of the weights": float(np.trace(inverse)),
