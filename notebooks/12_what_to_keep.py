@@ -170,12 +170,9 @@ while True:
 design = lp.optimal_design(x, keep_fraction=0.1)
 chosen = np.trace(moment @ np.linalg.inv(x[design.kept].T @ x[design.kept] / 30))
 assert chosen <= np.trace(moment @ inverse) * (1 + 1e-9)
-print(
-    f"tr(M / M_K) / k: {np.trace(moment @ inverse) / 30:.4f} by swaps, {chosen / 30:.4f} by"
-)
-print(
-    f"the library, at least {design.efficiency:.1%} of the best; {3 / 300:.4f} for all points"
-)
+swapped = np.trace(moment @ inverse) / 30
+print(f"tr(M / M_K) / k: {swapped:.4f} by swaps, {chosen / 30:.4f} by the library")
+print(f"(at least {design.efficiency:.1%} of the best), {3 / 300:.4f} for all points")
 
 # %% [markdown]
 # ## One dimension: all agree with LiPrune
@@ -304,7 +301,8 @@ price = costs[costs.dim == 50].set_index("method").epochs
 display(atlas.browser(wide))
 display(
     Markdown(f"""To choose among 1,000 points with 50 features, leverages take the time
-of {price["leverage"]:.2g} epochs of SGD, an A-optimal design that of {price["A"]:.2g}.""")
+of {price["leverage"]:.2g} epochs of SGD, an A-optimal design that of
+{price["A"]:.2g}.""")
 )
 both = sums.lower.astype(str) + " / " + sums.higher.astype(str)
 words = (
