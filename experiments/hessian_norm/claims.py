@@ -50,7 +50,8 @@ def step_sentence(outcome: Claim) -> str:
         "does-not-hold": "the norm is right in no case",
         "inconclusive": "the norm is surely right in no case",
     }[outcome.verdict]
-    size, low, high = map(formats.number, (outcome.estimate, outcome.low, outcome.high))
+    ends = (outcome.estimate, outcome.low, outcome.high)
+    size, low, high = (formats.number(value, 2) for value in ends)
     return (
         f"Over a step of SGD {cases}; farthest from 1, the ratio along the top eigenvector is "
         f"{size} ({step_level():.0%} interval {low} to {high}, {outcome.num_runs} seeds)."

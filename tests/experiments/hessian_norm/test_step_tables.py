@@ -115,7 +115,7 @@ def test_the_note_says_where_and_how_often():
         in outcome.note
     )
     assert "at least 70% of the kept" in outcome.note
-    assert "eigenvector is 1.4 (95% interval 1.26 to 1.5, 6 seeds)" in claims.step_sentence(outcome)
+    assert "eigenvector is 1.4 (95% interval 1.3 to 1.5, 6 seeds)" in claims.step_sentence(outcome)
 
 
 def test_words_span_the_cases():
