@@ -3,7 +3,8 @@ r"""The Hessian norm of one function: the largest :math:`|\lambda|` of a batch's
 Lanczos' method on exact Hessian-vector products (paper, Section 3, "Using the Hessian").
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from liprune_utils.scoring import (
     swapped,
     trainable_places,
     untouched,
+    without_hooks,
 )
 
 
@@ -76,7 +78,21 @@ def hessian_norm(
         25.0
     """
     seed = whole_number("seed", seed, 0)
-    gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, batch_norm, True)
+    check_problem(model, inputs, targets, batch_norm)
+    with _engine(model, batch_norm):  # the products too, since a checkpoint runs the model again
+        gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, True)
+        return _dominant(model, gradient, scale, seed, start, (tolerance, max_products, rough))
+
+
+def _dominant(
+    model: nn.Module,
+    gradient: Tensor,
+    scale: float,
+    seed: int,
+    start: Tensor | None,
+    limits: tuple[float, int, bool],
+) -> DominantEigenvalue:
+    """Return the Hessian's dominant eigenvalue, from the gradient of ``scale`` times the loss."""
     if start is not None:
         fits = start.shape == gradient.shape
         require(fits, "The start vector's shape", list(start.shape), f"{list(gradient.shape)}")
@@ -90,9 +106,8 @@ def hessian_norm(
         return hessian_product(model, gradient, vector).double() / scale
 
     if start is None:
-        return lanczos(product, draw(), tolerance, max_products, rough)
-    guess = start.to(gradient.device).double()
-    return lanczos(product, guess, tolerance, max_products, rough, draw)
+        return lanczos(product, draw(), *limits)
+    return lanczos(product, start.to(gradient.device).double(), *limits, draw)
 
 
 def loss_gradient(
@@ -116,7 +131,9 @@ def loss_gradient(
         InputError: If train-mode batch norm has too small a batch, the precision is not float32 or
             float64, or the loss is not a finite scalar that depends on a trainable parameter.
     """
-    gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, batch_norm, differentiable)
+    check_problem(model, inputs, targets, batch_norm)
+    with _engine(model, batch_norm):
+        gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, differentiable)
     return gradient if scale == 1 else gradient / scale
 
 
@@ -134,9 +151,10 @@ def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tenso
     vector = vector.to(gradient)  # its precision and device
     if not gradient.requires_grad:  # the loss is linear in the parameters
         return torch.zeros_like(vector)
-    products = torch.autograd.grad(
-        gradient, _trainable(model), vector, retain_graph=True, materialize_grads=True
-    )
+    with without_hooks(model):
+        products = torch.autograd.grad(
+            gradient, _trainable(model), vector, retain_graph=True, materialize_grads=True
+        )
     return _flat(products)
 
 
@@ -197,27 +215,36 @@ def check_differentiation(*tensors: Tensor) -> None:
     require(not on, "torch.inference_mode", True, "False where scores differentiate the model")
 
 
-def _scaled_gradient(
-    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, batch_norm: Mode, graph: bool
-) -> tuple[Tensor, float]:
-    """Return `loss_gradient` of a multiple of the loss within float32, and the multiple."""
+def check_problem(model: nn.Module, inputs: Tensor, targets: Tensor, batch_norm: Mode) -> None:
+    """Refuse what `loss_gradient` cannot differentiate, before any work."""
     check_arguments(model, inputs, batch_norm)
     check_inputs(model, targets, "targets")
     count, expected = len(targets), f"{len(inputs)}, one per example"
     require(count == len(inputs), "The number of targets", count, expected)
-    loss_fn, parameters = accurate(loss_fn), _trainable(model)
-    check_differentiation(inputs, targets, *parameters)
+    check_differentiation(inputs, targets, *model.parameters())
+
+
+@contextmanager
+def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
     with untouched(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
-        outputs, loss = _outputs_and_loss(model, loss_fn, inputs, targets)
-        scale = float(loss_scales(loss_fn, lambda z: loss_fn(z, targets), outputs))
-        gradients = [None] * len(parameters)
-        if loss.requires_grad:
-            loss = loss if scale == 1 else loss * scale
-            gradients = torch.autograd.grad(loss, parameters, create_graph=graph, allow_unused=True)
-        if all(g is None for g in gradients):
-            raise InputError("The loss does not depend on the model's trainable parameters.")
-        pairs = zip(gradients, parameters, strict=True)
-        return _flat([torch.zeros_like(p) if g is None else g for g, p in pairs]), scale
+        yield
+
+
+def _scaled_gradient(
+    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, graph: bool
+) -> tuple[Tensor, float]:
+    """Return the gradient of a multiple of the loss that float32 holds, and the multiple."""
+    loss_fn, parameters = accurate(loss_fn), _trainable(model)
+    outputs, loss = _outputs_and_loss(model, loss_fn, inputs, targets)
+    scale = float(loss_scales(loss_fn, lambda z: loss_fn(z, targets), outputs))
+    gradients = [None] * len(parameters)
+    if loss.requires_grad:
+        loss = loss if scale == 1 else loss * scale
+        gradients = torch.autograd.grad(loss, parameters, create_graph=graph, allow_unused=True)
+    if all(g is None for g in gradients):
+        raise InputError("The loss does not depend on the model's trainable parameters.")
+    pairs = zip(gradients, parameters, strict=True)
+    return _flat([torch.zeros_like(p) if g is None else g for g, p in pairs]), scale
 
 
 def _outputs_and_loss(

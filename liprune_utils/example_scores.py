@@ -6,8 +6,7 @@ norm is in eval mode, so an example's loss depends on no other example. All func
 model and torch's generators as they were.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, hessian, jacrev, vmap
 from torch.nn import functional
-from tqdm import tqdm
 
-from liprune_utils.checks import InputError, require, require_fraction, whole_number
-from liprune_utils.curvature import check_arguments, check_differentiation
+from liprune_utils.checks import require, require_fraction, whole_number
+from liprune_utils.chunks import in_chunks
+from liprune_utils.curvature import check_differentiation
 from liprune_utils.lanczos import lanczos_many
 from liprune_utils.losses import (
     Loss,
@@ -34,14 +33,11 @@ from liprune_utils.losses import (
 )
 from liprune_utils.scoring import (
     check_examples,
-    check_inputs,
     check_precision,
+    copied_buffers,
     swapped,
     trainable_places,
-    untouched,
 )
-
-_FIRST = 8  # examples of which two passes are compared
 
 
 class _Chunk(NamedTuple):
@@ -333,7 +329,8 @@ def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 
     def outputs(weights: Tensor, x: Tensor) -> Tensor:
         pairs = zip(trainable, weights.split(sizes), strict=True)
-        with swapped(places, {id(p): part.view_as(p) for p, part in pairs}):
+        values = {id(p): part.view_as(p) for p, part in pairs}
+        with swapped(places, values), copied_buffers(model, unless_at=0):
             return model(x[None].clone())[0]
 
     return outputs
@@ -375,43 +372,3 @@ def _other_losses(
 
     check = partial(check_examples, model)
     return in_chunks(score_chunk, model, inputs, targets, chunk_size, check)
-
-
-def in_chunks(
-    score_chunk: Callable[[Tensor, Tensor, int], np.ndarray],
-    model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
-    chunk_size: int,
-    check: Callable[[Tensor], object],
-) -> np.ndarray:
-    """Return the joined scores of chunks: (inputs, targets, number of the first) -> scores.
-
-    Before, ``check`` gets some inputs.
-    """
-    chunk_size = whole_number("chunk_size", chunk_size, 1)
-    check_arguments(model, inputs, "eval")
-    check_inputs(model, targets, "targets")
-    require(len(targets) == len(inputs), "The number of targets", len(targets), f"{len(inputs)}")
-    chunks, scores = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True), []
-    advice = _memory_advice(min(chunk_size, len(inputs)))
-    bar = tqdm(total=len(inputs), desc="Examples", disable=None, leave=None)
-    with untouched(model, "eval"), advice, bar:
-        check(inputs[: min(chunk_size, _FIRST)])
-        for number, (x, y) in enumerate(chunks):
-            scores.append(score_chunk(x, y, number * chunk_size))
-            bar.update(len(x))
-    return np.concatenate(scores)
-
-
-@contextmanager
-def _memory_advice(chunk_size: int) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        on_cpu = "can't allocate memory" in str(error)  # torch has no class of its own for it
-        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
-            raise
-        smaller = f"; try chunk_size={chunk_size // 2}"
-        advice = smaller if chunk_size > 1 else ": one example does not fit"
-        raise InputError(f"Out of memory with chunk_size {chunk_size}{advice}.") from error

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from liprune_utils.checks import require
+from liprune_utils.chunks import in_chunks
 from liprune_utils.designs import leverages
-from liprune_utils.example_scores import in_chunks
 from liprune_utils.losses import refuse_first
 from liprune_utils.scoring import check_examples
 

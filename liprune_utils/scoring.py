@@ -11,32 +11,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from liprune_utils.batch_norm import BatchNorm
 from liprune_utils.checks import InputError, require
+from liprune_utils.second_derivatives import SAME, differentiable_twice
 
 Mode = Literal["train", "eval"]
-
-_SAME = "the same, so no functional.dropout that is always on"
-_NO_VMAP = (
-    "torch.func.vmap cannot run this model or loss for each example ({}); score batches of one by "
-    "lp.batch_hessian_norms(model, inputs, targets, [[0], [1], ...], batch_norm='eval')."
-)
-_NOT_TWICE = "The model or the loss cannot be differentiated twice by torch ({})."
-_MEANINGS = {  # what torch says: what it means here; the first that fits counts
-    "Using a target size": "The targets' shape is not that of the outputs; expected the same.",
-    "randomness error mode": f"The model or the loss draws random numbers; expected {_SAME}.",
-    "Batching rule not implemented": _NO_VMAP,
-    "vmap": _NO_VMAP,
-    "data-dependent control flow": _NO_VMAP,
-    "doesn't have storage": _NO_VMAP,  # of .numpy() within vmap
-    "differentiate twice": _NOT_TWICE,
-    "once_differentiable": _NOT_TWICE,
-    "double backward": _NOT_TWICE,
-    "derivative for": _NOT_TWICE,
-    "is incompatible with .grad()": _NOT_TWICE,
-}
 
 
 class Place(NamedTuple):
@@ -84,13 +64,15 @@ def untouched(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
         Nothing.
     """
     with ExitStack() as stack:
-        stack.enter_context(_in_one_sentence())
         stack.enter_context(_same_parameters(model))
         stack.enter_context(_same_attributes(model))
+        stack.enter_context(without_hooks(model))
         stack.enter_context(scoring_mode(model, batch_norm))
         stack.enter_context(copied_buffers(model))
-        stack.enter_context(_differentiable_attention())
+        stack.enter_context(differentiable_twice())
+        # Broadcasting is the loss of all pairs.
         warnings.filterwarnings("error", "Using a target size", UserWarning)
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)  # of vmap
         yield
 
 
@@ -109,9 +91,14 @@ def swapped(places: Iterable[Place], tensors: Mapping[int, Tensor]) -> Iterator[
             place.table[place.key] = place.tensor
 
 
-def copied_buffers(model: nn.Module) -> AbstractContextManager[None]:
+def copied_buffers(model: nn.Module, unless_at: int = -1) -> AbstractContextManager[None]:
     """Put copies in the places of buffers, and of other tensors that are no parameters."""
-    others = [place for place in held_tensors(model) if not isinstance(place.tensor, nn.Parameter)]
+    # Those at version 0 are copies that no pass has changed.
+    others = [
+        place
+        for place in held_tensors(model)
+        if not isinstance(place.tensor, nn.Parameter) and place.tensor._version != unless_at
+    ]
     return swapped(others, {id(place.tensor): place.tensor.clone() for place in others})
 
 
@@ -145,9 +132,7 @@ def require_equal_passes(first: Tensor, second: Tensor, name: str) -> None:
     # A GPU adds in any order.
     rounding = torch.finfo(first.dtype).eps ** 0.5 if first.is_cuda else 0.0
     if not _close(first, second, rounding):
-        raise InputError(
-            f"Two passes over the same inputs give different {name}; expected {_SAME}."
-        )
+        raise InputError(f"Two passes over the same inputs give different {name}; expected {SAME}.")
 
 
 def check_model(model: nn.Module) -> None:
@@ -222,7 +207,8 @@ def _check_module(module: nn.Module) -> None:
         name = type(module).__name__
         expected = "None, since its forward pass would change the weights"
         require(module.max_norm is None, f"{name}.max_norm", module.max_norm, expected)
-        require(not module.sparse, f"{name}.sparse", True, "False, since scores are dense")
+        for option in ("sparse", "scale_grad_by_freq"):  # these have gradients of another kind
+            require(not getattr(module, option), f"{name}.{option}", True, "False")
 
 
 def _containers(module: nn.Module) -> list[dict | list | set]:
@@ -250,48 +236,31 @@ def _refill(container: dict | list | set, values: dict | list | set) -> None:
 
 @contextmanager
 def _same_parameters(model: nn.Module) -> Iterator[None]:
-    """Silence the parameters' hooks, which change gradients; refuse passes that change values."""
+    """Refuse passes that change parameters, which are then as before."""
     parameters = [(p, p.detach().clone()) for p in model.parameters()]
-    hooks = [(p._backward_hooks, dict(p._backward_hooks or {})) for p, _ in parameters]
     try:
-        for table, _ in hooks:
-            if table:
-                table.clear()
         yield
     finally:
-        for table, values in hooks:
-            if values:
-                _refill(table, values)
         changed = [(p, before) for p, before in parameters if not _close(p.detach(), before, 0.0)]
         for p, before in changed:
             p.data.copy_(before)
-    require(not changed, "The number of parameters that a forward pass changes", len(changed), "0")
+        # Within "finally", since it may be the cause of another error.
+        name = "The number of parameters that a forward pass changes"
+        require(not changed, name, len(changed), "0")
 
 
 @contextmanager
-def _differentiable_attention() -> Iterator[None]:
-    """Have torch's attention use kernels that have a second derivative."""
-    fast = torch.backends.mha.get_fastpath_enabled()
+def without_hooks(model: nn.Module) -> Iterator[None]:
+    """Silence the hooks of parameters, which change gradients, for the time of a block."""
+    tables = [p._backward_hooks for p in model.parameters() if p._backward_hooks]
+    hooks = [(table, table.copy()) for table in tables]
     try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextmanager
-def _in_one_sentence() -> Iterator[None]:
-    """Say what torch cannot do, and what to do about it."""
-    try:
+        for table in tables:
+            table.clear()
         yield
-    except (RuntimeError, UserWarning) as error:
-        said = str(error)
-        for text, meaning in _MEANINGS.items():
-            if text in said:
-                reason = said.strip().split("\n")[0].split(". ")[0].rstrip(".")
-                raise InputError(meaning.format(reason)) from error
-        raise
+    finally:
+        for table, values in hooks:
+            _refill(table, values)
 
 
 def _sources(model: nn.Module) -> list[_Source]:
