@@ -6,7 +6,8 @@ norm is in eval mode, so an example's loss depends on no other example. All func
 model and torch's generators as they were.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from liprune_utils.lanczos import lanczos_many
 from liprune_utils.losses import (
     Loss,
     accurate,
+    are_probabilities,
     check_labels,
     check_targets,
     cross_entropies,
@@ -33,8 +35,10 @@ from liprune_utils.losses import (
 )
 from liprune_utils.scoring import (
     check_examples,
+    check_model,
     check_precision,
     copied_buffers,
+    require_tensor,
     swapped,
     trainable_places,
 )
@@ -128,7 +132,7 @@ def example_gauss_newton_norms(
     a matrix as small as the outputs.
 
     Args:
-        model: As in `example_hessian_norms`; its outputs have shape ``[B, K]``.
+        model: As in `example_hessian_norms`; its outputs have K numbers per example.
         loss_fn: Mean loss.
         inputs: Examples.
         targets: Their targets.
@@ -138,12 +142,17 @@ def example_gauss_newton_norms(
         Float64 array of shape ``[n]``, >= 0; the Hessian's norm where the outputs are linear in the
         weights.
     """
-    loss_fn, outputs = accurate(loss_fn), _outputs_of(model)
+    loss_fn, replaced = accurate(loss_fn), _replaced(model)
+
+    def outputs(weights: Tensor, x: Tensor) -> Tensor:
+        with replaced(weights):
+            return model(x[None].clone())[0]
 
     def small(weights: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        jacobian = jacrev(outputs)(weights, x)  # [K, num_parameters]
-        own_loss = partial(_scaled_loss, loss_fn, target=y, scale=scale)
-        return jacobian @ jacobian.T, hessian(own_loss)(outputs(weights, x))
+        z = outputs(weights, x)
+        jacobian = jacrev(outputs)(weights, x).reshape(z.numel(), -1)  # [K, num_parameters]
+        curvature = hessian(lambda z: _loss_of(loss_fn, z, y) * scale)(z)
+        return jacobian @ jacobian.T, curvature.reshape(z.numel(), -1)
 
     def score(chunk: _Chunk) -> np.ndarray:
         gram, curvature = vmap(small, in_dims=(None, 0, 0, 0))(chunk.weights, *chunk.data)
@@ -201,7 +210,7 @@ def example_losses(
         Float64 array of shape ``[n]``.
     """
     loss_fn = accurate(loss_fn)
-    if loss_fn is not cross_entropy:
+    if loss_fn is not cross_entropy or are_probabilities(labels):
         return _other_losses(loss_fn, model, images, labels, chunk_size)
     return _from_logits(cross_entropies, model, images, labels, chunk_size)
 
@@ -280,19 +289,24 @@ def _from_losses(
     chunk_size: int,
 ) -> np.ndarray:
     """Return scores from each example's loss as a function of all trainable weights."""
-    loss_fn, outputs = accurate(loss_fn), _outputs_of(model)
+    loss_fn, replaced = accurate(loss_fn), _replaced(model)
+
+    def run(weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with replaced(weights):  # the loss too, which may have a penalty of the weights
+            outputs = model(x[None].clone())
+            return outputs[0], _loss_of(loss_fn, outputs[0], y)
 
     def loss(weights: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        return _scaled_loss(loss_fn, outputs(weights, x), y, scale)
+        return run(weights, x, y)[1] * scale
 
     def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
         trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
         weights = torch.cat(trainable)
         with torch.enable_grad():
-            found = vmap(outputs, in_dims=(None, 0))(weights, x)
-            losses = partial(_losses, loss_fn, targets=y)
-            _check_losses(losses(found), len(x), first)
-        scales = loss_scales(loss_fn, losses, found)
+            outputs, losses = vmap(run, in_dims=(None, 0, 0))(weights, x, y)
+            _check_losses(losses, len(x), first)
+        own_losses = vmap(partial(_loss_of, loss_fn))
+        scales = loss_scales(loss_fn, lambda z: own_losses(z, y), outputs)
         return score(_Chunk(loss, weights, (x, y, scales)))
 
     def check(some: Tensor) -> None:
@@ -302,12 +316,11 @@ def _from_losses(
     return in_chunks(score_chunk, model, inputs, targets, chunk_size, check)
 
 
-def _scaled_loss(loss_fn: Loss, output: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    return loss_fn(output[None], target[None]) * scale
-
-
-def _losses(loss_fn: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
-    return vmap(lambda z, y: loss_fn(z[None], y[None]))(outputs, targets)
+def _loss_of(loss_fn: Loss, output: Tensor, target: Tensor) -> Tensor:
+    """Return the loss of one example, ``[K]`` or of another shape."""
+    loss = loss_fn(output[None], target[None])
+    require_tensor(loss, "loss")
+    return loss
 
 
 def _check_losses(losses: Tensor, count: int, first: int) -> None:
@@ -321,19 +334,21 @@ def _check_losses(losses: Tensor, count: int, first: int) -> None:
     require(not losses.requires_grad, "What the loss depends on", "more", expected)
 
 
-def _outputs_of(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the outputs of one example as a function of all trainable weights, in one vector."""
+def _replaced(model: nn.Module) -> Callable[[Tensor], AbstractContextManager[None]]:
+    """Return what puts a vector of all trainable weights in their places, for a block's time."""
+    check_model(model)
     places = trainable_places(model)
     trainable = [p for p in model.parameters() if p.requires_grad]
     sizes = [p.numel() for p in trainable]
 
-    def outputs(weights: Tensor, x: Tensor) -> Tensor:
+    @contextmanager
+    def replaced(weights: Tensor) -> Iterator[None]:
         pairs = zip(trainable, weights.split(sizes), strict=True)
         values = {id(p): part.view_as(p) for p, part in pairs}
         with swapped(places, values), copied_buffers(model, unless_at=0):
-            return model(x[None].clone())[0]
+            yield
 
-    return outputs
+    return replaced
 
 
 def _from_logits(
@@ -365,10 +380,12 @@ def _other_losses(
 ) -> np.ndarray:
     def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
         with torch.no_grad():
-            losses = [loss_fn(z[None], t[None]) for z, t in zip(model(x.clone()), y, strict=True)]
-            losses = torch.stack(losses)
+            pairs = zip(model(x.clone()), y, strict=True)
+            losses = torch.stack([_loss_of(loss_fn, *pair) for pair in pairs])
         _check_losses(losses, len(x), first)
         return losses.double().cpu().numpy()
 
-    check = partial(check_examples, model)
+    def check(some: Tensor) -> None:
+        check_targets(loss_fn, check_examples(model, some), targets)
+
     return in_chunks(score_chunk, model, inputs, targets, chunk_size, check)

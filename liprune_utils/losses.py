@@ -66,9 +66,14 @@ def accurate(loss_fn: Loss) -> Loss:
 
 def check_targets(loss_fn: Loss, outputs: Tensor, targets: Tensor) -> None:
     """Refuse what `cross_entropy` cannot use: labels as in `check_labels`, or probabilities."""
-    probable = targets.is_floating_point() and targets.shape[1:] == outputs.shape[1:]
+    probable = are_probabilities(targets) and targets.shape[1:] == outputs.shape[1:]
     if loss_fn is cross_entropy and not probable:
         check_labels(outputs, targets)
+
+
+def are_probabilities(targets: object) -> bool:
+    """Whether targets are several numbers per example, which torch takes for probabilities."""
+    return isinstance(targets, Tensor) and targets.is_floating_point() and targets.ndim > 1
 
 
 def check_labels(outputs: Tensor, labels: Tensor) -> None:

@@ -120,10 +120,10 @@ def _batch_norms(
     require(
         batches is not None, "batches", batches, "arrays of indices that partition the data set"
     )
-    batches = [to_indices(batch, len(images)).numpy() for batch in batches]
-    _check_partition(batches, len(images))
     check_arguments(model, images, "eval")
     check_inputs(model, labels, "labels")
+    batches = [to_indices(batch, len(images)).numpy() for batch in batches]
+    _check_partition(batches, len(images))
     with untouched(model, "eval"), torch.no_grad():  # all labels, before any work
         some = images[:_FEW].clone()
         check_targets(accurate(loss), check_outputs(model(some), len(some)), labels)
