@@ -62,7 +62,8 @@ def hessian_norm(
         seed: Seed of a random start vector.
         start: A start vector instead of a random one, shape ``[num_parameters]``. The ``guess`` of
             a similar batch or of nearby weights saves two or three products.
-        tolerance: Stop when the estimated error is at most this fraction of the norm, in (0, 1).
+        tolerance: Stop when the estimated error is at most this fraction of the norm, in (0, 1);
+            how often it is larger, see `liprune_utils.lanczos.DominantEigenvalue`.
         max_products: Stop after this many Hessian-vector products at the latest, >= 1.
         rough: As in `liprune_utils.lanczos.lanczos`.
 

@@ -53,7 +53,8 @@ def score(
     and ``"leverage"`` (of the last layer's features, without labels; of classifiers that end in an
     ``nn.Linear``). Leverages depend on all examples that are scored together, the others on one
     alone. ``"forgetting"`` and ``"random"`` (uniform in [0, 1)) use no network. A Hessian norm is a
-    lower bound: see `liprune_utils.example_scores.example_hessian_norms` on its error.
+    lower bound; how often it is off by more than ``tolerance``, see
+    `liprune_utils.lanczos.DominantEigenvalue`.
 
     Args:
         name: A name in ``SCORES``.
