@@ -100,22 +100,11 @@ def example_hessian_norms(
     max_products = whole_number("max_products", max_products, 1)
 
     def score(chunk: _Chunk) -> np.ndarray:
-        count, size = len(chunk.data[0]), len(chunk.weights)
-        stacked = chunk.weights.expand(count, -1).contiguous().requires_grad_()
-        with torch.enable_grad():
-            losses = vmap(chunk.loss)(stacked, *chunk.data)
-            (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
-
-        def product(vectors: Tensor) -> Tensor:
-            if not gradients.requires_grad:  # the losses are linear in the weights
-                return torch.zeros_like(vectors)
-            return torch.autograd.grad(
-                gradients, stacked, vectors, retain_graph=True, materialize_grads=True
-            )[0]
-
         generator = torch.Generator().manual_seed(seed)
+        size = len(chunk.weights)
         start = torch.randn(size, generator=generator, dtype=torch.float64).to(chunk.weights)
-        rows = lanczos_many(product, start.expand(count, -1), tolerance, max_products)
+        starts = start.expand(len(chunk.data[0]), -1)
+        rows = lanczos_many(_products(chunk), starts, tolerance, max_products)
         rows[:, :3] /= chunk.data[2].cpu().numpy()[:, None]
         return rows
 
@@ -282,6 +271,23 @@ def forgetting_counts(correct: np.ndarray) -> np.ndarray:
     require(fits, "The history of correct predictions", kind, "bool of shape [num_epochs, n]")
     counts = (correct[:-1] & ~correct[1:]).sum(axis=0)
     return np.where(correct.any(axis=0), counts, len(correct)).astype(np.float64)
+
+
+def _products(chunk: _Chunk) -> Callable[[Tensor], Tensor]:
+    """Return what multiplies a vector for each example by its Hessian, ``[n, num_parameters]``."""
+    stacked = chunk.weights.expand(len(chunk.data[0]), -1).contiguous().requires_grad_()
+    with torch.enable_grad():
+        losses = vmap(chunk.loss)(stacked, *chunk.data)
+        (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
+
+    def product(vectors: Tensor) -> Tensor:
+        if not gradients.requires_grad:  # the losses are linear in the weights
+            return torch.zeros_like(vectors)
+        return torch.autograd.grad(
+            gradients, stacked, vectors, retain_graph=True, materialize_grads=True
+        )[0]
+
+    return product
 
 
 def _from_losses(
