@@ -22,9 +22,9 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
 def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
     """Return a whole number, of Python or numpy, as Python's; refuse all else."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    upper = "" if most == 2**63 - 1 else f" and at most {most}"
-    require(is_whole, name, value, f"a whole number, at least {least}{upper}")
-    require(least <= value <= most, name, value, f"at least {least}{upper}")
+    require(is_whole, name, value, f"a whole number, at least {least}")
+    require(value >= least, name, value, f"at least {least}")
+    require(value <= most, name, value, f"at most {most}")
     return int(value)
 
 

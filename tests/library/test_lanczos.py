@@ -176,7 +176,7 @@ def test_a_start_may_have_any_scale_but_zero(scale):
 def test_products_that_are_not_symmetric_are_refused(many):
     H = draw(6, 6)  # as of a wrong second derivative
     search, start = (lanczos_many, draw(2, 6, seed=1)) if many else (lanczos, draw(6, seed=1))
-    with pytest.raises(InputError, match="^The Hessian-vector products are not symmetric"):
+    with pytest.raises(InputError, match="Hessian-vector products are not symmetric"):
         search(lambda v: v @ H, start, 1e-9, 6)
 
 
