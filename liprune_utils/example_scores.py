@@ -68,9 +68,8 @@ def example_hessian_norms(
     Lanczos' method for all examples of a chunk in step, with full reorthogonalisation, until each
     has converged. Memory: about ``chunk_size * num_parameters * (max_products + 10)`` numbers.
 
-    Converged means so by an estimate of the error: on random small networks 11% of the norms that
-    have converged to 1e-2 are more than 1% too small, and 0.8% of those to 1e-4
-    (`liprune_utils.lanczos.DominantEigenvalue`). Ask for a finer tolerance where that matters.
+    Converged is by an estimate: of the norms that had converged to 1e-2 on random small networks,
+    11% were more than 1% too small, to 1e-4 0.8% (`liprune_utils.lanczos.DominantEigenvalue`).
 
     Args:
         model: Any network that ``torch.func.vmap`` can vectorise, float32 or float64.

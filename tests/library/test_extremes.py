@@ -249,7 +249,7 @@ REFUSED = {
     "double inputs": (LINE, X.double(), Y, {}, r"^The inputs' precision is torch\.float64; expect"),
     "a function": (lambda x: x, X, Y, {}, "^The model is 'function'; expected a torch"),
     "compiled": (compiled(LINE), X, Y, {}, "^The model is 'compiled'; expected the module before"),
-    "scripted": (torch.jit.script(LINE), X, Y, {}, "^The model is 'compiled'; expected the modul"),
+    "scripted": (torch.jit.script(LINE), X, Y, {}, "^The model is 'compiled'; expected the"),
     "lazy": (nn.LazyLinear(3), X, Y, {}, "^The model is 'one with lazy parameters'; expected one"),
     "complex": (nn.Linear(2, 3, dtype=torch.complex64), X, Y, {}, r"torch\.complex64"),
     "labels as list": (LINE, X, [0, 1, 2, 0], {}, "^The (labels|targets) is 'list'; expected one"),
