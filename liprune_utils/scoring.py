@@ -147,6 +147,7 @@ def check_model(model: nn.Module) -> None:
     devices = ", ".join(sorted({str(p.device) for p in parameters}))
     require("," not in devices, "The parameters' devices", devices, "one")
     device = parameters[0].device.type
+    require(device != "meta", "The parameters' device", device, "one that holds values")
     require(not torch.is_autocast_enabled(device), "Autocast", True, "full precision, so False")
     for module in model.modules():
         _check_module(module)

@@ -251,6 +251,7 @@ REFUSED = {
     "compiled": (compiled(LINE), X, Y, {}, "^The model is 'compiled'; expected the module before"),
     "scripted": (torch.jit.script(LINE), X, Y, {}, "^The model is 'compiled'; expected the"),
     "lazy": (nn.LazyLinear(3), X, Y, {}, "^The model is 'one with lazy parameters'; expected one"),
+    "meta": (nn.Linear(2, 3, device="meta"), X, Y, {}, "^The parameters' device is 'meta'; expec"),
     "complex": (nn.Linear(2, 3, dtype=torch.complex64), X, Y, {}, r"torch\.complex64"),
     "labels as list": (LINE, X, [0, 1, 2, 0], {}, "^The (labels|targets) is 'list'; expected one"),
     "labels of int32": (LINE, X, Y.int(), {}, r"^The labels' type is 'torch\.int32 of shape \[4\]"),
