@@ -251,7 +251,7 @@ REFUSED = {
     "compiled": (compiled(LINE), X, Y, {}, "^The model is 'compiled'; expected the module before"),
     "scripted": (torch.jit.script(LINE), X, Y, {}, "^The model is 'compiled'; expected the"),
     "lazy": (nn.LazyLinear(3), X, Y, {}, "^The model is 'one with lazy parameters'; expected one"),
-    "meta": (nn.Linear(2, 3, device="meta"), X, Y, {}, "^The parameters' device is 'meta'; expec"),
+    "meta": (nn.Linear(2, 3, device="meta"), X, Y, {}, "^The parameters' device is 'meta'; "),
     "complex": (nn.Linear(2, 3, dtype=torch.complex64), X, Y, {}, r"torch\.complex64"),
     "labels as list": (LINE, X, [0, 1, 2, 0], {}, "^The (labels|targets) is 'list'; expected one"),
     "labels of int32": (LINE, X, Y.int(), {}, r"^The labels' type is 'torch\.int32 of shape \[4\]"),
@@ -307,7 +307,7 @@ def test_losses_of_another_kind_are_refused(name):
 
 def test_a_gradient_needs_no_second_derivative():
     options = {"loss": nn.MultiMarginLoss(), "batches": [np.arange(4)]}  # has none in torch
-    assert (lp.score("grand", LINE, X, Y, **options) > 0).all()
+    assert lp.score("grand", LINE, X, Y, **options).max() > 0
     for name in ("hessian", "hessian-batch"):
         with pytest.raises(InputError, match="cannot be differentiated twice by torch"):
             lp.score(name, LINE, X, Y, **options)
