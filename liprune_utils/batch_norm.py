@@ -37,7 +37,7 @@ def fast_batch_norm(model: nn.Module) -> Iterator[None]:
     modules = [
         module
         for module in model.modules()
-        if getattr(type(module), "forward", None) is BatchNorm.forward and module.training
+        if getattr(module.forward, "__func__", None) is BatchNorm.forward and module.training
     ]
     for module in modules:
         module.forward = _fast_forward(module)

@@ -17,14 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from liprune_utils.checks import InputError, require
-from liprune_utils.curvature import Mode, hessian_norm
-from liprune_utils.lanczos import DominantEigenvalue
+from liprune_utils.checks import InputError, require, require_fraction, whole_number
+from liprune_utils.curvature import hessian_norm
+from liprune_utils.lanczos import DominantEigenvalue, near_one
+from liprune_utils.losses import Loss
 from liprune_utils.pruning import keep_highest
+from liprune_utils.scoring import Mode, require_tensor
 
 _FIELDS = ("eigenvalue", "norm", "residual", "error", "num_products", "converged")
 _FIRST_TOLERANCE = 0.1  # of a selection; each refinement is this much finer than the one before
 _REFINEMENT = 10.0
+_ROUNDING = 1e-6  # norms in float32 that differ by less may be equal
 
 
 class Estimates(NamedTuple):
@@ -58,8 +61,9 @@ class Selection:
         r"""Keep the highest `best_estimates`, and find the batches that may be on the wrong side.
 
         A norm may be anywhere in :math:`[|\lambda|, |\lambda| + \mathrm{error}]`. A kept batch is
-        undecided if its interval begins below the highest end among the others, another batch if
-        its interval ends above the lowest beginning among the kept.
+        undecided if its interval begins no higher than the highest end among the others, another
+        batch if its interval ends no lower than the lowest beginning among the kept: of equal
+        batches any might be kept.
 
         Args:
             scores: The table of `batch_hessian_norms`, one row per batch.
@@ -74,11 +78,11 @@ class Selection:
             array([1, 2])
         """
         lower = scores.norm.to_numpy()
-        upper = lower + scores.error.to_numpy()
+        upper = lower * (1 + _ROUNDING) + scores.error.to_numpy()
         kept = keep_highest(best_estimates(scores), keep_fraction)
         is_kept = np.isin(np.arange(len(scores)), kept)
-        weakest, strongest = lower[is_kept].min(), upper[~is_kept].max(initial=0.0)
-        undecided = np.where(is_kept, lower < strongest, upper > weakest)
+        weakest, strongest = lower[is_kept].min(), upper[~is_kept].max(initial=-np.inf)
+        undecided = np.where(is_kept, lower <= strongest, upper >= weakest)
         return cls(kept, np.flatnonzero(undecided), scores)
 
 
@@ -88,19 +92,21 @@ def batch_hessian_norms(
     labels: Tensor,
     batches: Sequence[np.ndarray],
     *,
+    loss_fn: Loss = functional.cross_entropy,
     batch_norm: Mode = "train",
     seed: int = 0,
     warm_start: bool = True,
     tolerance: float = 1e-2,
     max_products: int = 50,
 ) -> pd.DataFrame:
-    r"""Compute each batch's :math:`\|\nabla_w^2 f_b\|_2`, with :math:`f_b` its mean cross-entropy.
+    r"""Compute each batch's :math:`\|\nabla_w^2 f_b\|_2`, with :math:`f_b` its mean loss.
 
     Args:
         model: A classifier, as in `hessian_norm`; it is left as it was.
         images: Its inputs, shape ``[n, ...]``, on its device.
-        labels: Their classes, int64, shape ``[n]``, on its device.
+        labels: Their classes, int64, shape ``[n]``, on its device; or another loss's targets.
         batches: One array of indices below n for each batch; the lengths may differ.
+        loss_fn: Mean loss, (outputs, targets) -> scalar.
         batch_norm: As in `hessian_norm`.
         seed: Seed of the first start vector.
         warm_start: Whether each batch starts from what was found for the one before; otherwise all
@@ -113,7 +119,7 @@ def batch_hessian_norms(
         ``residual``, ``error``, ``num_products`` and ``converged``, as in
         `liprune_utils.lanczos.DominantEigenvalue`.
     """
-    problem = _Problem(model, images, labels, batches, batch_norm, seed, max_products)
+    problem = _Problem(model, images, labels, batches, batch_norm, seed, max_products, loss_fn)
     rows, start = [], None
     for number in _progress(range(len(batches))):
         result = problem.hessian_norm(number, start=start, tolerance=tolerance)
@@ -177,8 +183,8 @@ def select_batches(
     Returns:
         The selection; its table has the last row of each batch, with the products of all.
     """
-    require(0 < tolerance < 1, "tolerance", tolerance, "a number in (0, 1)")
-    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
+    require_fraction("tolerance", tolerance)
+    chunk_size = whole_number("chunk_size", chunk_size, 1)
     keep_highest(np.zeros(len(batches)), keep_fraction)  # refuses bad arguments before the work
     problem = _Problem(model, images, labels, batches, batch_norm, seed, max_products)
     estimate = partial(_estimate_in_chunks, problem, chunk_size, cache)
@@ -218,8 +224,11 @@ class _Problem:
     batch_norm: Mode
     seed: int
     max_products: int
+    loss_fn: Loss = functional.cross_entropy
 
     def __post_init__(self) -> None:
+        require_tensor(self.images, "images")
+        require_tensor(self.labels, "labels")
         count = len(self.images)
         require(len(self.labels) == count, "The number of labels", len(self.labels), f"{count}")
 
@@ -227,7 +236,7 @@ class _Problem:
         try:
             chosen = to_indices(self.batches[number], len(self.images)).to(self.images.device)
             return hessian_norm(
-                self.model, functional.cross_entropy, self.images[chosen], self.labels[chosen],
+                self.model, self.loss_fn, self.images[chosen], self.labels[chosen],
                 batch_norm=self.batch_norm, seed=self.seed, max_products=self.max_products,
                 **options,
             )  # fmt: skip
@@ -285,4 +294,5 @@ def _table(rows: list[tuple]) -> pd.DataFrame:
 
 def _to_float16(vector: Tensor) -> np.ndarray:
     """Return a vector of mean square 1, since the smallest numbers of float16 have few digits."""
+    vector = near_one(vector)
     return (vector * (vector.numel() ** 0.5 / vector.norm())).half().cpu().numpy()

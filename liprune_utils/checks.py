@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Callable, Collection
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +17,21 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
     """Raise "NAME is VALUE; expected EXPECTED." as an `InputError`, unless ``holds``."""
     if not holds:
         raise InputError(f"{name} is {value!r}; expected {expected}.")
+
+
+def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
+    """Return a whole number, of Python or numpy, as Python's; refuse all else."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    require(is_whole, name, value, f"a whole number, at least {least}")
+    require(value >= least, name, value, f"at least {least}")
+    require(value <= most, name, value, f"at most {most}")
+    return int(value)
+
+
+def require_fraction(name: str, value: object) -> None:
+    """Refuse all but a number between 0 and 1, both excluded."""
+    holds = isinstance(value, Real) and 0 < value < 1
+    require(holds, name, value, "a number in (0, 1)")
 
 
 def exit_status(command: Callable[[], int | None], *others: type[Exception]) -> int:

@@ -3,23 +3,34 @@ r"""The Hessian norm of one function: the largest :math:`|\lambda|` of a batch's
 Lanczos' method on exact Hessian-vector products (paper, Section 3, "Using the Hessian").
 """
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp
+from torch.func import grad, jvp
 
 from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
-from liprune_utils.checks import InputError, require
+from liprune_utils.checks import InputError, require, whole_number
 from liprune_utils.lanczos import DominantEigenvalue, lanczos
-
-Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean over the batch, a scalar
-Mode = Literal["train", "eval"]
+from liprune_utils.losses import Loss, accurate, check_targets, cross_entropy, loss_scales
+from liprune_utils.scoring import (
+    Mode,
+    check_inputs,
+    check_model,
+    check_outputs,
+    check_precision,
+    copied_buffers,
+    fingerprint,
+    require_equal_passes,
+    require_tensor,
+    swapped,
+    trainable_places,
+    untouched,
+    without_hooks,
+)
 
 
 def hessian_norm(
@@ -51,7 +62,8 @@ def hessian_norm(
         seed: Seed of a random start vector.
         start: A start vector instead of a random one, shape ``[num_parameters]``. The ``guess`` of
             a similar batch or of nearby weights saves two or three products.
-        tolerance: Stop when the estimated error is at most this fraction of the norm, in (0, 1).
+        tolerance: Stop when the estimated error is at most this fraction of the norm, in (0, 1);
+            how often it is larger, see `liprune_utils.lanczos.DominantEigenvalue`.
         max_products: Stop after this many Hessian-vector products at the latest, >= 1.
         rough: As in `liprune_utils.lanczos.lanczos`.
 
@@ -66,18 +78,37 @@ def hessian_norm(
         >>> round(result.norm, 4)  # the mean of (w x)^2 has the Hessian 2 x x' / 2, and |x| = 5
         25.0
     """
-    gradient = loss_gradient(
-        model, loss_fn, inputs, targets, batch_norm=batch_norm, differentiable=True
-    )
-    if start is None:
+    seed = whole_number("seed", seed, 0)
+    check_problem(model, inputs, targets, batch_norm)
+    with _engine(model, batch_norm):  # the products too, since a checkpoint runs the model again
+        gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, True)
+        return _dominant(model, gradient, scale, seed, start, (tolerance, max_products, rough))
+
+
+def _dominant(
+    model: nn.Module,
+    gradient: Tensor,
+    scale: float,
+    seed: int,
+    start: Tensor | None,
+    limits: tuple[float, int, bool],
+) -> DominantEigenvalue:
+    """Return the Hessian's dominant eigenvalue, from the gradient of ``scale`` times the loss."""
+    if start is not None:
+        fits = start.shape == gradient.shape
+        require(fits, "The start vector's shape", list(start.shape), f"{list(gradient.shape)}")
+
+    def draw() -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(gradient.numel(), generator=generator, dtype=torch.float64)
+        vector = torch.randn(gradient.numel(), generator=generator, dtype=torch.float64)
+        return vector.to(gradient.device)
 
     def product(vector: Tensor) -> Tensor:
-        return hessian_product(model, gradient, vector).double()
+        return hessian_product(model, gradient, vector).double() / scale
 
-    start = start.to(gradient.device).double()
-    return lanczos(product, start, tolerance, max_products, rough)
+    if start is None:
+        return lanczos(product, draw(), *limits)
+    return lanczos(product, start.to(gradient.device).double(), *limits, draw)
 
 
 def loss_gradient(
@@ -101,21 +132,10 @@ def loss_gradient(
         InputError: If train-mode batch norm has too small a batch, the precision is not float32 or
             float64, or the loss is not a finite scalar that depends on a trainable parameter.
     """
-    check_arguments(model, inputs, batch_norm)
-    parameters = _trainable(model)
-    with scoring_mode(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        loss = loss_fn(functional_call(model, buffers, (inputs,)), targets)
-        _check_loss(loss)
-        gradients = [None] * len(parameters)
-        if loss.requires_grad:
-            gradients = torch.autograd.grad(
-                loss, parameters, create_graph=differentiable, allow_unused=True
-            )
-        if all(g is None for g in gradients):
-            raise InputError("The loss does not depend on the model's trainable parameters.")
-        pairs = zip(gradients, parameters, strict=True)
-        return _flat([torch.zeros_like(p) if g is None else g for g, p in pairs])
+    check_problem(model, inputs, targets, batch_norm)
+    with _engine(model, batch_norm):
+        gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, differentiable)
+    return gradient if scale == 1 else gradient / scale
 
 
 def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tensor:
@@ -132,9 +152,10 @@ def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tenso
     vector = vector.to(gradient)  # its precision and device
     if not gradient.requires_grad:  # the loss is linear in the parameters
         return torch.zeros_like(vector)
-    products = torch.autograd.grad(
-        gradient, _trainable(model), vector, retain_graph=True, materialize_grads=True
-    )
+    with without_hooks(model):
+        products = torch.autograd.grad(
+            gradient, _trainable(model), vector, retain_graph=True, materialize_grads=True
+        )
     return _flat(products)
 
 
@@ -157,65 +178,106 @@ def hessian_operator(
         array([[ 9., 12.],
                [12., 16.]])
     """
-    parameters = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    sizes = [p.numel() for p in parameters.values()]
+    parameters, places = _trainable(model), trainable_places(model)
+    sizes = [p.numel() for p in parameters]
+    loss_fn = accurate(loss_fn)
 
-    def loss(values: dict[str, Tensor]) -> Tensor:
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        return loss_fn(functional_call(model, values | buffers, (inputs,)), targets)
+    def loss(values: tuple[Tensor, ...]) -> Tensor:
+        tensors = {id(p): value for p, value in zip(parameters, values, strict=True)}
+        with swapped(places, tensors), copied_buffers(model):
+            return loss_fn(model(inputs.clone()), targets)
 
     def product(vector: np.ndarray) -> np.ndarray:
         parts = torch.from_numpy(vector.ravel()).split(sizes)
-        pairs = zip(parameters.items(), parts, strict=True)
-        tangents = {name: part.view_as(p).to(p) for (name, p), part in pairs}
-        with scoring_mode(model, "train"):
-            _, image = jvp(grad(loss), (parameters,), (tangents,))
-        return _flat([*image.values()]).numpy()
+        tangents = tuple(part.view_as(p).to(p) for part, p in zip(parts, parameters, strict=True))
+        with untouched(model, "train"):
+            values = tuple(p.detach() for p in parameters)
+            _, image = jvp(grad(loss), (values,), (tangents,))
+        return _flat(image).numpy()
 
     return LinearOperator((sum(sizes),) * 2, matvec=product, dtype=np.float64)
-
-
-@contextmanager
-def scoring_mode(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
-    """Put batch norms in a mode and all else in eval; restore modes and generators afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(devices), warnings.catch_warnings():
-        deprecated = r"`torch\.jit\.script` is deprecated"  # by torch, which calls it in jvp
-        warnings.filterwarnings("ignore", deprecated, FutureWarning)
-        try:
-            for module, _ in modes:
-                module.training = batch_norm == "train" and isinstance(module, BatchNorm)
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training
 
 
 def check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
     """Refuse a model or a batch whose loss has no Hessian norm in full precision."""
     require(batch_norm in ("train", "eval"), "batch_norm", batch_norm, "'train' or 'eval'")
+    check_model(model)
+    check_inputs(model, inputs)
     require(len(inputs) > 0, "The batch's number of examples", 0, "at least 1")
-    normalises = batch_norm == "train" and any(isinstance(m, BatchNorm) for m in model.modules())
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
     expected = "at least 2 for train-mode batch norm (one needs batch_norm='eval')"
-    require(len(inputs) > normalises, "The batch's number of examples", len(inputs), expected)
-    require(bool(_trainable(model)), "The number of trainable parameters", 0, "at least 1")
-    dtypes = {str(parameter.dtype) for parameter in model.parameters()}
-    _check_precision("The parameters' precision", dtypes)
-    device = next(model.parameters()).device.type
-    require(not torch.is_autocast_enabled(device), "Autocast", True, "full precision, so False")
+    fits = len(inputs) > 1 or batch_norm == "eval" or not norms
+    require(fits, "The batch's number of examples", len(inputs), expected)
+
+
+def check_differentiation(*tensors: Tensor) -> None:
+    """Refuse inference mode and tensors made in it, which torch cannot differentiate."""
+    on = torch.is_inference_mode_enabled() or any(t.is_inference() for t in tensors)
+    require(not on, "torch.inference_mode", True, "False where scores differentiate the model")
+
+
+def check_problem(model: nn.Module, inputs: Tensor, targets: Tensor, batch_norm: Mode) -> None:
+    """Refuse what `loss_gradient` cannot differentiate, before any work."""
+    check_arguments(model, inputs, batch_norm)
+    check_inputs(model, targets, "targets")
+    count, expected = len(targets), f"{len(inputs)}, one per example"
+    require(count == len(inputs), "The number of targets", count, expected)
+    check_differentiation(inputs, targets, *model.parameters())
+
+
+@contextmanager
+def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
+    with untouched(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
+        yield
+
+
+def _scaled_gradient(
+    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, graph: bool
+) -> tuple[Tensor, float]:
+    """Return the gradient of a multiple of the loss that float32 holds, and the multiple."""
+    loss_fn, parameters = accurate(loss_fn), _trainable(model)
+    outputs, loss = _outputs_and_loss(model, loss_fn, inputs, targets)
+    scale = float(loss_scales(loss_fn, lambda z: loss_fn(z, targets), outputs))
+    gradients = [None] * len(parameters)
+    if loss.requires_grad:
+        loss = loss if scale == 1 else loss * scale
+        gradients = torch.autograd.grad(loss, parameters, create_graph=graph, allow_unused=True)
+    if all(g is None for g in gradients):
+        raise InputError("The loss does not depend on the model's trainable parameters.")
+    pairs = zip(gradients, parameters, strict=True)
+    return _flat([torch.zeros_like(p) if g is None else g for g, p in pairs]), scale
+
+
+def _outputs_and_loss(
+    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return a batch's outputs and loss; refuse those that are not a function of the batch."""
+
+    def run() -> tuple[Tensor, Tensor]:
+        outputs = model(inputs.clone())
+        require_tensor(outputs, "model's output")
+        if loss_fn is cross_entropy:
+            check_outputs(outputs, len(inputs))
+        check_targets(loss_fn, outputs, targets)
+        loss = loss_fn(outputs, targets)
+        _check_loss(loss)
+        return outputs, loss
+
+    before = fingerprint(model)
+    outputs, loss = run()
+    if fingerprint(model) != before:  # it may have drawn random numbers
+        with torch.no_grad():
+            again = run()
+        require_equal_passes(outputs.detach(), again[0], "outputs")
+        require_equal_passes(loss.detach(), again[1], "loss")
+    return outputs, loss
 
 
 def _check_loss(loss: Tensor) -> None:
+    require_tensor(loss, "loss")
     require(loss.ndim == 0, "The loss's shape", list(loss.shape), "a scalar, the batch's mean")
-    _check_precision("The loss's precision", {str(loss.dtype)})
+    check_precision("The loss's precision", {str(loss.dtype)})
     require(bool(loss.isfinite()), "The loss", loss.item(), "a finite number")
-
-
-def _check_precision(name: str, dtypes: set[str]) -> None:
-    precision = ", ".join(sorted(dtypes))
-    known = precision in ("torch.float32", "torch.float64")
-    require(known, name, precision, "torch.float32 or torch.float64 alone")
 
 
 def _trainable(model: nn.Module) -> list[Tensor]:

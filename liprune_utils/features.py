@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from liprune_utils.checks import require
+from liprune_utils.chunks import in_chunks
 from liprune_utils.designs import leverages
-from liprune_utils.example_scores import in_chunks, refuse_first
+from liprune_utils.losses import refuse_first
+from liprune_utils.scoring import check_examples
 
 
 def last_layer_features(model: nn.Module, inputs: Tensor, *, chunk_size: int = 500) -> np.ndarray:
@@ -35,11 +37,16 @@ def last_layer_features(model: nn.Module, inputs: Tensor, *, chunk_size: int = 5
 
     def see_chunk(x: Tensor, _: Tensor, first: int) -> np.ndarray:
         with torch.no_grad():
-            seen = _seen_by_the_last_layer(model, x).double()
+            seen = _seen_by_the_last_layer(model, x.clone()).double()
         refuse_first(~seen.isfinite().all(dim=1), "features", seen, first, "finite numbers")
         return seen.cpu().numpy()
 
-    seen = in_chunks(see_chunk, model, inputs, inputs, chunk_size)
+    def check(some: Tensor) -> None:
+        with torch.no_grad():
+            _seen_by_the_last_layer(model, some.clone())
+        check_examples(model, some)
+
+    seen = in_chunks(see_chunk, model, inputs, inputs, chunk_size, check)
     return np.column_stack([seen, np.ones(len(seen))])
 
 

@@ -8,9 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from liprune_utils.checks import InputError, require
+from liprune_utils.checks import InputError, require, require_fraction, whole_number
 
 _MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
+_ASYMMETRY = 0.02  # of products, in norms; of right ones in float32 about 1e-5
+_ROUNDING = 1e-3
+_NOT_SYMMETRIC = (
+    "The Hessian-vector products are not symmetric, so torch's second derivative of some operation "
+    "is wrong; expected a model or loss without it (torch.autograd.gradgradcheck finds it)."
+)
 _NOT_FINITE = "A Hessian-vector product is not finite; expected a smooth loss."
 
 
@@ -25,6 +31,12 @@ class DominantEigenvalue:
     eigenvalues keep a distance ``gap``, a residual :math:`\rho` lets the eigenvalue be off by at
     most :math:`\rho^2 / \mathrm{gap}` (Parlett, *The Symmetric Eigenvalue Problem*, Theorem
     11.7.1). The gap is estimated by the nearest other Ritz value, less that one's own residual.
+
+    How likely it is was measured on 1,000 random perceptrons in float64, one to three layers deep
+    and up to 16 wide (``tests/library/test_honest_errors.py``). To a tolerance of 1e-2, 11% of the
+    norms that had converged, of batches and of single examples, were more than 1% too small; to a
+    tolerance of 1e-4, which takes half as many products again, 0.8% of the examples' and 0.6% of
+    the batches' norms were.
 
     Attributes:
         eigenvalue: The Ritz value :math:`\lambda`, with its sign; :math:`|\lambda| \le \|H\|_2`.
@@ -58,6 +70,7 @@ def lanczos(
     tolerance: float,
     max_products: int,
     rough: bool = False,
+    fresh: Callable[[], Tensor] | None = None,
 ) -> DominantEigenvalue:
     r"""Find the eigenvalue of largest absolute value of a symmetric operator.
 
@@ -72,6 +85,8 @@ def lanczos(
         max_products: Stop after this many products at the latest, >= 1; n suffice.
         rough: Whether one product may do, for a good guess and a loose tolerance. The gap is then
             taken to be at most a quarter of the norm, since few Ritz values are known.
+        fresh: Draws a random vector like ``start``, to go on from where a guess spans an invariant
+            subspace: the operator may vanish on what was largest for another one.
 
     Returns:
         The eigenvalue, with its eigenvector.
@@ -88,6 +103,9 @@ def lanczos(
     """
     _check_limits(tolerance, max_products)
     min_products = 1 if rough else _MIN_PRODUCTS
+    usable = bool(start.isfinite().all() and start.any())
+    require(usable, "The start vector", "zero or not finite", "another")
+    start = near_one(start)
     basis, diagonal, off_diagonal = [start / start.norm()], [], []
     while True:
         image = product(basis[-1])
@@ -100,10 +118,18 @@ def lanczos(
         values, vectors, residuals = (array[0] for array in _ritz(T[None], np.array([beta])))
         value, residual = values[0].item(), residuals[0].item()
         nearest = abs(value) / 4 if rough else np.inf
+        if off_diagonal:
+            skew = abs(float(basis[-2] @ image) - off_diagonal[-1])
+            _check_symmetry(np.array([skew]), np.array(off_diagonal[-1:]), values[:1])
         error = _error(values[None], residuals[None], nearest).item()
         converged = error <= tolerance * abs(value)
         invariant = beta <= np.finfo(float).eps * abs(value)  # the basis spans all that start does
         count = len(diagonal)
+        if invariant and fresh and count < min(max_products, len(start)):
+            beta, rest, fresh = 0.0, _orthogonalise(fresh(), basis), None
+            off_diagonal.append(beta)
+            basis.append(rest / rest.norm())
+            continue
         if count == max_products or invariant or (converged and count >= min_products):
             break
         off_diagonal.append(beta)
@@ -141,9 +167,12 @@ def lanczos_many(
     basis = start.new_empty(count, max_products + 1, size)
     basis[:, 0] = start / start.norm(dim=1, keepdim=True)
     tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
-    results, active = np.empty((count, 4)), np.ones(count, dtype=bool)
+    results, active, scale = np.empty((count, 4)), np.ones(count, dtype=bool), None
     for k in range(1, max_products + 1):
         image = product(basis[:, k - 1])
+        if scale is None:  # so that squares are within float32; a power of two changes no digit
+            scale = _power_of_two(image.abs().amax(dim=1))
+        image = image / scale[:, None]
         alpha = torch.bmm(basis[:, k - 1 : k], image[:, :, None])[:, 0, 0]
         rest = _orthogonalise_rows(image, basis[:, :k])
         beta = rest.norm(dim=1)
@@ -151,6 +180,11 @@ def lanczos_many(
             raise InputError(_NOT_FINITE)
         tridiagonal[:, k - 1, k - 1] = alpha.cpu()
         values, _, residuals = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
+        if k > 1:
+            inner = torch.bmm(basis[:, k - 2 : k - 1], image[:, :, None])[:, 0, 0]
+            beta_before = tridiagonal[active, k - 1, k - 2]
+            skew = np.abs(inner.cpu().numpy()[active] - beta_before)
+            _check_symmetry(skew, beta_before, values[active, 0])
         value, error = values[:, 0], _error(values, residuals)
         current = np.column_stack([value, residuals[:, 0], error, np.full(count, k)])
         results[active] = current[active]
@@ -160,12 +194,32 @@ def lanczos_many(
             break
         tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
         torch.div(rest, beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None], out=basis[:, k])
+    results[:, :3] *= scale.double().cpu().numpy()[:, None]
     return results
 
 
+def near_one(vector: Tensor) -> Tensor:
+    """Multiply a vector by the power of two that brings its largest entry to between 1 and 2."""
+    return vector / _power_of_two(vector.abs().amax())
+
+
+def _power_of_two(sizes: Tensor) -> Tensor:
+    """Return the powers of two below some sizes, 1 for zero and for what is not finite."""
+    exponents = sizes.frexp().exponent - 1
+    return torch.ldexp(torch.ones_like(sizes), exponents).where(sizes.isfinite() & (sizes > 0), 1.0)
+
+
 def _check_limits(tolerance: float, max_products: int) -> None:
-    require(0 < tolerance < 1, "tolerance", tolerance, "a number in (0, 1)")
-    require(max_products >= 1, "max_products", max_products, "at least 1")
+    require_fraction("tolerance", tolerance)
+    whole_number("max_products", max_products, 1)
+
+
+def _check_symmetry(skews: np.ndarray, betas: np.ndarray, values: np.ndarray) -> None:
+    """Refuse operators of which most are not symmetric, where a step was more than rounding."""
+    meaningful = betas > _ROUNDING * np.abs(values)
+    skewed = skews[meaningful] > _ASYMMETRY * np.abs(values[meaningful])
+    if skewed.sum() > len(skewed) / 2:
+        raise InputError(_NOT_SYMMETRIC)
 
 
 def _combine(weights: np.ndarray, basis: list[Tensor]) -> Tensor:

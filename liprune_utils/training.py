@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from liprune_utils.batch_norm import BatchNorm
 from liprune_utils.checks import require
-from liprune_utils.curvature import check_arguments, scoring_mode
+from liprune_utils.curvature import check_arguments
 from liprune_utils.images import PADDING, Images, draw_shifts, generator, shifted
 from liprune_utils.models import Activation, resnet
+from liprune_utils.scoring import scoring_mode
 from liprune_utils.settings import Recipe
 
 EVALUATION_BATCH = 500

@@ -19,13 +19,9 @@ from torch.nn.utils import vector_to_parameters
 from tqdm import tqdm
 
 from liprune_utils.checks import require
-from liprune_utils.curvature import (
-    Loss,
-    hessian_norm,
-    hessian_product,
-    loss_gradient,
-    scoring_mode,
-)
+from liprune_utils.curvature import hessian_norm, hessian_product, loss_gradient
+from liprune_utils.losses import Loss
+from liprune_utils.scoring import scoring_mode
 
 
 def tightness(

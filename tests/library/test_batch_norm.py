@@ -56,3 +56,11 @@ class OwnNorm(nn.BatchNorm1d):
 def test_a_model_in_eval_mode_and_a_norm_with_a_forward_of_its_own_are_left_alone(model):
     with fast_batch_norm(model):
         assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_a_norm_whose_forward_was_replaced_keeps_it():
+    norm = nn.BatchNorm1d(2)
+    norm.forward = replaced = lambda x: 2 * x
+    with fast_batch_norm(norm):
+        assert norm(1.0) == 2
+    assert norm.forward is replaced

@@ -271,7 +271,7 @@ def test_model_and_generator_are_left_as_they_were(batch_norm, fails):
         noise = torch.rand(()) * torch.rand((), dtype=torch.float64)
         if fails:
             raise KeyError
-        return loss_fn(out * (1 + noise), targets)
+        return loss_fn(out + 0 * noise, targets)
 
     model, batch = lived_in(), (draw(5, 2, 3, 3), torch.arange(5) % 4)
     with unchanged(model), pytest.raises(KeyError) if fails else nullcontext():

@@ -213,8 +213,8 @@ BAD[3, 0, 0, 0] = torch.nan
         (BAD, LABELS, 2, "^The logits of example 3 is .*nan.*; expected finite numbers"),
         (IMAGES, torch.tensor([0, 1, 2, -100, 4]), 2, "^The label of example 3 is -100; expected"),
         (IMAGES, torch.tensor([0, 1, 2, 3, 4]), 2, "^The label of example 4 is 4; expected 0 to 3"),
-        (IMAGES, LABELS.double(), 2, r"is 'torch\.float64 of shape \[2\]'; expected torch\.int64"),
-        (IMAGES, LABELS[:, None], 2, r"is 'torch\.int64 of shape \[2, 1\]'; expected torch\.int64"),
+        (IMAGES, LABELS.double(), 2, r"is 'torch\.float64 of shape \[5\]'; expected torch\.int64"),
+        (IMAGES, LABELS[:, None], 2, r"is 'torch\.int64 of shape \[5, 1\]'; expected torch\.int64"),
     ],
 )
 def test_what_has_no_score_from_logits_is_refused(score, images, labels, chunk_size, message):

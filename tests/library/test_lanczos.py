@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import draw
 
+from liprune_utils.checks import InputError
 from liprune_utils.lanczos import lanczos, lanczos_many
 
 
@@ -152,3 +153,35 @@ def test_many_operators_in_step_are_as_one_after_the_other():
         assert row[0] == pytest.approx(alone.eigenvalue, rel=1e-9)
         assert row[1:3] == pytest.approx([alone.residual, alone.error], abs=1e-7)
         assert row[3] == alone.num_products
+
+
+def test_a_guess_that_spans_nothing_is_followed_by_a_random_vector():
+    H = torch.diag(torch.tensor([0.0, 3.0, -5.0, 1.0], dtype=torch.float64))
+    guess = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
+    assert lanczos(lambda v: H @ v, guess, 1e-9, 9).norm == 0
+    result = lanczos(lambda v: H @ v, guess, 1e-9, 9, fresh=lambda: draw(4))
+    assert result.eigenvalue == pytest.approx(-5)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
+def test_a_start_may_have_any_scale_but_zero(scale):
+    values = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    assert lanczos(lambda v: values * v, scale * draw(3), 1e-9, 9).norm == pytest.approx(3)
+    for start in (torch.zeros(3), torch.full((3,), torch.nan)):
+        with pytest.raises(InputError, match="start vector is 'zero or not finite'"):
+            lanczos(lambda v: values * v, start.double(), 1e-9, 9)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_products_that_are_not_symmetric_are_refused(many):
+    H = draw(6, 6)  # as of a wrong second derivative
+    search, start = (lanczos_many, draw(2, 6, seed=1)) if many else (lanczos, draw(6, seed=1))
+    with pytest.raises(InputError, match="Hessian-vector products are not symmetric"):
+        search(lambda v: v @ H, start, 1e-9, 6)
+
+
+@pytest.mark.parametrize("scale", [1e-35, 1e-20, 1.0, 1e20, 1e35])
+def test_many_operators_in_single_precision_have_any_scale(scale):
+    H = scale * torch.diag(torch.tensor([1.0, -3.0, 2.0]))
+    rows = lanczos_many(lambda V: V @ H, draw(2, 3).float(), 1e-4, 5)
+    np.testing.assert_allclose(rows[:, 0], -3 * scale, rtol=1e-4)
