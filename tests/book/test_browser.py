@@ -14,7 +14,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from liprune_utils.files import PROJECT
 
-SLIDERS = [page for page in PAGES if "widget-view+json" in (HTML / page).read_text()]
+WIDGETS = [page for page in PAGES if "widget-view+json" in (HTML / page).read_text()]
+MENUS = [page for page in WIDGETS if "12_what_to_keep" in page]
+SLIDERS = [page for page in WIDGETS if page not in MENUS]
 
 OFTEN = {"book/intro.html", "notebooks/04_linear_model.html", "notebooks/14_verdict.html"}
 
@@ -68,7 +70,30 @@ def test_sliders_show_other_frames_without_a_kernel(browser, page):
         assert handle.get_attribute("aria-valuetext") not in ("", said)
 
 
-@pytest.mark.parametrize("page", SLIDERS)
+@pytest.mark.parametrize("page", many(MENUS))
+def test_menus_show_other_charts_without_a_kernel(browser, page):
+    resize(browser, 1440)
+    open_page(browser, f"{HTML.as_uri()}/{page}")
+    menus = WebDriverWait(browser, 10).until(
+        lambda b: b.find_elements(By.CSS_SELECTOR, ".widget-dropdown")
+    )
+
+    def chart() -> str:
+        shown = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox img, .jupyter-widgets img")
+        (image,) = [image for image in shown if image.is_displayed()]
+        return image.get_attribute("alt")
+
+    seen = [chart()]
+    for menu in menus:
+        assert menu.find_element(By.TAG_NAME, "label").text
+        menu.find_element(By.TAG_NAME, "select").send_keys(Keys.ARROW_DOWN)
+        time.sleep(0.3)
+        seen.append(chart())
+    assert len(menus) == 4
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("page", WIDGETS)
 def test_without_javascript_first_frames_are_shown(browser, page):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
