@@ -350,9 +350,8 @@ first_screen.fill(
     f"""**{opening}** Within a distance of {near:g}, the gradient of a ReLU network
 changes up to {formats.number(worst["relu"])} times as fast as the Hessian norm says,
 since it jumps. {at_length} The Hessian norms of all training examples would cost
-{tables.with_interval(cost, counted, "epochs of training")}. The paper calls this
-infeasible; it trains for {paper_epochs} epochs, which cost
-{formats.number(claims.pruned_epochs(), 2)} where it keeps a fifth. Measured on
-{dataset.source}.""",
+{tables.with_interval(cost, counted, "epochs of training")}. The paper, which trains for
+{paper_epochs} epochs, calls this infeasible. The steps of SGD are recorded on CIFAR-10;
+all else is measured on {dataset.source}.""",
     figures.secants_figure(secants),
 )
