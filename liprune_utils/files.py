@@ -1,11 +1,15 @@
 """Reading and writing of files: written whole or not at all, named if damaged, with provenance."""
 
+import glob
 import json
 import os
 import platform
+import secrets
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,6 +19,7 @@ import yaml
 from liprune_utils.checks import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
+ABANDONED_SECONDS = 86_400.0  # no writer that lives leaves its file alone for a day
 
 
 def read_json(path: Path) -> object:
@@ -47,15 +52,16 @@ class _Loader(yaml.SafeLoader):
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write a file under another name, then rename it once it is whole and on the disk.
+    """Write a file under a name of this writer's own, then rename it, whole and on the disk.
 
     ``write`` is given a path in the same folder with the same suffix. If it raises, what it wrote
-    is deleted and the file stays as it was.
+    is deleted and the file stays as it was. Of several writers of one file the last one counts.
 
     Returns:
         The file.
     """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    _remove_abandoned(path)
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         write(partial)
         with partial.open("rb") as file:
@@ -63,6 +69,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         return partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+# What writers of a file have left that were killed.
+def _remove_abandoned(path: Path) -> None:
+    for partial in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{path.suffix}"):
+        with suppress(FileNotFoundError):  # its writer has just finished
+            if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
+                partial.unlink()
 
 
 def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:

@@ -47,6 +47,7 @@ from liprune_utils.runs import (
     Stopped,
     ask_to_stop,
     leave_if_asked,
+    locked,
     stop_requested,
     stopping_at_signals,
     withdraw_stop,
@@ -304,8 +305,9 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def _save(grid: Grid, workspace: Workspace, command: str) -> None:
-    if runs := recordable_runs(grid, workspace):
-        record(grid, workspace, runs, command)
+    with locked(PROJECT / grid.folder, wait=True):  # another sweep adds rows to the same tables
+        if runs := recordable_runs(grid, workspace):
+            record(grid, workspace, runs, command)
 
 
 # Returns the exit status.

@@ -1,11 +1,22 @@
 """Files are written whole or not at all; a name that YAML has twice is refused."""
 
 import os
+import re
+import threading
+import time
 
+import pandas as pd
 import pytest
 
 from liprune_utils.checks import InputError
-from liprune_utils.files import PROJECT, read_yaml, results_folder, write_atomically
+from liprune_utils.files import (
+    ABANDONED_SECONDS,
+    PROJECT,
+    read_yaml,
+    results_folder,
+    write_atomically,
+    write_table,
+)
 
 
 def names(folder):
@@ -21,7 +32,9 @@ def test_file_appears_when_its_bytes_are_on_the_disk(tmp_path, monkeypatch):
     path.write_text("old")
     monkeypatch.setattr(os, "fsync", fsync)
     assert write_atomically(path, lambda partial: partial.write_text("new words")) == path
-    assert seen == [([".table.partial.csv", "table.csv"], 9, "old")]
+    [((partial, table), size, text)] = seen
+    assert re.fullmatch(r"\.table\.[0-9a-f]{8}\.partial\.csv", partial)
+    assert (table, size, text) == ("table.csv", 9, "old")
     assert path.read_text() == "new words"
     assert names(tmp_path) == ["table.csv"]
 
@@ -44,10 +57,44 @@ def test_failed_writer_leaves_what_was_there(tmp_path, old, error):
     assert not old or path.read_text() == old
 
 
-def test_partial_file_of_a_killed_run_is_replaced(tmp_path):
-    (tmp_path / ".table.partial.csv").write_text("longer than what is written now")
+def test_what_killed_writers_have_left_goes_after_a_day_and_other_files_stay(tmp_path):
+    others = [".table.0a.partial.csv", ".other.0a.partial.csv", ".table.0a.partial.json"]
+    for name in [".table.0b.partial.csv", *others]:
+        (tmp_path / name).write_text("half")
+    long_ago = time.time() - ABANDONED_SECONDS - 1
+    for name in [".table.0b.partial.csv", *others[1:]]:
+        os.utime(tmp_path / name, (long_ago, long_ago))
     write_atomically(tmp_path / "table.csv", lambda partial: partial.write_text("new"))
-    assert (tmp_path / "table.csv").read_text() == "new"
+    assert names(tmp_path) == sorted([*others, "table.csv"])
+
+
+def test_writers_of_one_file_harm_neither_each_other_nor_a_reader(tmp_path):
+    tables = [pd.DataFrame({"value": [number] * 2000}) for number in range(4)]
+    done = threading.Event()
+    sizes, errors = set(), []
+
+    def write(table):
+        try:
+            for _ in range(15):
+                write_table(tmp_path, "table", table)
+        except OSError as error:
+            errors.append(error)
+
+    def read():
+        while not done.is_set():
+            sizes.add(pd.read_csv(tmp_path / "table.csv").value.value_counts().to_list()[0])
+
+    write_table(tmp_path, "table", tables[0])
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=write, args=[table]) for table in tables]
+    for thread in [reader, *writers]:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert errors == []
+    assert sizes == {2000}  # never a part of a table, or of two
     assert names(tmp_path) == ["table.csv"]
 
 
