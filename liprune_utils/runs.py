@@ -117,6 +117,7 @@ class RunFolder:
     path: Path
     settings: Mapping[str, object]  #: everything that decides the run's result
     seconds: float = 0.0  #: computed before the latest checkpoint that was read
+    threads: set[int] = field(default_factory=set)  #: numbers of threads before that checkpoint
     _began: float = field(default_factory=time.monotonic)
     _saved: float = field(default_factory=time.monotonic)
 
@@ -143,6 +144,7 @@ class RunFolder:
         """
         stream = io.BytesIO()
         content = {"settings": dict(self.settings), "state": state, "seconds": self._elapsed()}
+        content["threads"] = self._all_threads()
         torch.save(content, stream)
         digest = hashlib.sha256(stream.getvalue()).hexdigest()[:HASH_LENGTH]
         name = "checkpoint-{:05d}-{:06d}-{}.pt".format(*position, digest)
@@ -163,7 +165,8 @@ class RunFolder:
                 logger.warning("%s It is set aside, and the one before is used.", error)
                 path.rename(path.with_suffix(".refused"))
             else:
-                self.seconds = content["seconds"]
+                self.seconds, self.threads = content["seconds"], set(content["threads"])
+                self._warn_of_threads()
                 return content["state"]
         return None
 
@@ -172,10 +175,13 @@ class RunFolder:
 
         Args:
             tables: By name.
-            **facts: What else ``done.json`` should say, beside seconds, memory and provenance.
+            **facts: What else ``done.json`` should say, beside seconds, memory, provenance and
+                threads: their number, which changes rounding, or all if it changed on the way.
         """
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        facts = {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)} | facts
+        threads = self._all_threads()
+        facts |= {"seconds": round(self._elapsed(), 1), "peak_memory_mib": round(memory)}
+        facts |= {"threads": threads if len(threads) > 1 else threads[0]}
         for name, table in tables.items():
             write = functools.partial(write_table, self.path, name, table)
             self._write(write, f"{name}.csv")
@@ -184,6 +190,17 @@ class RunFolder:
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._began
+
+    def _all_threads(self) -> list[int]:
+        return sorted({*self.threads, torch.get_num_threads()})
+
+    def _warn_of_threads(self) -> None:
+        before, now = sorted(self.threads), torch.get_num_threads()
+        if before not in ([], [now]):
+            logger.warning(
+                "%s goes on with %d instead of %s threads: its numbers will differ in rounding.",
+                self.path.name, now, " and ".join(map(str, before)),
+            )  # fmt: skip
 
     # The latest first.
     def _checkpoints(self) -> list[Path]:
@@ -215,7 +232,8 @@ class RunFolder:
 def _unpacked(path: Path, content: bytes) -> dict[str, object]:
     try:
         saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        return {name: saved[name] for name in ("settings", "state", "seconds")}
+        content = {name: saved[name] for name in ("settings", "state", "seconds")}
+        return content | {"threads": saved.get("threads", [])}  # older checkpoints name none
     except Exception as error:  # torch.load raises many kinds
         raise InputError(
             f"{path} holds something else ({type(error).__name__}); expected a checkpoint."

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from liprune_utils.data import Dataset
 from liprune_utils.example_scores import example_losses
@@ -99,7 +98,7 @@ def _complete(folder: RunFolder, run: TrainingRun, workspace: Workspace) -> None
     tables["curve"] = curve(run, state, len(kept))
     facts = final_losses(state, images, kept) | {"device": workspace.device}
     facts["images_sha256"] = images_sha256(workspace.dataset, *_image_settings(run))
-    folder.finish(tables, threads=torch.get_num_threads(), **facts)
+    folder.finish(tables, **facts)
 
 
 def before_pruning(run: TrainingRun, workspace: Workspace) -> State:

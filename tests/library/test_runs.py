@@ -251,7 +251,7 @@ def test_a_damaged_note_is_named(tmp_path, name):
 
 
 def test_a_run_is_done_when_it_has_finished(tmp_path):
-    facts = {"device": "cpu", "threads": 2}
+    facts = {"device": "cpu", "test_error": 2}
     with opened(tmp_path) as run:
         assert run.done is None
         run.save((1, 0), {"step": 1})
@@ -344,3 +344,18 @@ def test_tables_are_computed_once_for_the_same_settings(tmp_path):
             "one": [1, 2], "two": [2, 3],
         }  # fmt: skip
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_run_says_how_many_threads_computed_it(tmp_path, before, monkeypatch, caplog):
+    for number in (before, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
+        with opened(tmp_path) as run:
+            run.restore()
+            run.save((number, 0), {})
+    with opened(tmp_path) as run:
+        run.restore()
+        run.finish({"table": TABLE})
+        assert run.done["threads"] == ([1, 2] if before == 1 else 2)
+    warned = "goes on with 2 instead of 1 threads: its numbers will differ in rounding"
+    assert (warned in caplog.text) == (before == 1)
