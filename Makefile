@@ -20,32 +20,27 @@ endif
 .PHONY: book status pages test test-all digits data lint lab serve browser clean FORCE
 
 RUN := $(VENV)/bin/python -m
-TWINS := $(patsubst %.py,%.ipynb,$(wildcard notebooks/*.py))
 STALE =
 RAN := $(STALE:%=$(BUILD)/notebooks/%.ipynb)
-LAST := $(BUILD)/$(lastword $(sort $(TWINS)))
+LAST := $(BUILD)/$(patsubst %.py,%.ipynb,$(lastword $(sort $(wildcard notebooks/*.py))))
 
 # What a page is made of is compared by content, and recorded in the executed page: no time counts.
-book: $(TWINS) $(VENV)/ready node_modules/ready data/ready.json
+book: $(VENV)/ready node_modules/ready data/ready.json
 	@stale=$$($(RUN) liprune_utils.book stale --build $(BUILD) --profile $(PROFILE)) && \
 		$(MAKE) pages STALE="$$stale"
 	@$(RUN) liprune_utils.book render --build $(BUILD)
 
-status: $(TWINS) $(VENV)/ready
+status: $(VENV)/ready
 	@$(RUN) liprune_utils.book status --build $(BUILD) --profile $(PROFILE)
 
 pages: $(RAN)
 	@:
 
-$(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb FORCE
-	@$(RUN) liprune_utils.book execute $< --build $(BUILD) \
+$(BUILD)/notebooks/%.ipynb: FORCE
+	@$(RUN) liprune_utils.book execute notebooks/$*.ipynb --build $(BUILD) \
 		$(addprefix --parameters ,$(wildcard notebooks/params/$*.$(PROFILE).yml))
 
 $(LAST): $(filter-out $(LAST),$(RAN))   # it judges what the others found
-
-notebooks/%.ipynb: notebooks/%.py | $(VENV)/ready
-	@$(VENV)/bin/jupytext --quiet --update --to ipynb $<
-	@touch $@
 
 # Not touched if nothing has changed, so that no page runs again.
 data/ready.json: FORCE | $(VENV)/ready
@@ -97,7 +92,8 @@ lint: | $(VENV)/ready
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 
-lab: $(TWINS) $(VENV)/ready
+lab: $(VENV)/ready
+	@$(RUN) liprune_utils.book twins
 	@$(VENV)/bin/jupyter lab --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/notebooks
 
 serve:

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from liprune_utils.book.build import PageError, execute, render, stale, status
+from liprune_utils.book.twins import twins
 from liprune_utils.checks import exit_status
 
-COMMANDS = {command.__name__: command for command in (stale, status, execute, render)}
+COMMANDS = {command.__name__: command for command in (twins, stale, status, execute, render)}
 
 
 def main() -> int:
@@ -16,7 +17,8 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__)
-        command.add_argument("--build", type=Path, required=True, help="folder of the build")
+        if function is not twins:
+            command.add_argument("--build", type=Path, required=True, help="folder of the build")
         if function is execute:
             command.add_argument("notebook", type=Path)
             command.add_argument("--parameters", type=Path, help="YAML file of parameters")

@@ -31,6 +31,7 @@ from liprune_utils.book.inputs import (
     stale_pages,
 )
 from liprune_utils.book.staging import stage
+from liprune_utils.book.twins import bring_in_step, twins
 from liprune_utils.checks import InputError, require
 from liprune_utils.files import (
     PROJECT,
@@ -56,6 +57,7 @@ class PageError(RuntimeError):
 
 def stale(build: Path, profile: str) -> None:
     """Print the names of the pages that would run, and tell people which would not."""
+    twins()
     names = stale_pages(build, profile)
     print(*names)
     for path in executed_pages(build):
@@ -67,6 +69,7 @@ def stale(build: Path, profile: str) -> None:
 
 def status(build: Path, profile: str) -> None:
     """Print for each page whether it would run, and why."""
+    twins()
     stale = stale_pages(build, profile)
     for page in pages():
         first, *more = stale.get(page.stem, ["up to date"])
@@ -76,6 +79,8 @@ def status(build: Path, profile: str) -> None:
 
 def execute(notebook: Path, build: Path, parameters: Path | None) -> None:
     """Execute a page in a kernel of its own, unless it is up to date."""
+    if (text := notebook.with_suffix(".py")).is_file():
+        bring_in_step(text)
     is_page = notebook.suffix == ".ipynb" and notebook.is_file()
     require(is_page, "notebook", str(notebook), "a page such as notebooks/04_linear_model.ipynb")
     _read_parameters(parameters)  # refused, if at all, before anything is deleted

@@ -54,13 +54,11 @@ API = """# The library
 
 
 def write_page(project: Path, name: str, *, seconds: float = 0.0, extra: str = "") -> None:
-    """Write a page's text and its twin."""
+    """Write a page's text, of which the build makes its twin."""
     first, rest = PAGE.format(name=name, seconds=seconds).strip().split("\n===\n")
     cells = f"# # {name}", f'# %% tags=["parameters"]\n{first}', f"# %%\n{rest}\n{extra}"
     text = HEADER + "# %% [markdown]\n" + "\n\n".join(cells)
     (project / "notebooks" / f"{name}.py").write_text(text)
-    command = [BIN / "jupytext", "--quiet", "--update", "--to", "ipynb", f"notebooks/{name}.py"]
-    subprocess.run(command, cwd=project, check=True)
 
 
 def make_project(folder: Path, pages: tuple[str, ...] = ("01_toy", "14_verdict")) -> Path:
