@@ -21,6 +21,7 @@ from liprune_utils.checks import InputError, require, require_fraction, whole_nu
 from liprune_utils.curvature import hessian_norm
 from liprune_utils.lanczos import DominantEigenvalue, near_one
 from liprune_utils.losses import Loss
+from liprune_utils.model_inputs import Inputs, num_examples, rows, tensors
 from liprune_utils.pruning import keep_highest
 from liprune_utils.scoring import Mode, require_tensor
 
@@ -88,7 +89,7 @@ class Selection:
 
 def batch_hessian_norms(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     labels: Tensor,
     batches: Sequence[np.ndarray],
     *,
@@ -148,7 +149,7 @@ def best_estimates(scores: pd.DataFrame) -> np.ndarray:
 
 def select_batches(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     labels: Tensor,
     batches: Sequence[np.ndarray],
     keep_fraction: float,
@@ -218,7 +219,7 @@ class _Problem:
     """Batches to score, and what all searches share."""
 
     model: nn.Module
-    images: Tensor
+    images: Inputs
     labels: Tensor
     batches: Sequence[np.ndarray]
     batch_norm: Mode
@@ -227,16 +228,17 @@ class _Problem:
     loss_fn: Loss = functional.cross_entropy
 
     def __post_init__(self) -> None:
-        require_tensor(self.images, "images")
+        for name, value in tensors(self.images).items():
+            require_tensor(value, name)
         require_tensor(self.labels, "labels")
-        count = len(self.images)
+        count = num_examples(self.images)
         require(len(self.labels) == count, "The number of labels", len(self.labels), f"{count}")
 
     def hessian_norm(self, number: int, **options: object) -> DominantEigenvalue:
         try:
-            chosen = to_indices(self.batches[number], len(self.images)).to(self.images.device)
+            chosen = to_indices(self.batches[number], len(self.labels)).to(self.labels.device)
             return hessian_norm(
-                self.model, self.loss_fn, self.images[chosen], self.labels[chosen],
+                self.model, self.loss_fn, rows(self.images, chosen), self.labels[chosen],
                 batch_norm=self.batch_norm, seed=self.seed, max_products=self.max_products,
                 **options,
             )  # fmt: skip

@@ -10,18 +10,19 @@ from tqdm import tqdm
 
 from liprune_utils.checks import InputError, require, whole_number
 from liprune_utils.curvature import check_arguments
-from liprune_utils.scoring import check_inputs, untouched
+from liprune_utils.model_inputs import Inputs, num_examples, rows
+from liprune_utils.scoring import check_tensor, untouched
 
 _FIRST = 8  # examples of which two passes are compared
 
 
 def in_chunks(
-    score_chunk: Callable[[Tensor, Tensor, int], np.ndarray],
+    score_chunk: Callable[[Inputs, Tensor, int], np.ndarray],
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     chunk_size: int,
-    check: Callable[[Tensor], object],
+    check: Callable[[Inputs], object],
 ) -> np.ndarray:
     """Return the joined scores of chunks: (inputs, targets, number of the first) -> scores.
 
@@ -29,16 +30,17 @@ def in_chunks(
     """
     chunk_size = whole_number("chunk_size", chunk_size, 1)
     check_arguments(model, inputs, "eval")
-    check_inputs(model, targets, "targets")
-    require(len(targets) == len(inputs), "The number of targets", len(targets), f"{len(inputs)}")
-    chunks, scores = zip(inputs.split(chunk_size), targets.split(chunk_size), strict=True), []
-    advice = _memory_advice(min(chunk_size, len(inputs)))
-    bar = tqdm(total=len(inputs), desc="Examples", disable=None, leave=None)
+    check_tensor(model, targets, "targets")
+    count, scores = num_examples(inputs), []
+    require(len(targets) == count, "The number of targets", len(targets), f"{count}")
+    advice = _memory_advice(min(chunk_size, count))
+    bar = tqdm(total=count, desc="Examples", disable=None, leave=None)
     with untouched(model, "eval"), advice, bar:
-        check(inputs[: min(chunk_size, _FIRST)])
-        for number, (x, y) in enumerate(chunks):
-            scores.append(score_chunk(x, y, number * chunk_size))
-            bar.update(len(x))
+        check(rows(inputs, slice(min(chunk_size, _FIRST))))
+        for first in range(0, count, chunk_size):
+            chunk = slice(first, first + chunk_size)
+            scores.append(score_chunk(rows(inputs, chunk), targets[chunk], first))
+            bar.update(len(scores[-1]))
     return np.concatenate(scores)
 
 

@@ -16,12 +16,14 @@ from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
 from liprune_utils.checks import InputError, require, whole_number
 from liprune_utils.lanczos import DominantEigenvalue, lanczos
 from liprune_utils.losses import Loss, accurate, check_targets, cross_entropy, loss_scales
+from liprune_utils.model_inputs import Inputs, num_examples, run, tensors
 from liprune_utils.scoring import (
     Mode,
     check_inputs,
     check_model,
     check_outputs,
     check_precision,
+    check_tensor,
     copied_buffers,
     fingerprint,
     require_equal_passes,
@@ -36,7 +38,7 @@ from liprune_utils.scoring import (
 def hessian_norm(
     model: nn.Module,
     loss_fn: Loss,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     *,
     batch_norm: Mode = "train",
@@ -55,7 +57,8 @@ def hessian_norm(
     Args:
         model: Any network whose operations can be differentiated twice, float32 or float64.
         loss_fn: Mean loss, (outputs, targets) -> scalar.
-        inputs: The batch, shape ``[B, ...]``.
+        inputs: The batch, shape ``[B, ...]``; or a tuple of such tensors, passed to the model as
+            its arguments, or a dictionary, passed by name.
         targets: Its targets, shape ``[B, ...]``.
         batch_norm: "train" normalises by the batch's own statistics and differentiates through
             them, "eval" by the running ones. All other modules are in eval mode.
@@ -114,7 +117,7 @@ def _dominant(
 def loss_gradient(
     model: nn.Module,
     loss_fn: Loss,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     *,
     batch_norm: Mode = "train",
@@ -160,7 +163,7 @@ def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tenso
 
 
 def hessian_operator(
-    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor
+    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor
 ) -> LinearOperator:
     """Wrap the Hessian for scipy, as an independent check of `hessian_norm`, with its arguments.
 
@@ -185,7 +188,7 @@ def hessian_operator(
     def loss(values: tuple[Tensor, ...]) -> Tensor:
         tensors = {id(p): value for p, value in zip(parameters, values, strict=True)}
         with swapped(places, tensors), copied_buffers(model):
-            return loss_fn(model(inputs.clone()), targets)
+            return loss_fn(run(model, inputs), targets)
 
     def product(vector: np.ndarray) -> np.ndarray:
         parts = torch.from_numpy(vector.ravel()).split(sizes)
@@ -198,16 +201,17 @@ def hessian_operator(
     return LinearOperator((sum(sizes),) * 2, matvec=product, dtype=np.float64)
 
 
-def check_arguments(model: nn.Module, inputs: Tensor, batch_norm: Mode) -> None:
+def check_arguments(model: nn.Module, inputs: Inputs, batch_norm: Mode) -> None:
     """Refuse a model or a batch whose loss has no Hessian norm in full precision."""
     require(batch_norm in ("train", "eval"), "batch_norm", batch_norm, "'train' or 'eval'")
     check_model(model)
     check_inputs(model, inputs)
-    require(len(inputs) > 0, "The batch's number of examples", 0, "at least 1")
+    count = num_examples(inputs)
+    require(count > 0, "The batch's number of examples", 0, "at least 1")
     norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
     expected = "at least 2 for train-mode batch norm (one needs batch_norm='eval')"
-    fits = len(inputs) > 1 or batch_norm == "eval" or not norms
-    require(fits, "The batch's number of examples", len(inputs), expected)
+    fits = count > 1 or batch_norm == "eval" or not norms
+    require(fits, "The batch's number of examples", count, expected)
 
 
 def check_differentiation(*tensors: Tensor) -> None:
@@ -216,13 +220,15 @@ def check_differentiation(*tensors: Tensor) -> None:
     require(not on, "torch.inference_mode", True, "False where scores differentiate the model")
 
 
-def check_problem(model: nn.Module, inputs: Tensor, targets: Tensor, batch_norm: Mode) -> None:
+def check_problem(model: nn.Module, inputs: Inputs, targets: Tensor, batch_norm: Mode) -> None:
     """Refuse what `loss_gradient` cannot differentiate, before any work."""
     check_arguments(model, inputs, batch_norm)
-    check_inputs(model, targets, "targets")
-    count, expected = len(targets), f"{len(inputs)}, one per example"
-    require(count == len(inputs), "The number of targets", count, expected)
-    check_differentiation(inputs, targets, *model.parameters())
+    check_tensor(model, targets, "targets")
+    count = num_examples(inputs)
+    require(
+        len(targets) == count, "The number of targets", len(targets), f"{count}, one per example"
+    )
+    check_differentiation(*tensors(inputs).values(), targets, *model.parameters())
 
 
 @contextmanager
@@ -232,7 +238,7 @@ def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
 
 
 def _scaled_gradient(
-    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, graph: bool
+    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor, graph: bool
 ) -> tuple[Tensor, float]:
     """Return the gradient of a multiple of the loss that float32 holds, and the multiple."""
     loss_fn, parameters = accurate(loss_fn), _trainable(model)
@@ -249,25 +255,25 @@ def _scaled_gradient(
 
 
 def _outputs_and_loss(
-    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor
+    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return a batch's outputs and loss; refuse those that are not a function of the batch."""
 
-    def run() -> tuple[Tensor, Tensor]:
-        outputs = model(inputs.clone())
+    def outputs_and_loss() -> tuple[Tensor, Tensor]:
+        outputs = run(model, inputs)
         require_tensor(outputs, "model's output")
         if loss_fn is cross_entropy:
-            check_outputs(outputs, len(inputs))
+            check_outputs(outputs, num_examples(inputs))
         check_targets(loss_fn, outputs, targets)
         loss = loss_fn(outputs, targets)
         _check_loss(loss)
         return outputs, loss
 
     before = fingerprint(model)
-    outputs, loss = run()
+    outputs, loss = outputs_and_loss()
     if fingerprint(model) != before:  # it may have drawn random numbers
         with torch.no_grad():
-            again = run()
+            again = outputs_and_loss()
         require_equal_passes(outputs.detach(), again[0], "outputs")
         require_equal_passes(loss.detach(), again[1], "loss")
     return outputs, loss

@@ -33,6 +33,7 @@ from liprune_utils.losses import (
     loss_scales,
     refuse_first,
 )
+from liprune_utils.model_inputs import Inputs, as_batch, run, tensors
 from liprune_utils.scoring import (
     check_examples,
     check_model,
@@ -49,13 +50,13 @@ class _Chunk(NamedTuple):
 
     loss: Callable[..., Tensor]  #: (weights, input, target, scale) -> scalar
     weights: Tensor  #: the trainable ones, [num_parameters]
-    data: tuple[Tensor, Tensor, Tensor]  #: inputs, targets, and scales, float64, [n]
+    data: tuple[Inputs, Tensor, Tensor]  #: inputs, targets, and scales, float64, [n]
 
 
 def example_hessian_norms(
     model: nn.Module,
     loss_fn: Loss,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     *,
     chunk_size: int = 32,
@@ -74,7 +75,8 @@ def example_hessian_norms(
     Args:
         model: Any network that ``torch.func.vmap`` can vectorise, float32 or float64.
         loss_fn: Mean loss, (outputs, targets) -> scalar.
-        inputs: Examples, shape ``[n, ...]``, on the model's device.
+        inputs: Examples, shape ``[n, ...]``, on the model's device; or a tuple of such tensors,
+            passed to the model as its arguments, or a dictionary, passed by name.
         targets: Their targets, shape ``[n, ...]``.
         chunk_size: Examples at once, >= 1; where memory runs out, the error names a smaller one.
         seed: Seed of the start vector, the same for all examples.
@@ -102,7 +104,7 @@ def example_hessian_norms(
         generator = torch.Generator().manual_seed(seed)
         size = len(chunk.weights)
         start = torch.randn(size, generator=generator, dtype=torch.float64).to(chunk.weights)
-        starts = start.expand(len(chunk.data[0]), -1)
+        starts = start.expand(len(chunk.data[1]), -1)
         rows = lanczos_many(_products(chunk), starts, tolerance, max_products)
         rows[:, :3] /= chunk.data[2].cpu().numpy()[:, None]
         return rows
@@ -115,7 +117,7 @@ def example_hessian_norms(
 
 
 def example_gauss_newton_norms(
-    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, *, chunk_size: int = 16
+    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor, *, chunk_size: int = 16
 ) -> np.ndarray:
     r"""Compute the norm of each example's Gauss-Newton matrix :math:`J^\top A J`, exactly.
 
@@ -136,11 +138,11 @@ def example_gauss_newton_norms(
     """
     loss_fn, replaced = accurate(loss_fn), _replaced(model)
 
-    def outputs(weights: Tensor, x: Tensor) -> Tensor:
+    def outputs(weights: Tensor, x: Inputs) -> Tensor:
         with replaced(weights):
-            return model(x[None].clone())[0]
+            return run(model, as_batch(x))[0]
 
-    def small(weights: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def small(weights: Tensor, x: Inputs, y: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         z = outputs(weights, x)
         jacobian = jacrev(outputs)(weights, x).reshape(z.numel(), -1)  # [K, num_parameters]
         curvature = hessian(lambda z: _loss_of(loss_fn, z, y) * scale)(z)
@@ -157,7 +159,7 @@ def example_gauss_newton_norms(
 
 
 def example_gradient_norms(
-    model: nn.Module, loss_fn: Loss, inputs: Tensor, targets: Tensor, *, chunk_size: int = 128
+    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor, *, chunk_size: int = 128
 ) -> np.ndarray:
     r"""Compute the norm of each example's own gradient over all weights, :math:`\|\nabla_w f_i\|`.
 
@@ -183,7 +185,7 @@ def example_gradient_norms(
 
 def example_losses(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     labels: Tensor,
     *,
     loss_fn: Loss = functional.cross_entropy,
@@ -208,7 +210,7 @@ def example_losses(
 
 
 def el2n_scores(
-    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
+    model: nn.Module, images: Inputs, labels: Tensor, *, chunk_size: int = 500
 ) -> np.ndarray:
     r"""Compute the length of each example's error vector, :math:`\|p - e_y\|_2`.
 
@@ -228,7 +230,7 @@ def el2n_scores(
 
 
 def negative_margins(
-    model: nn.Module, images: Tensor, labels: Tensor, *, chunk_size: int = 500
+    model: nn.Module, images: Inputs, labels: Tensor, *, chunk_size: int = 500
 ) -> np.ndarray:
     r"""Compute minus the margin of each example, :math:`\max_{k \ne y} z_k - z_y` for logits z.
 
@@ -274,7 +276,7 @@ def forgetting_counts(correct: np.ndarray) -> np.ndarray:
 
 def _products(chunk: _Chunk) -> Callable[[Tensor], Tensor]:
     """Return what multiplies a vector for each example by its Hessian, ``[n, num_parameters]``."""
-    stacked = chunk.weights.expand(len(chunk.data[0]), -1).contiguous().requires_grad_()
+    stacked = chunk.weights.expand(len(chunk.data[1]), -1).contiguous().requires_grad_()
     with torch.enable_grad():
         losses = vmap(chunk.loss)(stacked, *chunk.data)
         (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
@@ -293,33 +295,33 @@ def _from_losses(
     score: Callable[[_Chunk], np.ndarray],
     model: nn.Module,
     loss_fn: Loss,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     chunk_size: int,
 ) -> np.ndarray:
     """Return scores from each example's loss as a function of all trainable weights."""
     loss_fn, replaced = accurate(loss_fn), _replaced(model)
 
-    def run(weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs_and_loss(weights: Tensor, x: Inputs, y: Tensor) -> tuple[Tensor, Tensor]:
         with replaced(weights):  # the loss too, which may have a penalty of the weights
-            outputs = model(x[None].clone())
+            outputs = run(model, as_batch(x))
             return outputs[0], _loss_of(loss_fn, outputs[0], y)
 
-    def loss(weights: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        return run(weights, x, y)[1] * scale
+    def loss(weights: Tensor, x: Inputs, y: Tensor, scale: Tensor) -> Tensor:
+        return outputs_and_loss(weights, x, y)[1] * scale
 
-    def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
+    def score_chunk(x: Inputs, y: Tensor, first: int) -> np.ndarray:
         trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
         weights = torch.cat(trainable)
         with torch.enable_grad():
-            outputs, losses = vmap(run, in_dims=(None, 0, 0))(weights, x, y)
-            _check_losses(losses, len(x), first)
+            outputs, losses = vmap(outputs_and_loss, in_dims=(None, 0, 0))(weights, x, y)
+            _check_losses(losses, len(y), first)
         own_losses = vmap(partial(_loss_of, loss_fn))
         scales = loss_scales(loss_fn, lambda z: own_losses(z, y), outputs)
         return score(_Chunk(loss, weights, (x, y, scales)))
 
-    def check(some: Tensor) -> None:
-        check_differentiation(inputs, targets, *model.parameters())
+    def check(some: Inputs) -> None:
+        check_differentiation(*tensors(inputs).values(), targets, *model.parameters())
         check_targets(loss_fn, check_examples(model, some), targets)
 
     return in_chunks(score_chunk, model, inputs, targets, chunk_size, check)
@@ -363,19 +365,19 @@ def _replaced(model: nn.Module) -> Callable[[Tensor], AbstractContextManager[Non
 def _from_logits(
     score: Callable[[Tensor, Tensor], Tensor],
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     labels: Tensor,
     chunk_size: int,
 ) -> np.ndarray:
     """Return scores from logits in float64 and labels."""
 
-    def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
+    def score_chunk(x: Inputs, y: Tensor, first: int) -> np.ndarray:
         with torch.no_grad():
-            logits = model(x.clone()).double()
+            logits = run(model, x).double()
             refuse_first(~logits.isfinite().all(dim=1), "logits", logits, first, "finite numbers")
             return score(logits, y).cpu().numpy()
 
-    def check(some: Tensor) -> None:
+    def check(some: Inputs) -> None:
         logits = check_examples(model, some)
         expected = f"[{len(logits)}, number of classes]"
         require(logits.ndim == 2, "The outputs' shape", list(logits.shape), expected)
@@ -385,16 +387,16 @@ def _from_logits(
 
 
 def _other_losses(
-    loss_fn: Loss, model: nn.Module, inputs: Tensor, targets: Tensor, chunk_size: int
+    loss_fn: Loss, model: nn.Module, inputs: Inputs, targets: Tensor, chunk_size: int
 ) -> np.ndarray:
-    def score_chunk(x: Tensor, y: Tensor, first: int) -> np.ndarray:
+    def score_chunk(x: Inputs, y: Tensor, first: int) -> np.ndarray:
         with torch.no_grad():
-            pairs = zip(model(x.clone()), y, strict=True)
+            pairs = zip(run(model, x), y, strict=True)
             losses = torch.stack([_loss_of(loss_fn, *pair) for pair in pairs])
-        _check_losses(losses, len(x), first)
+        _check_losses(losses, len(y), first)
         return losses.double().cpu().numpy()
 
-    def check(some: Tensor) -> None:
+    def check(some: Inputs) -> None:
         check_targets(loss_fn, check_examples(model, some), targets)
 
     return in_chunks(score_chunk, model, inputs, targets, chunk_size, check)

@@ -12,10 +12,11 @@ from liprune_utils.checks import require
 from liprune_utils.chunks import in_chunks
 from liprune_utils.designs import leverages
 from liprune_utils.losses import refuse_first
-from liprune_utils.scoring import check_examples
+from liprune_utils.model_inputs import Inputs, num_examples, run, tensors
+from liprune_utils.scoring import check_examples, check_inputs, check_model
 
 
-def last_layer_features(model: nn.Module, inputs: Tensor, *, chunk_size: int = 500) -> np.ndarray:
+def last_layer_features(model: nn.Module, inputs: Inputs, *, chunk_size: int = 500) -> np.ndarray:
     """Compute what the last layer of a classifier sees in eval mode, and a one for its bias.
 
     The model is left as it was.
@@ -35,22 +36,25 @@ def last_layer_features(model: nn.Module, inputs: Tensor, *, chunk_size: int = 5
                [0., 4., 1.]])
     """
 
-    def see_chunk(x: Tensor, _: Tensor, first: int) -> np.ndarray:
+    def see_chunk(x: Inputs, _: Tensor, first: int) -> np.ndarray:
         with torch.no_grad():
-            seen = _seen_by_the_last_layer(model, x.clone()).double()
+            seen = _seen_by_the_last_layer(model, x).double()
         refuse_first(~seen.isfinite().all(dim=1), "features", seen, first, "finite numbers")
         return seen.cpu().numpy()
 
-    def check(some: Tensor) -> None:
+    def check(some: Inputs) -> None:
         with torch.no_grad():
-            _seen_by_the_last_layer(model, some.clone())
+            _seen_by_the_last_layer(model, some)
         check_examples(model, some)
 
-    seen = in_chunks(see_chunk, model, inputs, inputs, chunk_size, check)
+    check_model(model)
+    check_inputs(model, inputs)
+    none = next(iter(tensors(inputs).values()))  # for targets, of which features know nothing
+    seen = in_chunks(see_chunk, model, inputs, none, chunk_size, check)
     return np.column_stack([seen, np.ones(len(seen))])
 
 
-def leverage_scores(model: nn.Module, images: Tensor, *, chunk_size: int = 500) -> np.ndarray:
+def leverage_scores(model: nn.Module, images: Inputs, *, chunk_size: int = 500) -> np.ndarray:
     """Compute the leverage of each example's last-layer features, with the one for the bias.
 
     A score of single examples that depends on all of them: see `liprune_utils.designs.leverages`.
@@ -71,7 +75,7 @@ def leverage_scores(model: nn.Module, images: Tensor, *, chunk_size: int = 500) 
     return leverages(last_layer_features(model, images, chunk_size=chunk_size))
 
 
-def _seen_by_the_last_layer(model: nn.Module, x: Tensor) -> Tensor:
+def _seen_by_the_last_layer(model: nn.Module, x: Inputs) -> Tensor:
     """Return the input of the linear layer whose output is the model's, ``[B, num_features]``."""
     calls = []
 
@@ -81,14 +85,14 @@ def _seen_by_the_last_layer(model: nn.Module, x: Tensor) -> Tensor:
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
     try:
-        outputs = model(x)
+        outputs = run(model, x)
     finally:
         for hook in hooks:
             hook.remove()
     # What follows a layer makes another tensor of its output, or raises the version of this one.
     last = [seen for seen, own, version in calls if own is outputs and own._version == version]
     found = f"a linear layer of inputs {list(last[0].shape)}" if last else "no linear layer"
-    fits = bool(last) and last[0].shape[:-1] == x.shape[:1]
-    expected = f"an nn.Linear of inputs [{len(x)}, number of features]"
+    fits = bool(last) and last[0].shape[:-1] == (num_examples(x),)
+    expected = f"an nn.Linear of inputs [{num_examples(x)}, number of features]"
     require(fits, "What gives the model's outputs", found, expected)
     return last[0]

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -12,11 +13,11 @@ import pandas as pd
 import torch
 from pydantic import Field
 from torch import nn
-from tqdm import tqdm
 
 from liprune_utils.batch_scores import Estimates
-from liprune_utils.checks import Checked, InputError, require
+from liprune_utils.checks import Checked, InputError, require, whole_number
 from liprune_utils.files import provenance, write_atomically, write_json
+from liprune_utils.shards import check_facts, check_numbers, in_shards
 
 
 class ScoreManifest(Checked):
@@ -74,7 +75,7 @@ def save_scores(folder: str | Path, scores: np.ndarray, manifest: ScoreManifest)
     """
     path = _path(folder, manifest)
     scores = np.asarray(scores, dtype=np.float64)
-    _check_scores(scores, manifest.num_examples, first=0)
+    check_numbers(scores, manifest.num_examples, first=0)
     stream = io.BytesIO()
     np.save(stream, scores, allow_pickle=False)
     content = stream.getvalue()
@@ -108,7 +109,7 @@ def load_scores(path: str | Path, expected: ScoreManifest) -> np.ndarray:
     noted = manifest.get("npy_sha256")
     require(sha256 == noted, f"The SHA-256 of {path}", sha256, f"{noted!r}, as in its manifest")
     scores = _read_array(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
-    _check_scores(scores, expected.num_examples, first=0)
+    check_numbers(scores, expected.num_examples, first=0)
     return scores
 
 
@@ -120,28 +121,24 @@ def resumable_scores(
 ) -> np.ndarray:
     """Score chunk after chunk; if killed at any moment, resume from there when called again.
 
-    Each chunk is on the disk before the next begins, in ``NAME.partial.npy``, with NaN for scores
-    that are still missing. Scores of a finished run are read, not computed.
+    Chunks are in the folder ``NAME.shards`` until all are. Scores of a finished run are read.
 
     Args:
         folder: The folder, made if need be.
         manifest: What the scores are of; scores with another manifest are refused.
         score_chunk: Scores examples ``start`` to ``stop - 1``: (start, stop) -> ``[stop - start]``.
-        chunk_size: Examples in each chunk but the last, >= 1; at most this many are scored twice.
+        chunk_size: As the ``shard_size`` of `liprune_utils.shards.in_shards`.
 
     Returns:
         Float64 array of shape ``[num_examples]``, as in the manifest.
     """
-    require(chunk_size >= 1, "chunk_size", chunk_size, "at least 1")
-    path = _path(folder, manifest)
-    partial = path.with_suffix(".partial.npy")
+    path, shards = _path(folder, manifest), _path(folder, manifest).with_suffix(".shards")
     if not path.with_suffix(".json").exists():
-        scores = _open_partial(partial, manifest)
-        _fill(scores, score_chunk, chunk_size)
-        save_scores(folder, scores, manifest)
+        chunk_size = whole_number("chunk_size", chunk_size, 1)
+        numbers = in_shards(shards, dict(manifest), score_chunk, manifest.num_examples, chunk_size)
+        save_scores(folder, numbers, manifest)
     scores = load_scores(path, manifest)
-    partial.with_suffix(".json").unlink(missing_ok=True)
-    partial.unlink(missing_ok=True)
+    shutil.rmtree(shards, ignore_errors=True)
     return scores
 
 
@@ -164,38 +161,6 @@ def saved_estimates(path: Path, compute: Callable[[], Estimates]) -> Estimates:
     return Estimates(pd.DataFrame(arrays["rows"]), arrays["guesses"])
 
 
-def _open_partial(path: Path, manifest: ScoreManifest) -> np.memmap:
-    note = path.with_suffix(".json")
-    if note.exists():
-        _read_manifest(note, manifest)
-    else:  # a run that was killed before it wrote this file has scored nothing
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unknown = np.full(manifest.num_examples, np.nan)
-        write_atomically(path, lambda partial: np.save(partial, unknown, allow_pickle=False))
-        write_json(note, dict(manifest))
-    # Read it all first, since a memory map would fill up a truncated file with zeros.
-    scores = _read_array(path, lambda: np.load(path, allow_pickle=False))
-    _check_shape(scores, manifest.num_examples)
-    return np.load(path, mmap_mode="r+", allow_pickle=False)
-
-
-def _fill(
-    scores: np.memmap, score_chunk: Callable[[int, int], np.ndarray], chunk_size: int
-) -> None:
-    count = len(scores)
-    known = count - int(np.isnan(scores).sum())
-    with tqdm(total=count, initial=known, desc="Scoring", unit=" examples", disable=None) as bar:
-        for start in range(0, count, chunk_size):
-            chunk = scores[start : start + chunk_size]
-            missing = int(np.isnan(chunk).sum())
-            if missing:
-                values = np.asarray(score_chunk(start, start + len(chunk)), dtype=np.float64)
-                _check_scores(values, len(chunk), first=start)
-                chunk[:] = values
-                scores.flush()
-                bar.update(missing)
-
-
 def _path(folder: str | Path, manifest: ScoreManifest) -> Path:
     return Path(folder) / f"{manifest.name}.npy"
 
@@ -207,8 +172,7 @@ def _read_manifest(path: Path, expected: ScoreManifest) -> dict[str, object]:
         manifest = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise InputError(f"The manifest {path} is damaged; expected a JSON object.") from None
-    for name, value in expected:
-        require(manifest.get(name) == value, f"{name} in {path}", manifest.get(name), repr(value))
+    check_facts(path, manifest, dict(expected))
     return manifest
 
 
@@ -217,17 +181,3 @@ def _read_array(path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
         return read()
     except Exception as error:  # a damaged header raises many kinds, tokenize.TokenError among them
         raise InputError(f"{path} is damaged or missing; expected an array of scores.") from error
-
-
-def _check_scores(scores: np.ndarray, count: int, first: int) -> None:
-    _check_shape(scores, count)
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
-        name, value = f"The score of example {first + bad[0]}", scores[bad[0]]
-        raise InputError(f"{name} is {value}; expected a finite number.")
-
-
-def _check_shape(scores: np.ndarray, count: int) -> None:
-    kind = f"{scores.dtype} of shape {list(scores.shape)}"
-    fits = scores.dtype == np.float64 and scores.shape == (count,)
-    require(fits, "The array of scores", kind, f"float64 of shape [{count}]")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from liprune_utils.batch_norm import BatchNorm
 from liprune_utils.checks import InputError, require
+from liprune_utils.model_inputs import Inputs, num_examples, rows, run, tensors
 from liprune_utils.second_derivatives import SAME, differentiable_twice
 
 Mode = Literal["train", "eval"]
@@ -153,15 +154,26 @@ def check_model(model: nn.Module) -> None:
         _check_module(module)
 
 
-def check_inputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> None:
-    """Refuse inputs, or targets, that are not one tensor of the model's device and precision."""
-    require_tensor(inputs, name)
-    require(inputs.ndim > 0, f"The {name}' shape", [], "[n, ...]")
+def check_inputs(model: nn.Module, inputs: Inputs) -> None:
+    """Refuse inputs that are not tensors of the model's device and precision, all as long."""
+    named = tensors(inputs)
+    require(len(named) > 0, "The inputs", inputs, "at least one torch.Tensor")
+    for name, value in named.items():
+        check_tensor(model, value, name)
+        own, first = len(value), num_examples(inputs)
+        require(own == first, f"The number of examples in {name}", own, f"{first}, as in the first")
+
+
+def check_tensor(model: nn.Module, value: object, name: str) -> None:
+    """Refuse what is not one tensor of the model's device and precision, a row per example."""
+    require_tensor(value, name)
+    of = f"The {name}'" if name.endswith("s") else f"The {name}'s"
+    require(value.ndim > 0, f"{of} shape", [], "[n, ...]")
     own = next(model.parameters())
-    require(inputs.device == own.device, f"The {name}' device", str(inputs.device),
+    require(value.device == own.device, f"{of} device", str(value.device),
             f"{str(own.device)!r}, the model's")  # fmt: skip
-    fits = inputs.dtype == own.dtype or not inputs.is_floating_point()
-    require(fits, f"The {name}' precision", inputs.dtype, f"{own.dtype}, as the parameters'")
+    fits = value.dtype == own.dtype or not value.is_floating_point()
+    require(fits, f"{of} precision", value.dtype, f"{own.dtype}, as the parameters'")
 
 
 def check_outputs(outputs: Tensor, count: int) -> Tensor:
@@ -179,14 +191,14 @@ def require_tensor(value: object, name: str) -> None:
     require(isinstance(value, Tensor), f"The {name}", kind, "one torch.Tensor")
 
 
-def check_examples(model: nn.Module, inputs: Tensor) -> Tensor:
+def check_examples(model: nn.Module, inputs: Inputs) -> Tensor:
     """Return outputs; refuse random ones, and those that depend on the examples beside them."""
     for module in model.modules():
         fits = not isinstance(module, BatchNorm) or module.running_mean is not None
         require(fits, "A batch norm's running_mean", None, "statistics, for scores of one example")
     with torch.no_grad():
-        outputs, again, alone = (model(x.clone()) for x in (inputs, inputs, inputs[:1]))
-    check_outputs(outputs, len(inputs))
+        outputs, again, alone = (run(model, x) for x in (inputs, inputs, rows(inputs, [0])))
+    check_outputs(outputs, num_examples(inputs))
     require_equal_passes(outputs, again, "outputs")
     if not _close(outputs[:1], alone, torch.finfo(alone.dtype).eps ** 0.5):
         what = "An example's outputs depend on the examples beside it"

@@ -119,7 +119,7 @@ def fit(model, dataset, epochs, seed):
 train, test = map(as_dataset, split(examples, seed=0))
 scorer = fit(new_model(0), train, epochs=2, seed=0)
 
-values = lp.score("hessian", scorer, *train.tensors)
+values = lp.score("hessian", scorer, train)
 kept = lp.keep_highest(values, keep_fraction)
 model = fit(new_model(1000), Subset(train, kept.tolist()), num_epochs, seed=0)
 
@@ -168,7 +168,7 @@ np.testing.assert_array_equal(kept, np.sort(largest))
 def prune_and_train(name, seed):
     train, test = map(as_dataset, split(examples, seed))
     scorer = fit(new_model(seed), train, epochs=2, seed=seed)
-    values = lp.score(name, scorer, *train.tensors, seed=seed)
+    values = lp.score(name, scorer, train, seed=seed)
     kept = lp.keep_highest(values, keep_fraction)
     model = fit(new_model(seed + 1000), Subset(train, kept.tolist()), num_epochs, seed)
     inputs, labels = test.tensors
@@ -190,6 +190,9 @@ compared["rarest_class"] = rarest[compared.score].to_numpy()
 compared.style.hide().format("{:.3g}", subset=compared.columns[1:], na_rep="–")
 
 # %% [markdown]
+# Any map-style `Dataset` is read in pieces, so it may be larger than the memory. With `folder=` each finished shard is kept, and the same call goes on after it was killed;
+# with `client=` the workers of a Dask cluster score the shards.
+#
 # Scores are expensive, so keep them. The file has a manifest that says what the scores are of, and `lp.load_scores` refuses to read it as anything else:
 
 # %%

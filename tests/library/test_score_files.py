@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from importlib.metadata import version
 from pathlib import Path
@@ -210,13 +211,11 @@ def test_an_undisturbed_run_scores_each_chunk_once(tmp_path):
     np.testing.assert_array_equal(load_scores(folder / f"{NAME}.npy", MANIFEST), SCORES)
 
 
-@pytest.mark.parametrize(("chunk_size", "rest"), [(3, ["3 6", "6 7"]), (2, ["2 4", "4 6", "6 7"])])
-def test_an_interrupted_run_computes_only_what_is_missing(tmp_path, chunk_size, rest):
+def test_an_interrupted_run_computes_only_what_is_missing(tmp_path):
     interrupt(tmp_path)
-    partial = np.load(tmp_path / f"{NAME}.partial.npy")
-    np.testing.assert_array_equal(partial, [*SCORES[:3], *[np.nan] * 4])
-    np.testing.assert_array_equal(run(tmp_path, recorder(tmp_path / "log"), chunk_size), SCORES)
-    assert (tmp_path / "log").read_text().splitlines() == rest
+    assert names(tmp_path / f"{NAME}.shards") == ["000000000000.npy", "shards.json"]
+    np.testing.assert_array_equal(run(tmp_path, recorder(tmp_path / "log")), SCORES)
+    assert (tmp_path / "log").read_text().splitlines() == CHUNKS[1:]
 
 
 def die(folder: Path, log: Path, where: object, name: str, count: int) -> None:
@@ -226,11 +225,12 @@ def die(folder: Path, log: Path, where: object, name: str, count: int) -> None:
 
 
 MOMENTS = [
-    *[(os, "fsync", count) for count in (1, 2, 3, 4)],  # two partial files, two final ones
-    *[(Path, "replace", count) for count in (1, 2, 3, 4)],
-    *[(np.memmap, "flush", count) for count in (1, 2, 3)],
+    *[(os, "fsync", count) for count in range(1, 7)],  # a note, three shards, two final files
+    *[(Path, "replace", count) for count in range(1, 7)],
     (score_files, "load_scores", 1),
+    (shutil, "rmtree", 1),
     *[(Path, "unlink", count) for count in range(1, 8)],
+    *[(os, "unlink", count) for count in range(8, 12)],
 ]
 
 
@@ -247,7 +247,7 @@ def test_a_killed_run_resumes_where_it_was(tmp_path, where, name, count):
     assert list(dict.fromkeys(done)) == CHUNKS
     assert len(done) <= len(CHUNKS) + 1  # at most the chunk in which it was killed, again
     assert {f"{NAME}.json", f"{NAME}.npy"} <= set(names(folder))
-    assert not any(file.startswith(NAME) and ".partial." in file for file in names(folder))
+    assert f"{NAME}.shards" not in names(folder)
 
 
 @pytest.mark.parametrize("field", [name for name in OTHERS if name not in IN_NAME])
@@ -257,12 +257,16 @@ def test_files_of_another_run_are_refused(tmp_path, field, finished):
         run(tmp_path, recorder(tmp_path / "log"))
     else:
         interrupt(tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    before = contents(tmp_path)
     other = MANIFEST.replace(**{field: OTHERS[field]})
     expected = f"^{field} in .*json is '?{getattr(MANIFEST, field)}'?; expected '?{OTHERS[field]}'?"
     with pytest.raises(InputError, match=expected):
         run(tmp_path, recorder(tmp_path / "other.log"), manifest=other)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("field", ["score", "epoch", "seed"])
@@ -272,27 +276,6 @@ def test_runs_of_other_names_share_a_folder(tmp_path, field):
     scores = run(tmp_path, lambda start, stop: -SCORES[start:stop], manifest=other)
     np.testing.assert_array_equal(scores, -SCORES)
     np.testing.assert_array_equal(load_scores(tmp_path / f"{NAME}.npy", MANIFEST), SCORES)
-
-
-@pytest.mark.parametrize("damage", [truncate, Path.unlink, lambda path: path.write_text("no")])
-def test_a_damaged_partial_file_is_refused(tmp_path, damage):
-    interrupt(tmp_path)
-    damage(tmp_path / f"{NAME}.partial.npy")
-    with pytest.raises(InputError, match=r"partial\.npy is damaged or missing; expected"):
-        run(tmp_path, recorder(tmp_path / "log"))
-
-
-@pytest.mark.parametrize(
-    ("chunk", "message"),
-    [
-        ([1.0, np.nan, 2.0], "^The score of example 4 is nan; expected a finite number"),
-        ([1.0, 2.0], r"shape \[2\]'; expected float64 of shape \[3\]"),
-    ],
-)
-def test_a_bad_chunk_stops_the_run_before_it_is_kept(tmp_path, chunk, message):
-    with pytest.raises(InputError, match=message):
-        run(tmp_path, lambda start, stop: chunk if start == 3 else SCORES[start:stop])
-    assert np.isnan(np.load(tmp_path / f"{NAME}.partial.npy")).sum() == 4
 
 
 def test_an_empty_chunk_is_refused(tmp_path):
