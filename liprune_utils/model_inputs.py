@@ -1,6 +1,7 @@
 """What a model takes: a tensor, or several in a tuple or by name, each with a row per example."""
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,20 +12,25 @@ Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 def run(model: nn.Module, inputs: Inputs) -> Any:
     """Return a model's outputs for copies of its inputs, which it may change.
 
-    A tuple is passed as arguments, a dictionary by name. Where a model returns several values, as
-    those of ``transformers`` do, the outputs are its ``logits``.
+    A tuple is passed as arguments and a dictionary by name, unless the model takes either as one.
+    Where a model returns several values, as those of ``transformers`` do, its ``logits`` are meant.
     """
-    inputs = each(Tensor.clone, inputs)
-    match inputs:
-        case tuple():
-            outputs = model(*inputs)
-        case dict():
-            outputs = model(**inputs)
-        case _:
-            outputs = model(inputs)
+    copies = each(Tensor.clone, inputs)
+    arguments = copies if isinstance(copies, tuple) else ()
+    named = copies if isinstance(copies, dict) else {}
+    apart = (arguments or named) and _takes(model, arguments, named)
+    outputs = model(*arguments, **named) if apart else model(copies)
     if isinstance(outputs, Mapping) and "logits" in outputs:
         return outputs["logits"]
     return getattr(outputs, "logits", outputs)
+
+
+def _takes(model: nn.Module, arguments: tuple, named: dict) -> bool:
+    try:
+        signature(model.forward).bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def each(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
@@ -42,9 +48,9 @@ def tensors(inputs: Inputs) -> dict[str, Tensor]:
     """Return each tensor with what a message calls it."""
     match inputs:
         case tuple():
-            return {f"inputs[{number}]": value for number, value in enumerate(inputs)}
+            return {f"inputs {number}": value for number, value in enumerate(inputs)}
         case dict():
-            return {f"inputs[{name!r}]": value for name, value in inputs.items()}
+            return {f"inputs {name!r}": value for name, value in inputs.items()}
         case _:
             return {"inputs": inputs}
 

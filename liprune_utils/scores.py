@@ -28,7 +28,13 @@ from liprune_utils.example_scores import (
 from liprune_utils.features import last_layer_features, leverage_scores
 from liprune_utils.losses import Loss, accurate, check_targets, cross_entropy
 from liprune_utils.model_inputs import Inputs, num_examples, rows, run
-from liprune_utils.scoring import check_model, check_outputs, check_tensor, untouched
+from liprune_utils.scoring import (
+    check_model,
+    check_outputs,
+    check_rows,
+    check_tensor,
+    untouched,
+)
 from liprune_utils.streaming import Piece, Shard, Source, dataset_size, in_pieces, stream
 
 SCORES = (
@@ -111,7 +117,7 @@ def score(
         classifies = accurate(loss) is cross_entropy
         require(classifies, f"The loss of {name!r}", loss, "the cross-entropy without options")
     in_memory = isinstance(data, Tensor | tuple | dict)
-    count = num_examples(data) if in_memory else dataset_size(data)
+    count = check_rows(data) if in_memory else dataset_size(data)
     if name == "forgetting":
         return _forgetting(correct, count)
     if name == "random":
@@ -170,7 +176,7 @@ def _batch_norms(
     """Return the Hessian norm of each example's batch."""
     check_arguments(model, inputs, "eval")
     check_tensor(model, labels, "labels")
-    batches = _partition(batches, len(labels))
+    batches = _partition(batches, num_examples(inputs))
     with untouched(model, "eval"), torch.no_grad():  # all labels, before any work
         some = run(model, rows(inputs, slice(_FEW)))
         check_targets(accurate(loss), check_outputs(some, min(_FEW, len(labels))), labels)

@@ -154,26 +154,37 @@ def check_model(model: nn.Module) -> None:
         _check_module(module)
 
 
-def check_inputs(model: nn.Module, inputs: Inputs) -> None:
-    """Refuse inputs that are not tensors of the model's device and precision, all as long."""
+def check_rows(inputs: Inputs) -> int:
+    """Count examples; refuse inputs that are not tensors with a row for each."""
     named = tensors(inputs)
     require(len(named) > 0, "The inputs", inputs, "at least one torch.Tensor")
-    for name, value in named.items():
+    counts = [_num_rows(value, name) for name, value in named.items()]
+    for name, count in zip(named, counts, strict=True):
+        require(count == counts[0], f"The number of examples in {name}", count, f"{counts[0]}")
+    return counts[0]
+
+
+def check_inputs(model: nn.Module, inputs: Inputs) -> None:
+    """Refuse inputs that are not tensors of the model's device and precision."""
+    check_rows(inputs)
+    for name, value in tensors(inputs).items():
         check_tensor(model, value, name)
-        own, first = len(value), num_examples(inputs)
-        require(own == first, f"The number of examples in {name}", own, f"{first}, as in the first")
 
 
 def check_tensor(model: nn.Module, value: object, name: str) -> None:
     """Refuse what is not one tensor of the model's device and precision, a row per example."""
-    require_tensor(value, name)
-    of = f"The {name}'" if name.endswith("s") else f"The {name}'s"
-    require(value.ndim > 0, f"{of} shape", [], "[n, ...]")
+    _num_rows(value, name)
     own = next(model.parameters())
-    require(value.device == own.device, f"{of} device", str(value.device),
+    require(value.device == own.device, f"The {name}' device", str(value.device),
             f"{str(own.device)!r}, the model's")  # fmt: skip
     fits = value.dtype == own.dtype or not value.is_floating_point()
-    require(fits, f"{of} precision", value.dtype, f"{own.dtype}, as the parameters'")
+    require(fits, f"The {name}' precision", value.dtype, f"{own.dtype}, as the parameters'")
+
+
+def _num_rows(value: object, name: str) -> int:
+    require_tensor(value, name)
+    require(value.ndim > 0, f"The {name}' shape", [], "[n, ...]")
+    return len(value)
 
 
 def check_outputs(outputs: Tensor, count: int) -> Tensor:

@@ -230,22 +230,14 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model, backend="eager")
 
 
-class TwoInputs(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Linear(2, 3)
-
-    def forward(self, x: dict[str, Tensor]) -> Tensor:
-        return self.net(x["x"])
-
-
 X, Y = torch.randn(4, 2, generator=seeded()), torch.arange(4) % 3
 LINE = nn.Linear(2, 3)
 OF_MODELS = ("hessian-batch", "hessian", "gauss-newton", "grand", "el2n", "loss", "margin")
 REFUSED = {
-    "numpy inputs": (LINE, X.numpy(), Y, {}, r"^The inputs is 'ndarray'; expected one torch\.Tens"),
-    "dictionary": (TwoInputs(), {"x": X}, Y, {}, "^The inputs is 'dict'; expected one torch"),
-    "tuple": (TwoInputs(), (X, X), Y, {}, "^The inputs is 'tuple'; expected one torch"),
+    "numpy inputs": (LINE, X.numpy(), Y, {}, r"^The data is 'ndarray'; expected a torch\.Tensor, "),
+    "numpy by name": (LINE, {"x": X.numpy()}, Y, {}, r"^The inputs 'x' is 'ndarray'; expected one"),
+    "nothing": (LINE, (), Y, {}, r"^The inputs is \(\); expected at least one torch\.Tensor"),
+    "ragged": (LINE, (X, X[:3]), Y, {}, "^The number of examples in inputs 1 is 3; expected 4"),
     "double inputs": (LINE, X.double(), Y, {}, r"^The inputs' precision is torch\.float64; expect"),
     "a function": (lambda x: x, X, Y, {}, "^The model is 'function'; expected a torch"),
     "compiled": (compiled(LINE), X, Y, {}, "^The model is 'compiled'; expected the module before"),

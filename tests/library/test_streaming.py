@@ -52,6 +52,13 @@ class Several(Named):
         return super().forward(ids, mask)["logits"]
 
 
+class Whole(Named):
+    """Takes a dictionary as one argument."""
+
+    def forward(self, both):
+        return super().forward(**both)
+
+
 class Items(Dataset):
     """Gives the items that a function makes of their numbers."""
 
@@ -88,10 +95,11 @@ def test_a_data_set_has_the_scores_of_its_tensors(name, shard_size):
     ("model", "item", "inputs"),
     [
         (Named, tokens, {"ids": X, "mask": X[:, :2]}),
+        (Whole, tokens, {"ids": X, "mask": X[:, :2]}),
         (Several, pair_and_label, (X, X[:, :2])),
     ],
 )
-def test_several_inputs_are_passed_by_name_or_in_order(name, model, item, inputs):
+def test_several_inputs_are_passed_as_the_model_takes_them(name, model, item, inputs):
     options = {"batches": BATCHES, "tolerance": 1e-6}
     joined = torch.cat([X, X[:, :2]], dim=1)
     expected = lp.score(name, network(7), joined, Y, **options)
