@@ -1,6 +1,8 @@
 # make book   the book, in build/html        make test   its tests; make test-all: the slow ones too
 # make status what `make book` would run, and why
 # make data   look for CIFAR-10 again        make lint   style of code and notebooks
+# make page PAGE=04  one page, alone     make view NOTEBOOK=out.ipynb  a rerun, as the book shows it
+# make pdf    the whole book in one file
 # make lab    the pages in JupyterLab        make serve  the book on a local port
 # make browser  Chromium for the tests (apt, as root)
 # make clean  remove the book, keep data and packages
@@ -17,7 +19,7 @@ ifneq ($(origin STALE),command line)
 MAKEFLAGS += --jobs=$(shell nproc) --no-print-directory
 endif
 .DELETE_ON_ERROR:
-.PHONY: book status pages test test-all digits data lint lab serve browser clean FORCE
+.PHONY: book page view pdf status pages test test-all digits data lint lab serve browser clean FORCE
 
 RUN := $(VENV)/bin/python -m
 STALE =
@@ -29,6 +31,15 @@ book: $(VENV)/ready node_modules/ready data/ready.json
 	@stale=$$($(RUN) liprune_utils.book stale --build $(BUILD) --profile $(PROFILE)) && \
 		$(MAKE) pages STALE="$$stale"
 	@$(RUN) liprune_utils.book render --build $(BUILD)
+
+page: $(VENV)/ready node_modules/ready data/ready.json
+	@$(RUN) liprune_utils.book page "$(PAGE)" --build $(BUILD) --profile $(PROFILE)
+
+view: $(VENV)/ready node_modules/ready
+	@$(RUN) liprune_utils.book view "$(NOTEBOOK)" --build $(BUILD)
+
+pdf: book
+	@$(RUN) liprune_utils.book pdf --build $(BUILD)
 
 status: $(VENV)/ready
 	@$(RUN) liprune_utils.book status --build $(BUILD) --profile $(PROFILE)

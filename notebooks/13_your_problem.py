@@ -32,20 +32,21 @@ first_screen.reserve("figure")
 # %% [markdown]
 # ## Run it yourself
 #
-# Put arrays `x`, of shape `[n, ...]`, and `y`, the classes 0, 1, ... of shape `[n]`, into an `.npz` file, and the answer is about your data. `targets_file` does the same
-# for the convex loss, with any numbers as `y`. [How to rerun a page](../book/rerun.md) has the details.
+# Put arrays `x`, of shape `[n, ...]`, and `y`, the classes of shape `[n]`, numbers or words, into an `.npz` file, or write a `.csv` with a column `y`. Then the whole page is about
+# your data: the convex loss tells the most frequent class from the others. With `targets_file`, `y` are any numbers, and the network tells which lie above their median. With both
+# files each recipe has its own. [How to rerun a page](../book/rerun.md) has the details.
 #
 #     .venv/bin/papermill notebooks/13_your_problem.ipynb out.ipynb -p classes_file mine.npz
 
 # %% tags=["parameters", "hide-cell"] mystnb={"code_prompt_show": "Parameters", "code_prompt_hide": "Parameters"}
-classes_file: str = ""  # your .npz with x [n, ...] and classes y [n]; or "" for digits
-targets_file: str = ""  # your .npz with x [n, ...] and targets y; or "" for diabetes
+classes_file: str = ""  # your .npz or .csv with x and classes y; or "" for digits
+targets_file: str = ""  # your .npz or .csv with x and numbers y; or "" for diabetes
 keep_fraction: float = 0.2  # fraction of the examples kept, in (0, 1]
 scores: list = ["hessian", "grand", "loss", "random"]  # "random" and others of page 10
 num_epochs: int = 20  # passes over the kept examples, from 1 to 10000
 num_seeds: int = 10  # paired repetitions of the network's training, from 2 to 1000
 num_steps: int = 200  # SGD steps on the convex loss, from 1 to 1000000
-step_size: float = 0.003  # step size of SGD on the convex loss, in (0, 1]
+step_size: float = 0.03  # of SGD, times one over the mean constant, in (0, 1]
 num_runs: int = 50  # paired repetitions on the convex loss, from 2 to 10000
 results_dir: str = "reruns/13_your_problem"  # folder for tables; made if missing
 
@@ -66,7 +67,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 import liprune_utils as lp
-from experiments.your_problem import figures, runs
+from experiments.your_problem import figures, own_data, runs
 from experiments.your_problem.runs import as_dataset, comparison, difference, split
 from liprune_utils import files
 from liprune_utils.book import formats, style
@@ -89,7 +90,7 @@ folder = files.results_folder(results_dir)
 # Yours are the data, the model and the loop that trains it. Here they are handwritten digits, or the classes in your file, and a small perceptron:
 
 # %%
-examples = runs.read_classes(classes_file)
+examples = own_data.read_classes(classes_file, targets_file)
 num_classes = int(examples.y.max()) + 1
 
 
@@ -220,7 +221,7 @@ print(lp.save_scores(folder, values, manifest).name)
 # $$
 #
 # Yours is $\phi$, in torch; $c$ comes from its second derivative. Here it is $\phi = \log(e^{z - y} + e^{y - z})$, a smooth absolute error that is convex and gentle with
-# outliers. The data are scikit-learn's diabetes, or the targets in your file.
+# outliers. The data are scikit-learn's diabetes, or those in your file.
 
 
 # %%
@@ -233,11 +234,13 @@ def slope(z, y):  # the derivative of phi in its first argument
     return torch.autograd.grad(phi(z, torch.as_tensor(y)).sum(), z)[0].numpy()
 
 
-targets, held_out = split(runs.read_targets(targets_file), seed=0)
+targets, held_out = split(own_data.read_targets(targets_file, classes_file), seed=0)
 x, y = targets.x, targets.y
 lipschitz = runs.largest_curvature(phi, y) * (x**2).sum(axis=1)
 kept_points = lp.keep_highest(lipschitz, keep_fraction)
 longer = lipschitz[kept_points].mean() / lipschitz.mean()
+size = step_size / lipschitz.mean()
+runs.check_step(step_size, longer * lipschitz.max() / lipschitz.mean())
 print(f"{len(kept_points)} points kept; mean constant {longer:.2f} times that of all")
 
 # %% [markdown]
@@ -261,12 +264,12 @@ def descend(points, places, size):  # points [num_runs, k], places [num_runs, nu
 
 draw = np.random.default_rng(0)
 places = draw.integers(len(kept_points), size=(num_runs, num_steps))  # for all methods
-own = descend(np.tile(kept_points, (num_runs, 1)), places, step_size)
+own = descend(np.tile(kept_points, (num_runs, 1)), places, size)
 
 w, losses = np.zeros(x.shape[1]), []
 for i in kept_points[places[0]]:
     losses.append(test_loss(w))
-    w = w - step_size * slope(w @ x[i], y[i]) * x[i]
+    w = w - size * slope(w @ x[i], y[i]) * x[i]
 np.testing.assert_allclose(own[0], losses)
 
 # %% [markdown]
@@ -278,8 +281,8 @@ np.testing.assert_allclose(own[0], losses)
 chance = draw.random((num_runs, len(x))).argsort(axis=1)[:, : len(kept_points)]
 found = {
     "liprune": own,
-    "random": descend(chance, places, step_size),
-    "longer": descend(chance, places, step_size * longer),
+    "random": descend(chance, places, size),
+    "longer": descend(chance, places, size * longer),
 }
 curves = pd.concat(
     [

@@ -1,26 +1,23 @@
-"""A reader's own data for page 13: read from a file, checked, split, compared."""
+"""A reader's own problem: its parameters; data split, ways of keeping compared, constants found."""
 
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, model_validator
-from sklearn import datasets
 from torch.utils.data import TensorDataset
 
+from experiments.your_problem.own_data import Examples
 from liprune_utils.book.parameters import Parameters
-from liprune_utils.checks import InputError, require
+from liprune_utils.checks import require
 from liprune_utils.files import PROJECT
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.problems import standardise
 from liprune_utils.scores import SCORES
 
 TRAIN_FRACTION = 0.75
-FEWEST = 20  # examples
 UNFIT = ("hessian-batch", "forgetting")  # need batches or a history
 KNOWN = tuple(name for name in SCORES if name not in UNFIT)
 LEVEL = 0.95
@@ -29,8 +26,8 @@ LEVEL = 0.95
 class OwnProblemParameters(Parameters):
     """Parameters of page 13."""
 
-    classes_file: str  # .npz with x and whole y; "" for handwritten digits
-    targets_file: str  # .npz with x and y; "" for diabetes
+    classes_file: str  # .npz with x and classes y, or .csv; "" for handwritten digits
+    targets_file: str  # .npz with x and numbers y, or .csv; "" for diabetes
     keep_fraction: float = Field(gt=0, le=1)
     scores: list[Literal[KNOWN]]
     num_epochs: int = Field(ge=1, le=10_000)
@@ -46,52 +43,8 @@ class OwnProblemParameters(Parameters):
         for name in ("classes_file", "targets_file"):
             file = getattr(self, name)
             exists = not file or (PROJECT / file).is_file()
-            require(exists, name, file, f"an .npz file, but {PROJECT / file} is none")
+            require(exists, name, file, f"an .npz or .csv file, but {PROJECT / file} is none")
         return self
-
-
-class Examples(NamedTuple):
-    """Inputs with their targets."""
-
-    name: str  # what the page calls them
-    x: np.ndarray  # float64, [n, dim]
-    y: np.ndarray  # [n]; classes int64 from 0, or targets float64
-
-
-def read_classes(file: str) -> Examples:
-    """Read a classification problem, by default scikit-learn's handwritten digits."""
-    if not file:
-        bunch = datasets.load_digits()
-        return Examples("handwritten digits", bunch.data, bunch.target.astype(np.int64))
-    x, y = _read(file)
-    classes = np.unique(y).tolist()
-    numbered = classes == list(range(len(classes))) and len(classes) > 1
-    require(numbered, f"y in {file}", classes[:5], "classes 0, 1, ...")
-    return Examples(Path(file).stem, x, y.astype(np.int64))
-
-
-def read_targets(file: str) -> Examples:
-    """Read a regression problem, by default scikit-learn's diabetes."""
-    if not file:
-        bunch = datasets.load_diabetes()
-        return Examples("diabetes", bunch.data, bunch.target)
-    return Examples(Path(file).stem, *_read(file))
-
-
-def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read x and y as float64 arrays of shapes [n, dim] and [n]."""
-    try:
-        with np.load(PROJECT / file, allow_pickle=False) as arrays:
-            x, y = (np.asarray(arrays[name], dtype=np.float64) for name in ("x", "y"))
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        expected = "expected an .npz file with two arrays of numbers, x and y"
-        raise InputError(f"{file!r} cannot be read ({error}); {expected}.") from None
-    fits = y.ndim == 1 and x.ndim >= 2 and len(x) == len(y) >= FEWEST
-    shapes = f"x {list(x.shape)}, y {list(y.shape)}"
-    require(fits, f"shape in {file}", shapes, f"x [n, ...] and y [n] with n >= {FEWEST}")
-    bad = np.flatnonzero(~(np.isfinite(x.reshape(len(x), -1)).all(axis=1) & np.isfinite(y)))
-    require(not len(bad), f"example {bad[:1]} in {file}", "not finite", "numbers")
-    return x.reshape(len(x), -1), y
 
 
 def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
@@ -129,6 +82,13 @@ def difference(compared: pd.DataFrame, name: str) -> Estimate:
     row = compared.set_index(compared.columns[0]).loc[name]
     value, low, high = map(float, row[["difference", "low", "high"]])
     return Estimate(value, low, high, int(row["num_seeds"]))
+
+
+def check_step(step_size: float, largest: float) -> None:
+    """Refuse steps that diverge: longer than two over the largest constant, both in its units."""
+    most = 2 / largest
+    expected = f"at most {most:.2g} for these data, so that SGD converges: -p step_size {most:.1g}"
+    require(step_size <= most, "step_size", step_size, expected)
 
 
 def largest_curvature(

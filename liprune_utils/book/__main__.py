@@ -4,11 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from liprune_utils.book.build import PageError, execute, render, stale, status
+from liprune_utils.book.build import PageError, execute, page, render, stale, status, view
+from liprune_utils.book.pdf import pdf
 from liprune_utils.book.twins import twins
 from liprune_utils.checks import exit_status
 
-COMMANDS = {command.__name__: command for command in (twins, stale, status, execute, render)}
+FUNCTIONS = twins, stale, status, execute, page, render, view, pdf
+COMMANDS = {function.__name__: function for function in FUNCTIONS}
 
 
 def main() -> int:
@@ -19,10 +21,13 @@ def main() -> int:
         command = commands.add_parser(name, help=function.__doc__)
         if function is not twins:
             command.add_argument("--build", type=Path, required=True, help="folder of the build")
-        if function is execute:
+        if function in (execute, view):
             command.add_argument("notebook", type=Path)
+        if function is page:
+            command.add_argument("name", help="its number or name")
+        if function is execute:
             command.add_argument("--parameters", type=Path, help="YAML file of parameters")
-        if function in (stale, status):
+        if function in (stale, status, page):
             command.add_argument("--profile", default="default", help="parameters of which name")
     options = vars(parser.parse_args())
     command = COMMANDS[options.pop("command")]

@@ -30,7 +30,7 @@ from liprune_utils.book.inputs import (
     results,
     stale_pages,
 )
-from liprune_utils.book.staging import stage
+from liprune_utils.book.staging import stage, stage_alone
 from liprune_utils.book.twins import bring_in_step, twins
 from liprune_utils.checks import InputError, require
 from liprune_utils.files import (
@@ -124,6 +124,28 @@ def render(build: Path) -> None:
         _report("book", f"open {html / 'index.html'}")
 
 
+def page(name: str, build: Path, profile: str) -> None:
+    """Execute one page, by its number or name, unless it is up to date, and render it alone."""
+    twins()
+    found = [path for path in pages() if name in (path.stem, path.stem.split("_")[0])]
+    known = ", ".join(path.stem for path in pages())
+    require(len(found) == 1, "PAGE", name, f"the number or the name of a page: {known}")
+    parameters = PROJECT / "notebooks" / "params" / f"{found[0].stem}.{profile}.yml"
+    execute(found[0], build, parameters if parameters.exists() else None)
+    view(build / "notebooks" / found[0].name, build)
+
+
+def view(notebook: Path, build: Path) -> None:
+    """Render one executed notebook as the book would, but for its links to other pages."""
+    is_notebook = notebook.suffix == ".ipynb" and notebook.is_file()
+    require(is_notebook, "NOTEBOOK", str(notebook), "an executed notebook, such as out.ipynb")
+    folder = build / "view" / notebook.stem
+    with _exclusive(folder / ".lock"):
+        stage_alone(notebook, folder)
+        _run_jupyter_book(folder, strict=False)
+    _report("view", f"open {folder / '_build' / 'html' / 'page.html'}")
+
+
 def _report(page: str, text: str) -> None:
     print(f"[{page}] {text}", flush=True)
 
@@ -184,9 +206,10 @@ def _is_prose(name: str) -> bool:
     return fnmatch(name, "book/[!_]*.md")
 
 
-def _run_jupyter_book(folder: Path) -> None:
+def _run_jupyter_book(folder: Path, *, strict: bool = True) -> None:
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder]
-    command += ["-W", "-n", "--keep-going", "-q", "--path-output", folder]
+    command += ["-W", "-n", "--keep-going"] if strict else []
+    command += ["-q", "--path-output", folder]
     result = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
     if result.returncode:
         output = ANSI.sub("", result.stdout + result.stderr)

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_origin
 
 from pydantic import Field
 
@@ -27,7 +27,13 @@ class Parameters(Checked):
         if missing:
             words = f"{cls.__name__} lacks {', '.join(missing)}: run the parameters cell first."
             raise InputError(words)
-        return cls(**{name: namespace[name] for name in cls.model_fields})
+        values = {name: namespace[name] for name in cls.model_fields}
+        for name, field in cls.model_fields.items():
+            if get_origin(field.annotation) is list and not isinstance(values[name], list):
+                entries = str(values[name]).strip("[]()")
+                how = f'a list, for papermill -y "{name}: [{entries}]"'
+                raise InputError(f"{name} is {values[name]!r}; expected {how}.")
+        return cls(**values)
 
 
 def _user_names(namespace: Mapping[str, Any]) -> set[str]:

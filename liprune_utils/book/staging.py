@@ -38,6 +38,7 @@ INJECTED = {
     "tags": ["hide-cell"],
     "mystnb": dict.fromkeys(("code_prompt_show", "code_prompt_hide"), "Values set by the build"),
 }
+FOLDERS = re.compile(r"^(results|records)_dir = .*$", re.MULTILINE)
 MODULE_PAGE = """# `{name}`
 
 ```{{eval-rst}}
@@ -65,7 +66,7 @@ def _staged_files(build: Path) -> dict[str, bytes]:
     """Lay out by name what jupyter-book renders."""
     pages, modules = executed_pages(build), library_modules()
     files = _tree(PROJECT / "book", "book") | _tree(build / "results", "results") | _javascript()
-    files |= {f"notebooks/executed/{path.name}": path.read_bytes() for path in pages}
+    files |= {f"notebooks/executed/{path.name}": as_download(path).encode() for path in pages}
     texts = {f"notebooks/{path.name}": _closed_page(path) for path in pages}
     texts |= {f"book/api/module-{name}.md": MODULE_PAGE.format(name=name) for name in modules}
     texts |= {
@@ -85,15 +86,34 @@ def library_modules() -> list[str]:
     return re.findall(r"^ +~liprune_utils\.(\w+)$", text, flags=re.MULTILINE)
 
 
+def as_download(path: Path) -> str:
+    """Return an executed page whose tables go to a reader's own folder when it is run again."""
+    page = nbformat.read(path, as_version=4)
+    for cell in page.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = FOLDERS.sub("", cell.source).strip()
+    page.cells = [cell for cell in page.cells if cell.source != "# Parameters"]
+    page.metadata.pop("papermill", None)  # it names the folders, too
+    return nbformat.writes(page)
+
+
+def stage_alone(notebook: Path, folder: Path) -> None:
+    """Lay out one executed notebook as the only page of a book."""
+    page = _page_as_myst(notebook)
+    cited = "```{bibliography}\n:filter: docname in docnames\n```"
+    page.cells.append(nbformat.v4.new_markdown_cell(cited, id="cited"))
+    files = _tree(PROJECT / "book" / "_static", "book/_static") | _javascript()
+    files["book/references.bib"] = (PROJECT / "book" / "references.bib").read_bytes()
+    texts = {"page.ipynb": nbformat.writes(page), "_config.yml": _config([notebook])}
+    texts["_toc.yml"] = "format: jb-book\nroot: page\n"
+    for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
+        _write_if_changed(folder / name, content)
+
+
 def _closed_page(path: Path) -> str:
     """Add to an executed page a closing section on its execution and how to rerun it."""
-    page, facts = nbformat.read(path, as_version=4), metadata(path)
+    page, facts = _page_as_myst(path), metadata(path)
     run = facts["papermill"]
-    for cell in page.cells:
-        if cell.cell_type == "markdown":
-            cell.source = as_myst(cell.source)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata |= INJECTED
     closing = CLOSING.format(
         name=path.name,
         when=run["start_time"][:16].replace("T", " "),
@@ -103,6 +123,16 @@ def _closed_page(path: Path) -> str:
     )
     page.cells.append(nbformat.v4.new_markdown_cell(closing, id="closing"))
     return nbformat.writes(page)
+
+
+def _page_as_myst(path: Path) -> nbformat.NotebookNode:
+    page = nbformat.read(path, as_version=4)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = as_myst(cell.source)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata |= INJECTED
+    return page
 
 
 def as_myst(text: str) -> str:

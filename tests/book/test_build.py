@@ -2,10 +2,12 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 import toy
+from pypdf import PdfReader
 
 from liprune_utils.book import build
 
@@ -153,6 +155,43 @@ def test_a_failing_cell_stops_the_build_with_page_and_traceback(built):
     assert "1 / sides" in result.stderr
     assert not (built / "build" / "notebooks" / "01_toy.ipynb").exists()
     assert "render" not in toy.ran(result)
+
+
+def test_one_page_is_run_and_shown_alone(built):
+    toy.write_page(built, "01_toy", extra="\n# %%\nprint('seen alone')\n")
+    result = toy.make(built, "page", "PAGE=01")
+    assert toy.ran(result) == {"01_toy"}
+    shown = built / "build" / "view" / "01_toy" / "_build" / "html" / "page.html"
+    assert f"[view] open {shown.relative_to(built)}" in result.stdout
+    assert "seen alone" in shown.read_text()
+    assert "seen alone" not in (built / "build/html/notebooks/01_toy.html").read_text()
+
+
+def test_a_rerun_is_shown_as_the_book_would(built, tmp_path):
+    new, path = toy.nbformat.v4, tmp_path / "out.ipynb"
+    output = new.new_output("stream", text="of a rerun")
+    cells = [new.new_markdown_cell("# A rerun\nAs in [Ayed and Hayou (2022)](cite:ayed2022)."),
+             new.new_code_cell("print(1)", outputs=[output])]  # fmt: skip
+    toy.nbformat.write(new.new_notebook(cells=cells), path)
+    result = toy.make(built, "view", f"NOTEBOOK={path}")
+    assert result.returncode == 0, result.stderr
+    shown = built / "build" / "view" / "out" / "_build" / "html" / "page.html"
+    assert "of a rerun" in shown.read_text()
+    assert "The curse of (non)convexity" in shown.read_text()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="Chromium is missing: run `make browser`")
+def test_the_book_is_one_pdf_with_bookmarks(built):
+    result = toy.make(built, "pdf")
+    assert result.returncode == 0, result.stderr
+    reader = PdfReader(built / "build" / "book.pdf")
+    titles = [entry.title for entry in reader.outline if not isinstance(entry, list)]
+    assert titles[:4] == ["A toy", "01_toy", "14_verdict", "Rerun a page"]
+    links = [link.get_object() for sheet in reader.pages for link in sheet.get("/Annots", [])]
+    assert any("/Dest" in link for link in links)
+    assert not [link for link in links if "file:" in str(link.get("/A"))]
+    assert str(built).encode() not in (built / "build" / "book.pdf").read_bytes()
 
 
 @pytest.mark.slow

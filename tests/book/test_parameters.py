@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from by_hand import parameters_and_check
 
 from experiments.importance_sampling.runs import ImportanceParameters
@@ -20,6 +21,12 @@ class Page(Parameters):
 
     count: int
     rate: float
+
+
+class Listed(Parameters):
+    """A list of parameters."""
+
+    names: list[str]
 
 
 def test_good_values_are_kept_beside_imports_and_private_names():
@@ -39,6 +46,17 @@ def test_good_values_are_kept_beside_imports_and_private_names():
 def test_unknown_missing_and_wrong_values_are_refused(namespace, message):
     with pytest.raises(InputError, match=f"^{message}$"):
         Page.from_notebook(namespace)
+
+
+@pytest.mark.parametrize("given", ["a, b", "[a, b]", ("a", "b")])
+def test_the_sentence_says_how_to_pass_a_list(given):
+    with pytest.raises(
+        InputError, match="^names is .*; expected a list, for papermill -y "
+    ) as error:
+        Listed.from_notebook({"results_dir": "x", "names": given})
+    command = str(error.value).split("-y ")[1].removesuffix(".")
+    values = yaml.safe_load(command.strip('"').replace("'", ""))
+    assert Listed.from_notebook({"results_dir": "x"} | values).names == ["a", "b"]
 
 
 def test_names_of_a_real_kernel_are_ignored(tmp_path):

@@ -1,11 +1,13 @@
 """What a page writes for every reader, and what the book makes of it."""
 
+import json
 import re
 
 import jupytext
+import nbformat
 import pytest
 
-from liprune_utils.book.staging import as_myst
+from liprune_utils.book.staging import as_download, as_myst
 from liprune_utils.files import PROJECT
 
 PAGES = sorted((PROJECT / "notebooks").glob("*.py"))
@@ -31,3 +33,23 @@ def test_a_page_has_no_label_that_jupyterlab_would_show(page):
     texts = [cell.source for cell in jupytext.read(page).cells if cell.cell_type == "markdown"]
     shown = re.compile(r"^\([\w-]+\)=$|\$\$ \([\w-]+\)$", re.MULTILINE)
     assert not [found for text in texts for found in shown.findall(text)]
+
+
+@pytest.mark.parametrize(
+    ("injected", "left"),
+    [
+        ('# Parameters\nresults_dir = "build/results/01_a"\nrecords_dir = "build/results"\n', None),
+        ('# Parameters\nseed = 7\nresults_dir = "build/results/01_a"\n', "# Parameters\nseed = 7"),
+    ],
+)
+def test_a_downloaded_page_writes_where_its_reader_says(tmp_path, injected, left):
+    new, path = nbformat.v4, tmp_path / "01_a.ipynb"
+    cells = [new.new_code_cell('results_dir = "reruns/01_a"', metadata={"tags": ["parameters"]}),
+             new.new_code_cell(injected, metadata={"tags": ["injected-parameters"]}),
+             new.new_markdown_cell("Words.")]  # fmt: skip
+    given = {"parameters": {"results_dir": "build/results/01_a"}}
+    nbformat.write(new.new_notebook(cells=cells, metadata={"papermill": given}), path)
+    text = as_download(path)
+    assert "build/results" not in text
+    sources = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
+    assert sources == [cells[0].source, *([left] if left else []), "Words."]

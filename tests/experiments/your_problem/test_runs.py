@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import functional
 
+from experiments.your_problem.own_data import read_classes, read_targets
 from experiments.your_problem.runs import (
     OwnProblemParameters,
     as_dataset,
+    check_step,
     comparison,
     difference,
     largest_curvature,
-    read_classes,
-    read_targets,
     split,
 )
 from liprune_utils.checks import InputError
@@ -23,61 +23,6 @@ GOOD = {
     "num_epochs": 1, "num_seeds": 2, "num_steps": 10, "step_size": 0.01, "num_runs": 2,
     "results_dir": "reruns/x",
 }  # fmt: skip
-
-
-@pytest.fixture
-def arrays(tmp_path):
-    """Write arrays into an .npz file and return its name."""
-
-    def write(**content: np.ndarray) -> str:
-        np.savez(tmp_path / "mine.npz", **content)
-        return str(tmp_path / "mine.npz")
-
-    return write
-
-
-def pixels(count: int = 30) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(count, 2, 3))
-
-
-def test_the_defaults_are_scikit_learns():
-    assert read_classes("").x.shape == (1797, 64)
-    assert read_targets("").x.shape == (442, 10)
-
-
-def test_a_file_is_read_and_its_inputs_are_flattened(arrays):
-    x, y = pixels(), np.arange(30) % 3
-    found = read_classes(arrays(x=x.astype(np.float32), y=y.astype(np.uint8)))
-    assert found.name == "mine"
-    np.testing.assert_allclose(found.x, x.reshape(30, 6), rtol=1e-6)
-    np.testing.assert_array_equal(found.y, y)
-    assert found.y.dtype == np.int64
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ({"x": pixels()}, "expected an .npz file with two arrays of numbers, x and y"),
-        ({"x": pixels(), "y": np.arange(29) % 3}, "x [30, 2, 3], y [29]"),
-        ({"x": pixels(19), "y": np.arange(19) % 3}, "with n >= 20"),
-        ({"x": pixels(), "y": np.arange(30) % 3 + 1}, "[1.0, 2.0, 3.0]; expected classes 0, 1"),
-        ({"x": pixels(), "y": np.zeros(30)}, "[0.0]; expected classes 0, 1"),
-        ({"x": pixels(), "y": np.arange(30) / 3}, "expected classes 0, 1"),
-        ({"x": np.where(np.eye(30, 6) > 0, np.nan, 1), "y": np.arange(30) % 3}, "[0]"),
-        ({"x": np.array(["a"] * 30), "y": np.arange(30)}, "expected an .npz file"),
-    ],
-)
-def test_a_bad_file_is_refused_in_one_sentence(arrays, content, words):
-    with pytest.raises(InputError, match=re.escape(words)):
-        read_classes(arrays(**content))
-
-
-def test_a_file_that_is_none_is_refused(tmp_path):
-    text = tmp_path / "mine.npz"
-    text.write_text("no arrays")
-    for path in (tmp_path / "none.npz", text):
-        with pytest.raises(InputError, match=r"expected an \.npz file"):
-            read_targets(str(path))
 
 
 def test_a_split_is_standardised_by_its_training_part():
@@ -144,10 +89,19 @@ def test_a_loss_without_a_constant_is_refused():
         ({"scores": ["random"]}, "expected 'random' and others"),
         ({"scores": ["random", "forgetting"]}, "expected a list, each one of 'hessian', "),
         ({"num_seeds": 1}, "num_seeds is 1; expected a whole number from 2 to 1000"),
-        ({"targets_file": "none.npz"}, "targets_file is 'none.npz'; expected an .npz file, but "),
+        (
+            {"targets_file": "none.npz"},
+            "targets_file is 'none.npz'; expected an .npz or .csv fi",
+        ),
     ],
 )
 def test_bad_parameters_are_refused(given, words):
     OwnProblemParameters(**GOOD)
     with pytest.raises(InputError, match=re.escape(words)):
         OwnProblemParameters(**(GOOD | given))
+
+
+def test_steps_that_diverge_are_refused_with_those_that_do_not():
+    check_step(0.5, 4)
+    with pytest.raises(InputError, match=r"^step_size is 0.6; expected at most 0\.5 for .*: -p st"):
+        check_step(0.6, 4)

@@ -1,0 +1,164 @@
+"""A file of one's own: read whatever its labels, or refused with a line that mends it."""
+
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from experiments.your_problem.own_data import FINITE, read_classes, read_targets
+from liprune_utils.checks import InputError
+
+THREE = np.arange(30) % 3
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Write arrays into an .npz file and return its name."""
+
+    def write(**content: np.ndarray) -> str:
+        np.savez(tmp_path / "mine.npz", **content)
+        return str(tmp_path / "mine.npz")
+
+    return write
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write columns into a .csv file and return its name."""
+
+    def write(**columns: object) -> str:
+        pd.DataFrame(columns).to_csv(tmp_path / "mine.csv", index=False)
+        return str(tmp_path / "mine.csv")
+
+    return write
+
+
+def pixels(count: int = 30) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, 2, 3))
+
+
+def test_the_defaults_are_scikit_learns():
+    assert read_classes("").x.shape == (1797, 64)
+    assert read_targets("").x.shape == (442, 10)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        THREE, THREE + 1, THREE * 5 - 5, THREE.astype(np.uint8), THREE.astype(np.float32),
+        np.array(["ant", "bee", "cat"])[THREE], np.array([b"ant", b"bee", b"cat"])[THREE],
+    ],
+)  # fmt: skip
+def test_classes_may_have_any_labels(arrays, labels):
+    x = pixels()
+    found = read_classes(arrays(x=x.astype(np.float32), y=labels))
+    assert (found.name, found.y.dtype) == ("mine", np.int64)
+    np.testing.assert_allclose(found.x, x.reshape(30, 6), rtol=1e-6)
+    np.testing.assert_array_equal(found.y, THREE)
+
+
+@pytest.mark.parametrize("labels", [THREE + 1, np.array(["ant", "bee", "cat"])[THREE]])
+def test_a_table_is_read(table, labels):
+    found = read_classes(table(height=np.arange(30) / 7, y=labels, is_red=THREE == 1))
+    np.testing.assert_allclose(found.x, np.column_stack([np.arange(30) / 7, THREE == 1]))
+    np.testing.assert_array_equal(found.y, THREE)
+    heights = read_targets(table(is_red=THREE == 1, y=np.arange(30) / 7))
+    np.testing.assert_allclose(heights.y, np.arange(30) / 7)
+
+
+def test_images_are_read_as_numbers(arrays):
+    images = (pixels() * 40 + 100).clip(0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(read_classes(arrays(x=images, y=THREE)).x, images.reshape(30, 6))
+
+
+def test_one_file_serves_both_recipes(arrays):
+    x, numbers = pixels(), np.arange(30) ** 2 / 9
+    classes = read_classes("", arrays(x=x, y=numbers))
+    assert classes.name == "mine, above the median or not"
+    np.testing.assert_array_equal(classes.y, np.arange(30) >= 15)
+    words = np.array(["ant", "bee", "bee"])[THREE]
+    targets = read_targets("", arrays(x=x, y=words))
+    assert targets.name == "mine, class bee or not"
+    np.testing.assert_array_equal(targets.y, np.where(words == "bee", 1, -1))
+
+
+def encoded() -> np.ndarray:
+    file = io.BytesIO()
+    Image.new("L", (2, 2)).save(file, "png")
+    return np.array([file.getvalue()] * 30)
+
+
+FEW = "shape in "
+BAD = {
+    "no y": ({"x": pixels()}, "has no arrays x and y, but x: np.savez('mine.npz', x=x, y=y)"),
+    "lengths": ({"x": pixels(), "y": THREE[:29]}, "x [30, 2, 3], y [29]'; expected x [n, ...]"),
+    "few": ({"x": pixels(19), "y": THREE[:19]}, "with n >= 20"),
+    "one-hot": ({"x": pixels(), "y": np.eye(3)[THREE]}, "of one-hot rows y = y.argmax(axis=1)"),
+    "one class": ({"x": pixels(), "y": np.zeros(30)}, "is [0.0]; expected at least two classes"),
+    "numbers": ({"x": pixels(), "y": np.arange(30) / 7}, "numbers belong to targets_file"),
+    "many": ({"x": pixels(), "y": np.arange(30)}, "'30 classes of 30 examples'; expected fewer"),
+    "missing": ({"x": np.where(np.eye(30, 6) > 0, np.nan, 1), "y": THREE}, f"numbers: {FINITE}"),
+    "words": ({"x": np.array([["a"]] * 30), "y": THREE}, "expected numbers: x = x.astype(float)"),
+    "bytes": ({"x": encoded(), "y": THREE}, "np.stack([np.asarray(Image.open(io.BytesIO(b))) for"),
+    "overflow": (
+        {"x": pixels() * 1e200, "y": THREE},
+        "e+200; expected numbers below 1e+100: x = x / np.abs(x).max(axis=0)",
+    ),
+    "complex": ({"x": pixels() * 1j, "y": THREE}, "is complex128; expected numbers: x = np.abs(x)"),
+    "complex y": ({"x": pixels(), "y": THREE * 1j}, "is 'complex128'; expected numbers or words"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_file_is_refused_with_what_mends_it(arrays, bad):
+    content, words = BAD[bad]
+    with pytest.raises(InputError, match=re.escape(words)) as error:
+        read_classes(arrays(**content))
+    assert "\n" not in str(error.value)
+
+
+def test_arrays_of_objects_are_refused(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=np.array([[1], [2, 3]], dtype=object), y=THREE)
+    with pytest.raises(InputError, match=r"Python objects; expected numbers: np\.savez\("):
+        read_classes(str(path))
+
+
+@pytest.mark.parametrize("y", [np.ones(30), np.array(["a"] * 30), np.full(30, 1e300)])
+def test_targets_are_numbers_that_differ(arrays, y):
+    with pytest.raises(InputError, match=r"expected (targets that differ|numbers)"):
+        read_targets(arrays(x=pixels(), y=y))
+
+
+@pytest.mark.parametrize(
+    ("columns", "mend"),
+    [
+        (
+            {"x": range(30), "kind": THREE},
+            "rename(columns={'kind': 'y'}).to_csv('mine.csv', index=F",
+        ),
+        (
+            {"x": ["a", "b", "c"] * 10, "y": THREE},
+            "columns=['x'], dtype=float).to_csv('mine.csv', i",
+        ),
+        ({"x": [None, *range(29)], "y": THREE}, "dropna().to_csv('mine.csv', index=False)"),
+    ],
+)
+def test_the_named_line_mends_a_bad_table(table, columns, mend, monkeypatch, tmp_path):
+    file = table(**columns)
+    with pytest.raises(InputError, match=re.escape(mend)) as error:
+        read_classes(file)
+    monkeypatch.chdir(tmp_path)
+    exec(str(error.value).split(": ", 1)[1], {"pd": pd})
+    assert len(read_classes(str(tmp_path / "mine.csv")).y) in (29, 30)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    text = tmp_path / "mine.npz"
+    text.write_text("no arrays")
+    for path in (tmp_path / "none.npz", text, tmp_path / "none.csv"):
+        with pytest.raises(InputError, match=r"cannot be read \(.*\); expected a "):
+            read_targets(str(path))
