@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 
 from liprune_utils.checks import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 10.0  # for a kernel that is about to end
+_held: dict[Path, FileLock] = {}  # folders that this process writes to
 ABANDONED_SECONDS = 86_400.0  # no writer that lives leaves its file alone for a day
 
 
@@ -79,16 +82,38 @@ def _remove_abandoned(path: Path) -> None:
                 partial.unlink()
 
 
-def results_folder(results_dir: str | Path, name: str = "results_dir") -> Path:
+def results_folder(results_dir: str | Path) -> Path:
+    """Make a folder as `writable_folder` does, which this process has for itself until it ends.
+
+    Tables of two reruns would otherwise lie beside each other.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If it cannot be written, or another process has it.
+    """
+    folder = writable_folder(results_dir, "results_dir")
+    lock = _held.setdefault(folder, FileLock(folder / ".lock"))
+    if not lock.is_locked:
+        try:
+            lock.acquire(timeout=PATIENCE_SECONDS)
+        except Timeout:
+            expected = "a folder that no other page writes to now (an open notebook does)"
+            raise InputError(f"results_dir is {str(results_dir)!r}; expected {expected}.") from None
+    return folder
+
+
+def writable_folder(path: str | Path, name: str) -> Path:
     """Make a folder, in the project, absolute or from ``~``, and test that it can be written."""
-    folder = PROJECT / Path(results_dir).expanduser()
+    folder = PROJECT / Path(path).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(
-            f"{name} is {str(results_dir)!r}; expected a folder that can be written, "
+            f"{name} is {str(path)!r}; expected a folder that can be written, "
             f"but {folder}: {error.strerror}."
         ) from None
     return folder

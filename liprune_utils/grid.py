@@ -28,7 +28,7 @@ from liprune_utils.files import (
     read_json,
     read_table,
     read_yaml,
-    results_folder,
+    writable_folder,
     write_json,
     write_table,
 )
@@ -191,7 +191,7 @@ def record(grid: Grid, workspace: Workspace, runs: Sequence[TrainingRun], comman
         ``NAME_scores.csv`` (one row per run of LiPrune and batch), ``NAME_runs.csv`` (one row per
         run), ``NAME_provenance.json``, and ``NAME_network.pt`` where the grid names a network.
     """
-    folder, known = results_folder(grid.folder, "folder"), recorded_runs(grid, workspace)
+    folder, known = writable_folder(grid.folder, "folder"), recorded_runs(grid, workspace)
     if grid.network in runs:
         model = final_state(grid.network, workspace).model
         save_network(model, folder / f"{grid.name}_network.pt")

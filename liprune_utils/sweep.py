@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from liprune_utils import data
 from liprune_utils.checks import InputError, exit_status, require
-from liprune_utils.files import PROJECT, results_folder
+from liprune_utils.files import PROJECT, writable_folder
 from liprune_utils.grid import (
     Grid,
     epochs_done,
@@ -295,7 +295,7 @@ def _main(options: argparse.Namespace) -> int:
         print(f"{len(waiting)} of {len(grid.runs)} runs to do, about {hours:.1f} hours.")
         return 0
     for folder, name in ((grid.folder, "folder"), (root, "--runs")):
-        results_folder(folder, name)
+        writable_folder(folder, name)
     save = partial(_save, grid, workspace, f"python -m liprune_utils.sweep {options.grid}")
     status = _do_runs(waiting, workspace, options, save) if waiting else 0
     save()

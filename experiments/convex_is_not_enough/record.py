@@ -38,7 +38,14 @@ from experiments.convex_is_not_enough.convex_head import (
 from experiments.convex_is_not_enough.tables import RACING, TUNING
 from liprune_utils import data
 from liprune_utils.checks import exit_status
-from liprune_utils.files import PROJECT, provenance, results_folder, write_json, write_table
+from liprune_utils.files import (
+    PROJECT,
+    provenance,
+    results_folder,
+    writable_folder,
+    write_json,
+    write_table,
+)
 from liprune_utils.grid import read_grid
 from liprune_utils.problems import Objective
 from liprune_utils.runs import RunError, read_network, save_network
@@ -77,7 +84,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=PROJECT / RUNS, help="where runs are")
     options = parser.parse_args()
     dataset = data.load()
-    workspace, run = Workspace(dataset, results_folder(options.work, "--work")), unpruned_run()
+    workspace, run = Workspace(dataset, writable_folder(options.work, "--work")), unpruned_run()
     model = final_state(run, workspace).model
     began, folder = time.perf_counter(), results_folder(RECORDED)
     save_network(model, folder / NETWORK)

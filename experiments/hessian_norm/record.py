@@ -21,7 +21,14 @@ from torch import nn
 from liprune_utils import data
 from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.checks import exit_status, require
-from liprune_utils.files import PROJECT, provenance, results_folder, write_json, write_table
+from liprune_utils.files import (
+    PROJECT,
+    provenance,
+    results_folder,
+    writable_folder,
+    write_json,
+    write_table,
+)
 from liprune_utils.images import fixed_batches
 from liprune_utils.runs import RunError, finished_tables, open_run, read_network, save_network
 from liprune_utils.settings import Recipe
@@ -63,7 +70,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "hessian_study")
     options = parser.parse_args()
     dataset = data.load()
-    workspace = Workspace(dataset, results_folder(options.work, "--work"))
+    workspace = Workspace(dataset, writable_folder(options.work, "--work"))
     tables = [batch_norms(scoring, workspace) for scoring in _scorings()]
     folder = results_folder(RECORDED)
     write_table(folder, "batch_norms", pd.concat(tables, ignore_index=True))

@@ -17,7 +17,14 @@ import torch
 from experiments.hessian_norm.step_secants import FIRST_TOLERANCE, TOLERANCE, follow
 from liprune_utils import data
 from liprune_utils.checks import exit_status
-from liprune_utils.files import PROJECT, provenance, results_folder, write_json, write_table
+from liprune_utils.files import (
+    PROJECT,
+    provenance,
+    results_folder,
+    writable_folder,
+    write_json,
+    write_table,
+)
 from liprune_utils.runs import RunError, finished_tables
 from liprune_utils.settings import TrainingRun
 from liprune_utils.training_run import Workspace
@@ -36,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=PROJECT / "reruns" / "step_secants")
     options = parser.parse_args()
-    workspace = Workspace(data.load(), results_folder(options.work, "--work"))
+    workspace = Workspace(data.load(), writable_folder(options.work, "--work"))
     tables = []
     for seed in SEEDS:
         tables += [one_training(RUN.replace(seed=seed, learning_rate=r), workspace) for r in RATES]

@@ -37,7 +37,14 @@ from experiments.why.pruning_effects import (
 )
 from liprune_utils import data
 from liprune_utils.checks import exit_status, require
-from liprune_utils.files import PROJECT, provenance, results_folder, write_json, write_table
+from liprune_utils.files import (
+    PROJECT,
+    provenance,
+    results_folder,
+    writable_folder,
+    write_json,
+    write_table,
+)
 from liprune_utils.grid import read_grid
 from liprune_utils.images import Images, fixed_batches
 from liprune_utils.runs import RunError, finished_tables
@@ -90,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
     require(options.processes >= 1, "--processes", options.processes, "at least 1")
     workspace()  # raises an error if the data are damaged, before any process starts
-    work = results_folder(options.work, "--work")
+    work = writable_folder(options.work, "--work")
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}  # of the processes to come
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, spawn) as executor:

@@ -38,7 +38,7 @@ from liprune_utils.files import (
     provenance,
     read_provenance,
     read_yaml,
-    results_folder,
+    writable_folder,
     write_atomically,
 )
 
@@ -84,7 +84,7 @@ def execute(notebook: Path, build: Path, parameters: Path | None) -> None:
     is_page = notebook.suffix == ".ipynb" and notebook.is_file()
     require(is_page, "notebook", str(notebook), "a page such as notebooks/04_linear_model.ipynb")
     _read_parameters(parameters)  # refused, if at all, before anything is deleted
-    results_folder(build.absolute(), "--build")
+    writable_folder(build.absolute(), "--build")
     page, executed = notebook.stem, build / "notebooks" / notebook.name
     remove_former_pages(build)
     with _exclusive(build / "notebooks" / f".{page}.lock"):

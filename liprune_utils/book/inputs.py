@@ -108,7 +108,7 @@ def page_inputs(notebook: Path, build: Path, parameters: Path | None) -> dict[st
 def results(build: Path, page: str) -> dict[str, str]:
     """Hash the files that a page wrote."""
     folder = build / "results" / page
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = sorted(file for file in folder.rglob("[!.]*") if file.is_file())
     return {f"its result {file.relative_to(folder)}": file_digest(file) for file in files}
 
 
@@ -221,9 +221,8 @@ def _recorded_files(page: str, modules: Iterable[str]) -> list[str]:
     experiments = {name.split(".")[1] for name in modules if name.startswith("experiments.")}
     folders = sorted((PROJECT / "book" / "results").glob("[!.]*"))
     own = [folder for folder in folders if folder.name == page or folder.name[3:] in experiments]
-    return [
-        _relative(file) for folder in own for file in sorted(folder.rglob("*")) if file.is_file()
-    ]
+    files = [file for folder in own for file in sorted(folder.rglob("[!.]*"))]
+    return [_relative(file) for file in files if file.is_file()]
 
 
 def _files_beside(modules: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ import yaml
 
 from liprune_utils.book.catalogue import executions_markdown, software_markdown, tables_markdown
 from liprune_utils.book.inputs import executed_pages, file_digest, metadata
+from liprune_utils.checks import InputError
 from liprune_utils.data import DIGITS
 from liprune_utils.files import PROJECT
 
@@ -166,6 +167,8 @@ def _javascript() -> dict[str, bytes]:
     manager = modules / "@jupyter-widgets" / "html-manager" / "dist"
     files = _tree(manager, f"{vendor}/html-manager")
     files = {name: data for name, data in files.items() if "/embed-amd" not in name}
+    if not all([*mathjax, files]):
+        raise InputError(f"{modules} is damaged; delete it, and run the command again.")
     return {name: data for part in [*mathjax, files] for name, data in part.items()}
 
 
@@ -179,7 +182,7 @@ def _tree(source: Path, name: str) -> dict[str, bytes]:
     """Read a file, or all files of a folder, by another name."""
     if source.is_file():
         return {name: source.read_bytes()}
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(source.rglob("[!.]*")) if path.is_file()]
     return {f"{name}/{path.relative_to(source).as_posix()}": path.read_bytes() for path in files}
 
 

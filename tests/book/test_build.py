@@ -3,8 +3,10 @@
 import os
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy
 from pypdf import PdfReader
@@ -194,13 +196,40 @@ def test_the_book_is_one_pdf_with_bookmarks(built):
     assert str(built).encode() not in (built / "build" / "book.pdf").read_bytes()
 
 
+def test_two_builds_at_once_run_each_page_once(built):
+    toy.write_page(built, "01_toy", seconds=2.0)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: toy.make(built, "book"), range(2)))
+    assert [result.returncode for result in results] == [0, 0], results
+    ran = [name for result in results for name in toy.ran(result) - {"render"}]
+    assert sorted(ran) == ["01_toy", "14_verdict"]
+    assert status(built) == {"01_toy": "up to date", "14_verdict": "up to date"}
+
+
+def test_a_damaged_package_of_javascript_is_one_sentence(built, tmp_path):
+    link = built / "node_modules"
+    original = link.readlink()
+    link.unlink()
+    link.mkdir()
+    (link / "ready").touch()
+    with (built / "book" / "rerun.md").open("a") as file:
+        file.write("\nAnother sentence.\n")
+    try:
+        result = toy.make(built, "book")
+        assert f"error: {link} is damaged; delete it, and run the command again." in result.stderr
+        assert (built / "build" / "html" / "index.html").exists()
+    finally:
+        shutil.rmtree(link)
+        link.symlink_to(original)
+
+
 @pytest.mark.slow
 def test_after_a_kill_at_any_moment_the_next_build_is_right(tmp_path_factory):
     project = toy.make_project(tmp_path_factory.mktemp("killed"))
     toy.write_page(project, "01_toy", seconds=1.0)
     assert toy.make(project, "book").returncode == 0
     expected = toy.outputs(project)
-    for seconds in (2.0, 5.0, 9.0):
+    for seconds in np.random.default_rng(0).uniform(0.5, 10, size=20).round(1):
         toy.write_page(project, "01_toy", seconds=1.0 + seconds / 1000)
         toy.make_and_kill(project, seconds, "book")
         result = toy.make(project, "book")

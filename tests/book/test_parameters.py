@@ -51,7 +51,7 @@ def test_unknown_missing_and_wrong_values_are_refused(namespace, message):
 @pytest.mark.parametrize("given", ["a, b", "[a, b]", ("a", "b")])
 def test_the_sentence_says_how_to_pass_a_list(given):
     with pytest.raises(
-        InputError, match="^names is .*; expected a list, for papermill -y "
+        InputError, match=r"^names is .*; expected a list, for papermill -y "
     ) as error:
         Listed.from_notebook({"results_dir": "x", "names": given})
     command = str(error.value).split("-y ")[1].removesuffix(".")

@@ -1,5 +1,6 @@
 """Files are written whole or not at all; a name that YAML has twice is refused."""
 
+import multiprocessing
 import os
 import re
 import threading
@@ -8,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 
+from liprune_utils import files
 from liprune_utils.checks import InputError
 from liprune_utils.files import (
     ABANDONED_SECONDS,
@@ -107,6 +109,28 @@ def test_a_name_that_yaml_has_twice_is_refused(tmp_path, text):
         read_yaml(path, "The file")
     path.write_text("- {a: 1}\n- {a: 2, b: {a: 3}}")
     assert read_yaml(path, "The file") == [{"a": 1}, {"a": 2, "b": {"a": 3}}]
+
+
+def hold(folder, connection):
+    results_folder(folder)
+    connection.send("held")
+    connection.recv()
+
+
+def test_two_pages_never_write_to_one_folder(tmp_path, monkeypatch):
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    other = context.Process(target=hold, args=(tmp_path, theirs))
+    other.start()
+    assert ours.recv() == "held"
+    monkeypatch.setattr(files, "PATIENCE_SECONDS", 0.1)
+    expected = f"results_dir is '{tmp_path}'; expected a folder that no other page writes to now"
+    with pytest.raises(InputError, match=re.escape(expected)):
+        results_folder(tmp_path)
+    ours.send("end")
+    other.join()
+    for _ in range(2):  # a page that is run again has it already
+        assert results_folder(tmp_path) == tmp_path
 
 
 def test_a_results_folder_may_begin_at_home(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -215,6 +216,18 @@ def test_failures_are_listed_and_do_not_stop_the_rest(toy, whole, cluster, capsy
     for folder in blocked:
         (folder / "run.json").unlink()
     assert toy.main("--scheduler", cluster) == 0
+    pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_again_and_again_ends_as_one_undisturbed(toy, whole):
+    draw = np.random.default_rng(0)
+    for seconds in draw.uniform(1, 9, size=20):
+        process = toy.start()
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert toy.main() == 0
     pd.testing.assert_frame_equal(toy.results(), whole.results(), check_exact=True)
 
 
