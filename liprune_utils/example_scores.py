@@ -103,7 +103,7 @@ def example_hessian_norms(
         size = len(chunk.weights)
         start = torch.randn(size, generator=generator, dtype=torch.float64).to(chunk.weights)
         starts = start.expand(len(chunk.data[0]), -1)
-        rows = lanczos_many(_products(chunk), starts, tolerance, max_products)
+        rows = lanczos_many(partial(_products, chunk), starts, tolerance, max_products)
         rows[:, :3] /= chunk.data[2].cpu().numpy()[:, None]
         return rows
 
@@ -272,11 +272,11 @@ def forgetting_counts(correct: np.ndarray) -> np.ndarray:
     return np.where(correct.any(axis=0), counts, len(correct)).astype(np.float64)
 
 
-def _products(chunk: _Chunk) -> Callable[[Tensor], Tensor]:
-    """Return what multiplies a vector for each example by its Hessian, ``[n, num_parameters]``."""
-    stacked = chunk.weights.expand(len(chunk.data[0]), -1).contiguous().requires_grad_()
+def _products(chunk: _Chunk, numbers: np.ndarray) -> Callable[[Tensor], Tensor]:
+    """Return what multiplies a vector for each of some examples by its Hessian."""
+    stacked = chunk.weights.expand(len(numbers), -1).contiguous().requires_grad_()
     with torch.enable_grad():
-        losses = vmap(chunk.loss)(stacked, *chunk.data)
+        losses = vmap(chunk.loss)(stacked, *(values[numbers] for values in chunk.data))
         (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
 
     def product(vectors: Tensor) -> Tensor:
