@@ -1,15 +1,20 @@
 """Hessian norms of CIFAR-10 batches: this library against its peers, in accuracy and time.
 
     .venv/bin/pip install -r benchmarks/requirements.txt
-    .venv/bin/python benchmarks/hessian_norm.py            # about 40 minutes on two cores
+    .venv/bin/python benchmarks/hessian_norm.py            # about an hour
+    .venv/bin/python benchmarks/hessian_norm.py --networks # about 15 minutes
 
 One process, batch after batch: every method scores a batch before the next batch comes, so that a
 busy machine is fair to all. ResNet-20 on batches of 128, train-mode batch norm, before training and
 after two epochs. All methods score four batches; this library and a float64 reference score 30.
-Prints seconds per batch, errors and ratios, and writes ``benchmark.csv`` and its provenance to
-``book/results/08_hessian_norm/``. The peers' settings: PyHessian's defaults; scipy's ``eigsh`` on a
-curvlinops operator and power iteration, each to a relative 1e-3; hessian-eigenthings' Lanczos with
-12 steps, since its default of 2 finds nothing.
+Prints seconds of the processor per batch, on one thread, errors and ratios, and writes
+``benchmark.csv`` and its provenance to ``book/results/08_hessian_norm/``. The peers' settings:
+PyHessian's defaults; scipy's ``eigsh`` on a curvlinops operator and power iteration, each to a
+relative 1e-3; hessian-eigenthings' Lanczos with 12 steps, since its default of 2 finds nothing.
+
+With ``--networks`` this library and PyHessian score a few batches of four networks, each before and
+after two epochs on 5,120 images. That goes to ``benchmark_networks.csv``. There the reference is in
+float32, from the vector found, to 1e-5.
 """
 
 import argparse
@@ -20,7 +25,9 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import networks
 import numpy as np
 import pandas as pd
 import torch
@@ -30,6 +37,7 @@ from pyhessian import hessian as pyhessian
 from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from experiments.hessian_norm.record import RECORDED
@@ -43,6 +51,7 @@ from liprune_utils.training import start, train_until
 
 ACCURATE, RANKING = 1e-3, 3e-2  # tolerances of this library's two modes
 RECIPE = Recipe(depth=20, learning_rate=0.01)
+NUM_IMAGES = 5120  # of the training of several networks
 loss_fn = functional.cross_entropy
 
 
@@ -126,7 +135,25 @@ def main() -> None:
     """Run the benchmark, print it and write it."""
     options = parse()
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # so that seconds of the processor are those of the work
     dataset = data.load()
+    if options.networks:
+        name, table = "benchmark_networks", score_networks(dataset, options)
+        print(ratios_to_pyhessian(table).to_string(index=False, float_format="{:.3g}".format))
+    else:
+        name, table = "benchmark", score_resnet(dataset, options)
+        report(table)
+    if not options.dry_run:
+        folder = files.results_folder(RECORDED)
+        files.write_table(folder, name, table)
+        facts = {"command": "python benchmarks/hessian_norm.py" + " --networks" * options.networks}
+        facts |= {"data_source": dataset.source, "pixel_sha256": dataset.sha256}
+        facts["threads"] = torch.get_num_threads()
+        files.write_json(folder / f"{name}.json", files.provenance(**facts))
+
+
+def score_resnet(dataset: data.Dataset, options: argparse.Namespace) -> pd.DataFrame:
+    """Score batches of a ResNet-20 by all methods."""
     images = make_images(dataset, RECIPE.num_images, RECIPE.num_test_images)
     batches = fixed_batches(len(images.labels), RECIPE.batch_size, seed=0)
     state, rows = start(RECIPE, images), []
@@ -135,14 +162,49 @@ def main() -> None:
         chosen = [torch.from_numpy(batch) for batch in batches[: options.batches]]
         pairs = [(images.inputs[batch], images.labels[batch]) for batch in chosen]
         rows += [{"epochs": epochs} | row for row in score(state.model.train(), pairs, options)]
-    table = with_errors(pd.DataFrame(rows))
-    report(table)
-    if not options.dry_run:
-        folder = files.results_folder(RECORDED)
-        files.write_table(folder, "benchmark", table)
-        facts = {"command": "python benchmarks/hessian_norm.py", "data_source": dataset.source}
-        facts |= {"pixel_sha256": dataset.sha256, "threads": torch.get_num_threads()}
-        files.write_json(folder / "benchmark.json", files.provenance(**facts))
+    return with_errors(pd.DataFrame(rows), ["epochs", "batch"])
+
+
+def score_networks(dataset: data.Dataset, options: argparse.Namespace) -> pd.DataFrame:
+    """Score a few batches of several networks by this library and by PyHessian."""
+    images = make_images(dataset, NUM_IMAGES, 1)
+    batches, rows = fixed_batches(NUM_IMAGES, RECIPE.batch_size, seed=0), []
+    few = [torch.from_numpy(batch) for batch in batches[: options.peer_batches]]
+    for name in networks.NETWORKS:
+        model = networks.make(name)
+        for epochs in (0, options.epochs):
+            engine = WarmEngine(ACCURATE)
+            networks.train(model, images.inputs, images.labels, batches, epochs)
+            methods = {"accurate": engine, "PyHessian": by_pyhessian,
+                       "reference": partial(from_guess, engine)}  # fmt: skip
+            for number, batch in enumerate(few):
+                for method, run in methods.items():
+                    network = without_running_statistics(model.train())
+                    row = measure(run, network, images.inputs[batch], images.labels[batch])
+                    keys = {"network": name, "epochs": epochs, "method": method, "batch": number}
+                    rows.append(keys | row)
+    return with_errors(pd.DataFrame(rows), ["network", "epochs", "batch"])
+
+
+def from_guess(engine: WarmEngine, model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """Search on from what this library has found."""
+    result = hessian_norm(model, loss_fn, x, y, start=engine.guess, tolerance=1e-5, max_products=30)
+    return result.eigenvalue, result.num_products
+
+
+def ratios_to_pyhessian(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare times, products and worst errors, network by network."""
+    keys, rows = ["network", "epochs"], []
+    for key, group in table.groupby(keys, sort=False):
+        ours, peer = (
+            group[group.method == name].set_index("batch") for name in ("accurate", "PyHessian")
+        )
+        row = dict(zip(keys, key, strict=True))
+        row |= {"times_faster": (peer.seconds / ours.seconds).median()}
+        row |= {"seconds": ours.seconds.median(), "seconds_peer": peer.seconds.median()}
+        row |= {"error": ours.relative_error.max(), "error_peer": peer.relative_error.max()}
+        rows.append(row | {"products": ours.num_products.mean()})
+    return pd.DataFrame(rows)
 
 
 def parse() -> argparse.Namespace:
@@ -151,6 +213,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=30, help="for this library")
     parser.add_argument("--peer-batches", type=int, default=4, help="for the peers")
     parser.add_argument("--epochs", type=int, default=2, help="of training before the second round")
+    parser.add_argument("--networks", action="store_true", help="four networks, two methods")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args()
     batches, peers, epochs = options.batches, options.peer_batches, options.epochs
@@ -189,18 +252,18 @@ def without_running_statistics(model: nn.Module) -> nn.Module:
 
 
 def measure(method: Callable, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-    """Time one method on one batch."""
-    began = time.perf_counter()
-    eigenvalue, products = method(model, x, y)
-    seconds = time.perf_counter() - began
+    """Time one method on one batch, in seconds of the processor."""
+    began = time.process_time()
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+        eigenvalue, products = method(model, x, y)
+    seconds = time.process_time() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"eigenvalue": eigenvalue, "num_products": products, "seconds": seconds,
             "peak_memory_mib": memory}  # fmt: skip
 
 
-def with_errors(table: pd.DataFrame) -> pd.DataFrame:
+def with_errors(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Add each row's relative error against the reference for the same batch."""
-    keys = ["epochs", "batch"]
     exact = table[table.method == "reference"].set_index(keys).eigenvalue
     expected = table.set_index(keys).index.map(exact)
     return table.assign(relative_error=np.abs(table.eigenvalue / expected - 1))

@@ -110,7 +110,7 @@ def lanczos(
     while True:
         image = product(basis[-1])
         diagonal.append(float(basis[-1] @ image))
-        rest = _orthogonalise(image, basis)
+        rest = _orthogonalise(image.clone(), basis)
         beta = float(rest.norm())
         if not math.isfinite(diagonal[-1] + beta):
             raise InputError(_NOT_FINITE)
@@ -128,12 +128,12 @@ def lanczos(
         if invariant and fresh and count < min(max_products, len(start)):
             beta, rest, fresh = 0.0, _orthogonalise(fresh(), basis), None
             off_diagonal.append(beta)
-            basis.append(rest / rest.norm())
+            basis.append(rest.div_(rest.norm()))
             continue
         if count == max_products or invariant or (converged and count >= min_products):
             break
         off_diagonal.append(beta)
-        basis.append(rest / beta)
+        basis.append(rest.div_(beta))
     eigenvector = _combine(vectors[:, 0], basis)
     weights = np.square(values / (value or 1.0))
     # H Q = Q T + rest e' gives the guess without another product.
@@ -144,57 +144,63 @@ def lanczos(
 
 
 def lanczos_many(
-    product: Callable[[Tensor], Tensor], start: Tensor, tolerance: float, max_products: int
+    products: Callable[[np.ndarray], Callable[[Tensor], Tensor]],
+    start: Tensor,
+    tolerance: float,
+    max_products: int,
 ) -> np.ndarray:
     """Find the eigenvalue of largest absolute value of each of many operators, all in step.
 
     Args:
-        product: Multiplies each row by its operator; float32 or float64, shape ``[count, n]``, on
-            both sides.
-        start: Random start vectors, shape ``[count, n]``.
+        products: Given the numbers of some operators, returns what multiplies a row for each by
+            it; float32 or float64, shape ``[len(numbers), n]``, on both sides. It is called again
+            with the others when half of them have converged.
+        start: Start vectors, shape ``[count, n]``.
         tolerance: As in `lanczos`, of each operator.
         max_products: As in `lanczos`.
 
     Returns:
         Array of shape ``[count, 4]``: eigenvalue, residual, error and number of products of each
-        operator, as of the product at which it converged. The others are multiplied on.
+        operator, as of the product at which it converged.
 
     Raises:
         InputError: If a product is not finite.
     """
     _check_limits(tolerance, max_products)
-    count, size = start.shape
-    basis = start.new_empty(count, max_products + 1, size)
-    basis[:, 0] = start / start.norm(dim=1, keepdim=True)
+    count = len(start)
     tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
-    results, active, scale = np.empty((count, 4)), np.ones(count, dtype=bool), None
+    results, numbers, active = np.empty((count, 4)), np.arange(count), np.ones(count, dtype=bool)
+    product, basis, scale = products(numbers), [start / start.norm(dim=1, keepdim=True)], None
     for k in range(1, max_products + 1):
-        image = product(basis[:, k - 1])
+        image = product(basis[-1])
         if scale is None:  # so that squares are within float32; a power of two changes no digit
             scale = _power_of_two(image.abs().amax(dim=1))
         image = image / scale[:, None]
-        alpha = torch.bmm(basis[:, k - 1 : k], image[:, :, None])[:, 0, 0]
-        rest = _orthogonalise_rows(image, basis[:, :k])
+        inner = [_inner(q, image).cpu().numpy() for q in basis[-2:]]
+        rest = _orthogonalise(image, basis)
         beta = rest.norm(dim=1)
-        if not (alpha + beta).isfinite().all():
+        tridiagonal[:, k - 1, k - 1] = inner[-1]
+        if not np.isfinite(inner[-1] + beta.cpu().numpy()).all():
             raise InputError(_NOT_FINITE)
-        tridiagonal[:, k - 1, k - 1] = alpha.cpu()
         values, _, residuals = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
-        if k > 1:
-            inner = torch.bmm(basis[:, k - 2 : k - 1], image[:, :, None])[:, 0, 0]
+        if k > 1 and len(active) == count:  # of few, one that is rounding would be most
             beta_before = tridiagonal[active, k - 1, k - 2]
-            skew = np.abs(inner.cpu().numpy()[active] - beta_before)
+            skew = np.abs(inner[0][active] - beta_before)
             _check_symmetry(skew, beta_before, values[active, 0])
         value, error = values[:, 0], _error(values, residuals)
-        current = np.column_stack([value, residuals[:, 0], error, np.full(count, k)])
-        results[active] = current[active]
+        current = np.column_stack([value, residuals[:, 0], error, np.full(len(value), k)])
+        current[:, :3] *= scale.double().cpu().numpy()[:, None]
+        results[numbers[active]] = current[active]
         if k >= _MIN_PRODUCTS:
             active &= error > tolerance * np.abs(value)
         if not active.any():
             break
         tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
-        torch.div(rest, beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None], out=basis[:, k])
-    results[:, :3] *= scale.double().cpu().numpy()[:, None]
+        basis.append(rest.div_(beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None]))
+        if 2 * active.sum() <= len(active):
+            basis = [vectors[active] for vectors in basis]
+            numbers, tridiagonal, scale = numbers[active], tridiagonal[active], scale[active]
+            product, active = products(numbers), active[active]
     return results
 
 
@@ -223,21 +229,24 @@ def _check_symmetry(skews: np.ndarray, betas: np.ndarray, values: np.ndarray) ->
 
 
 def _combine(weights: np.ndarray, basis: list[Tensor]) -> Tensor:
-    return sum(weight * q for weight, q in zip(weights.tolist(), basis, strict=True))
+    total = torch.zeros_like(basis[0])
+    for weight, q in zip(weights.tolist(), basis, strict=True):
+        total.add_(q, alpha=weight)
+    return total
 
 
-def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
-    for q in basis * 2:  # twice, since rounding undoes some of the first time
-        vector = vector - (q @ vector) * q
-    return vector
+def _orthogonalise(vectors: Tensor, basis: list[Tensor]) -> Tensor:
+    """Take off, in place, the part in the basis: first of the latest two, which have most of it."""
+    for q in [*basis[-2:], *basis]:
+        vectors.addcmul_(q, _inner(q, vectors)[..., None], value=-1)
+    return vectors
 
 
-def _orthogonalise_rows(image: Tensor, basis: Tensor) -> Tensor:
-    """Return each image less its part in the basis, ``[count, k, n]``: of the latest two first."""
-    for vectors in (basis[:, -2:], basis):
-        inner = torch.bmm(image[:, None], vectors.mT)  # [count, 1, k]
-        image = torch.baddbmm(image[:, None], inner, vectors, alpha=-1)[:, 0]
-    return image
+def _inner(first: Tensor, second: Tensor) -> Tensor:
+    """Return the inner products of two vectors, or of the rows of two matrices."""
+    if first.ndim == 1:
+        return first @ second
+    return torch.bmm(first[:, None], second[:, None].mT)[:, 0, 0]
 
 
 def _ritz(matrices: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,11 +1,15 @@
 """Lanczos' method on planted spectra: the norm, the bounds, the start for the next operator."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import draw
+from torch import Tensor
 
 from liprune_utils.checks import InputError
 from liprune_utils.lanczos import lanczos, lanczos_many
@@ -143,11 +147,16 @@ def test_a_good_guess_may_need_only_one_product():
     assert lanczos(lambda v: H @ v, start, 0.2, 9).num_products > 1
 
 
+def multiply(matrices: Tensor, numbers: np.ndarray) -> Callable[[Tensor], Tensor]:
+    """Return what multiplies a row by each of some matrices."""
+    return lambda V: (matrices[numbers] @ V[:, :, None])[:, :, 0]
+
+
 def test_many_operators_in_step_are_as_one_after_the_other():
     matrices = draw(4, 12, 12, seed=5)
     matrices = matrices + matrices.mT
     start = draw(4, 12, seed=6)
-    rows = lanczos_many(lambda V: (matrices @ V[:, :, None])[:, :, 0], start, 1e-6, 12)
+    rows = lanczos_many(partial(multiply, matrices), start, 1e-6, 12)
     for matrix, first, row in zip(matrices, start, rows, strict=True):
         alone = lanczos(lambda v, matrix=matrix: matrix @ v, first, 1e-6, 12)
         assert row[0] == pytest.approx(alone.eigenvalue, rel=1e-9)
@@ -175,13 +184,30 @@ def test_a_start_may_have_any_scale_but_zero(scale):
 @pytest.mark.parametrize("many", [False, True])
 def test_products_that_are_not_symmetric_are_refused(many):
     H = draw(6, 6)  # as of a wrong second derivative
-    search, start = (lanczos_many, draw(2, 6, seed=1)) if many else (lanczos, draw(6, seed=1))
+    one, both = partial(torch.mv, H), partial(multiply, H.expand(2, 6, 6))
+    search = partial(lanczos_many, both) if many else partial(lanczos, one)
+    start = draw(2, 6, seed=1) if many else draw(6, seed=1)
     with pytest.raises(InputError, match="Hessian-vector products are not symmetric"):
-        search(lambda v: v @ H, start, 1e-9, 6)
+        search(start, 1e-9, 6)
 
 
 @pytest.mark.parametrize("scale", [1e-35, 1e-20, 1.0, 1e20, 1e35])
 def test_many_operators_in_single_precision_have_any_scale(scale):
     H = scale * torch.diag(torch.tensor([1.0, -3.0, 2.0]))
-    rows = lanczos_many(lambda V: V @ H, draw(2, 3).float(), 1e-4, 5)
+    rows = lanczos_many(partial(multiply, H.expand(2, 3, 3)), draw(2, 3).float(), 1e-4, 5)
     np.testing.assert_allclose(rows[:, 0], -3 * scale, rtol=1e-4)
+
+
+def test_what_has_converged_is_multiplied_no_more():
+    easy, multiplied = torch.diag(torch.tensor([9.0, 1.0, 1.0, 1.0, 1.0, 1.0]).double()), []
+    hard = torch.diag(torch.arange(1.0, 7.0).double())
+    matrices = torch.stack([easy, hard, easy, easy])
+
+    def products(numbers: np.ndarray) -> Callable[[Tensor], Tensor]:
+        multiplied.append(numbers.tolist())
+        return multiply(matrices, numbers)
+
+    rows = lanczos_many(products, draw(4, 6), 1e-9, 6)
+    assert multiplied == [[0, 1, 2, 3], [1]]
+    np.testing.assert_allclose(rows[:, 0], [9, 6, 9, 9])
+    assert rows[:, 3].tolist() == [3, 6, 3, 3]
