@@ -100,6 +100,7 @@ COMMANDS = [
     (f"{EXECUTE} --build {FILE}", "--build is '"),
     ("liprune_utils.book stale --profile", "expected one argument"),
     ("liprune_utils.book status", "the following arguments are required: --build"),
+    ("liprune_utils.book.address --url x", "unrecognized arguments: --url x"),
     ("liprune_utils.book render --build {here}/none", "expected a folder with executed pages"),
     ("experiments.grids.bring_over {here}/none", "none'; expected a copy of the project, with exp"),
     ("experiments.verdict.headline --build {here}/none", "curves.csv is missing or damaged"),
