@@ -4,9 +4,10 @@
 # make page PAGE=04  one page, alone     make view NOTEBOOK=out.ipynb  a rerun, as the book shows it
 # make pdf    the whole book in one file
 # make lab    the pages in JupyterLab        make serve  the book on a local port
-# make browser  Chromium for the tests (apt, as root)
+# make browser  Chromium for the tests, on Ubuntu Chrome (apt, as root)
 # make clean  remove the book, keep data and packages
 # make digits the book where CIFAR-10 cannot be had, in build-digits/, with its tests
+# PIP_ARGS=... goes to pip: --extra-index-url https://download.pytorch.org/whl/cpu has torch without CUDA.
 # PROFILE=paper runs pages in the paper's settings (notebooks/params/*.paper.yml), in build-paper/.
 
 PROFILE ?= default
@@ -65,7 +66,8 @@ $(VENV)/ready: requirements.txt pyproject.toml
 		{ echo "error: $(PYTHON) is not Python 3.11 to 3.13 with venv; name one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "[packages] installing into $(VENV) (about 7 GB, some minutes)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --disable-pip-version-check --progress-bar on --requirement requirements.txt
+	@$(VENV)/bin/pip install --disable-pip-version-check --progress-bar on $(PIP_ARGS) \
+		--requirement requirements.txt
 	@$(VENV)/bin/pip install --disable-pip-version-check --quiet --no-deps \
 		--config-settings editable_mode=compat --editable .
 	@$(VENV)/bin/python -m ipykernel install --prefix=$(VENV) --name liprune --display-name LiPrune >/dev/null
@@ -110,8 +112,20 @@ lab: $(VENV)/ready
 serve:
 	@$(RUN) http.server --directory $(BUILD)/html --bind 127.0.0.1 8000
 
+# Ubuntu's Chromium is a snap, which reads neither the book nor a profile in /tmp: Chrome there, whose
+# driver Selenium fetches.
+DISTRIBUTION = $(shell . /etc/os-release && echo $$ID)
+ifeq ($(DISTRIBUTION),ubuntu)
 browser:
-	@command -v chromium chromedriver >/dev/null || { apt-get update && apt-get install --yes chromium chromium-driver; }
+	@command -v google-chrome >/dev/null || { apt-get update && apt-get install --yes curl && \
+		curl --fail --location --output /tmp/chrome.deb \
+			https://dl.google.com/linux/direct/google-chrome-stable_current_amd64.deb && \
+		apt-get install --yes /tmp/chrome.deb; }
+else
+browser:
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
+		{ apt-get update && apt-get install --yes chromium chromium-driver; }
+endif
 
 clean:
 	rm -rf build build-*

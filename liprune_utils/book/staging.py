@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from liprune_utils.book.address import repository, site
 from liprune_utils.book.catalogue import executions_markdown, software_markdown, tables_markdown
 from liprune_utils.book.inputs import executed_pages, file_digest, metadata
 from liprune_utils.checks import InputError
@@ -26,6 +27,16 @@ project's folder ([how](../book/rerun.md)):
 ```bash
 .venv/bin/papermill --help-notebook notebooks/{name}
 .venv/bin/papermill notebooks/{name} out.ipynb -p NAME VALUE
+```
+"""
+COLAB = """
+In Colab, to which the rocket at the top leads, a first cell brings what the page imports:
+
+```
+!git clone --depth 1 {url} liprune-book
+%cd liprune-book
+%pip install --quiet .
+!python -m liprune_utils.data
 ```
 """
 # What a page writes so that it reads well in JupyterLab too, and what MyST makes of it: a link that
@@ -122,6 +133,7 @@ def _closed_page(path: Path) -> str:
         memory=facts["peak_memory_mib"],
         source=facts["data_source"] or "data generated on the page",
     )
+    closing += COLAB.format(url=url) if (url := repository()) else ""
     page.cells.append(nbformat.v4.new_markdown_cell(closing, id="closing"))
     return nbformat.writes(page)
 
@@ -153,8 +165,13 @@ def _contents(modules: list[str]) -> str:
 
 
 def _config(pages: list[Path]) -> str:
-    """Add to the book's configuration a banner if the digits stand in for CIFAR-10."""
+    """Add a banner if the digits stand in for CIFAR-10; no button without its address."""
     config = yaml.safe_load((PROJECT / "_config.yml").read_text())
+    if url := repository():
+        config["html"]["baseurl"] = config["sphinx"]["config"]["ogp_site_url"] = site(url)
+    else:
+        config["html"] |= {name: False for name in config["html"] if name.endswith("_button")}
+        del config["launch_buttons"]
     if DIGITS in [metadata(path).get("data_source") for path in pages]:
         config["sphinx"]["config"]["html_theme_options"]["announcement"] = STAND_IN
     return yaml.safe_dump(config, sort_keys=False)

@@ -20,12 +20,17 @@ FLAGS = (
 OWN = ("data:", "blob:", "chrome:", "about:", "file:")
 
 
+def find() -> str | None:
+    """Chromium or Chrome; no snap, which reads neither the book nor a profile in /tmp."""
+    found = map(shutil.which, ("chromium", "google-chrome"))
+    return next((path for path in found if path and not path.startswith("/snap/")), None)
+
+
 def missing() -> str:
     """What the browser tests lack, in words; empty if nothing."""
     if not PAGES:
         return "there is no built book: run `make book` first"
-    tools = ("chromium", "chromedriver")
-    return "" if all(map(shutil.which, tools)) else "Chromium is missing: run `make browser` first"
+    return "" if find() else "Chromium is missing: run `make browser` first"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -7,7 +7,7 @@ import shutil
 import threading
 
 import pytest
-from chromium import FLAGS, HTML, Quiet, missing
+from chromium import FLAGS, HTML, Quiet, find, missing
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -20,11 +20,12 @@ def browser(tmp_path_factory):
     if lacking:
         pytest.skip(lacking)
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = find()
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    service = Service(shutil.which("chromedriver"))  # or else Selenium fetches the one that fits
+    driver = webdriver.Chrome(options=options, service=service)
     driver.set_script_timeout(100)  # axe takes its time where all cores work
     yield driver
     driver.quit()

@@ -100,6 +100,7 @@ COMMANDS = [
     (f"{EXECUTE} --build {FILE}", "--build is '"),
     ("liprune_utils.book stale --profile", "expected one argument"),
     ("liprune_utils.book status", "the following arguments are required: --build"),
+    ("liprune_utils.book.address --url x", "unrecognized arguments: --url x"),
     ("liprune_utils.book render --build {here}/none", "expected a folder with executed pages"),
     ("liprune_utils.book page 99 --build {here}/build", "PAGE is '99'; expected the number or the"),
     ("liprune_utils.book view {here}/list.yml --build {here}/build", "expected an executed noteb"),
