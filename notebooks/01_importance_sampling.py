@@ -273,8 +273,8 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 # ## Exercises
 #
 # 1. **The mixture is safe.** The equal mixture draws point $i$ with the probability $p_i = \frac12 \big(\frac1n + p_i^*\big)$. Show that its
-#    $L_{\sup}(p)$ is at most $2 \bar L$, and that its noise $\sigma^2(p)$ is at most twice that of uniform sampling. Find constants $L_i$ for which the
-#    first factor is nearly 2.
+#    $L_{\sup}(p)$ is at most $2 \bar L$, and that its noise $\sigma^2(p)$ is at most twice that of uniform sampling. Find constants $L_i$ for which
+#    $L_{\sup}(p)$ is nearly $2 \bar L$.
 # 2. **Small targets.** For a small target $\epsilon$ most of Theorem 1's steps are due to the term $\sigma^2(p)/(\epsilon \mu^2)$. Predict from this how
 #    many steps $p \propto \sqrt L$ needs on the paper's line (`line`), relative to $p \propto L$. Compare the prediction with exact counts from
 #    `SecondMoments(line, p).steps_to(target, step_sizes)`, each sampling at its best step size.
@@ -285,8 +285,8 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 # $L_i/(n p_i) \le 2 L_i/(n p_i^*) = 2 \bar L$ for every $i$. The second gives $\frac{1}{n^2} \|\nabla f_i(w^*)\|^2 / p_i \le \frac2n \|\nabla f_i(w^*)\|^2$.
 # The sum over $i$ is at most twice the noise of uniform sampling.
 #
-# If one constant is far larger than all others, $p^*$ nearly always draws that function. The mixture draws it half as often, so the first factor is
-# nearly 2. The mixture thus costs at most a factor of two in each constant of the bound. Neither $p^*$ nor uniform sampling has such a
+# If one constant is far larger than all others, $p^*$ nearly always draws that function. The mixture draws it half as often, so $L_{\sup}(p)$ is
+# nearly $2 \bar L$. The mixture thus costs at most a factor of two in each constant of the bound. Neither $p^*$ nor uniform sampling has such a
 # guarantee for both constants.
 #
 # </details>

@@ -410,7 +410,7 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 # orthogonal directions add up to $\|x_i\|^2 \|x_i\|^2 = L_i^2$.
 #
 # So $d + 1$ gradients give the exact constants, and fewer give an estimate. GraNd is disturbed by label noise because it uses one gradient, not a difference of
-# two. A network has too many weights for $d + 1$ gradients. This is why the Hessian norm is used there.
+# two. A network has too many weights for $d + 1$ gradients. There the Hessian norm takes their place.
 #
 # </details>
 
