@@ -270,7 +270,81 @@ for name, rows in (tables | {"exponents": exponents, "approach": approaches}).it
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# **What differs from the paper.** The paper's "a smaller $L_{\sup}(p)$ results in faster convergence" is a statement about the bound. The measured
+# ## Exercises
+#
+# 1. **The mixture is safe.** The equal mixture draws point $i$ with the probability $p_i = \frac12 \big(\frac1n + p_i^*\big)$. Show that its
+#    $L_{\sup}(p)$ is at most $2 \bar L$, and that its noise $\sigma^2(p)$ is at most twice that of uniform sampling. Find constants $L_i$ for which
+#    $L_{\sup}(p)$ is nearly $2 \bar L$.
+# 2. **Small targets.** For a small target $\epsilon$ most of Theorem 1's steps are due to the term $\sigma^2(p)/(\epsilon \mu^2)$. Predict from this how
+#    many steps $p \propto \sqrt L$ needs on the paper's line (`line`), relative to $p \propto L$. Compare the prediction with exact counts from
+#    `SecondMoments(line, p).steps_to(target, step_sizes)`, each sampling at its best step size.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# Both parts of the mixture are positive, so $p_i \ge \frac12 p_i^*$ and $p_i \ge \frac{1}{2n}$. The first inequality gives
+# $L_i/(n p_i) \le 2 L_i/(n p_i^*) = 2 \bar L$ for every $i$. The second gives $\frac{1}{n^2} \|\nabla f_i(w^*)\|^2 / p_i \le \frac2n \|\nabla f_i(w^*)\|^2$.
+# The sum over $i$ is at most twice the noise of uniform sampling.
+#
+# If one constant is far larger than all others, $p^*$ nearly always draws that function. The mixture draws it half as often, so $L_{\sup}(p)$ is
+# nearly $2 \bar L$. The mixture thus costs at most a factor of two in each constant of the bound. Neither $p^*$ nor uniform sampling has such a
+# guarantee for both constants.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+trial, factors = np.random.default_rng([seed, 101]), []
+for _ in range(1000):  # random constants and gradients at w*, alike or very different
+    sizes = np.exp(trial.uniform(0, 4) * trial.standard_normal(50))
+    squares = np.exp(trial.uniform(0, 4) * trial.standard_normal(50))
+    safe = (1 / 50 + sizes / sizes.sum()) / 2
+    largest = (sizes / (50 * safe)).max() / sizes.mean()
+    noise = (squares / safe).sum() / 50**2 / squares.mean()
+    factors.append((largest, noise))
+assert np.max(factors) <= 2, "the mixture is not as safe as the proof says"
+
+one_large = np.array([1.0] * 999 + [1e6])
+factor = theory.lipschitz_sup(one_large, theory.mixture(one_large)) / one_large.mean()
+assert 1.9 < factor <= 2
+largest, noise = np.max(factors, axis=0)
+print(f"1,000 random problems: L_sup at most {largest:.3f} times the mean constant,")
+print(f"noise at most {noise:.3f} times that of uniform sampling")
+print(f"one large constant: L_sup is {factor:.3f} times the mean constant")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# The number of steps is proportional to $\sigma^2(p)$, with $\|\nabla f_i(w^*)\|^2 = L_i \rho_i^2$. Residuals that do not depend on $L_i$ leave
+# $\frac{1}{n^2} \sum_i L_i / p_i$, which is $\bar L$ for $p \propto L$ and $\big(\frac1n \sum_i \sqrt{L_i}\big)^2$ for $p \propto \sqrt L$. With
+# $\sqrt{L_i} = |x_i|$ and $x_i \sim U(-5, 5)$ the quotient is $(5/2)^2 / (25/3) = 3/4$.
+#
+# So $p \propto L$ minimises the wrong constant when the target is small. It has no less noise than uniform sampling there, and $p \propto \sqrt L$ saves a
+# quarter of the steps.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+sizes, mu = line.lipschitz, line.strong_convexity
+slopes_there = (line.x[:, 0] * line.minimiser - line.y)[:, None] * line.x  # gradients
+noises, counts = {}, {}
+for power in (0, 0.5, 1):
+    chances = sizes**power / (sizes**power).sum()
+    noises[power] = theory.gradient_noise(slopes_there, chances)
+target = noises[1] / mu**2 / 1000  # so small that the noise decides
+for power in (0, 0.5, 1):
+    chances = sizes**power / (sizes**power).sum()
+    step_sizes = np.geomspace(2e-4, 4e-3, 300) / mu
+    counts[power] = SecondMoments(line, chances).steps_to(target, step_sizes).min()
+
+predicted, counted = noises[0.5] / noises[1], counts[0.5] / counts[1]
+assert abs(counted / predicted - 1) < 0.05, "the noise does not decide"
+print(f"steps of p ∝ √L over steps of p ∝ L: predicted {predicted:.3f}")
+print(f"from exact counts {counted:.3f}; for infinitely many points 3/4")
+print(f"steps of uniform sampling over steps of p ∝ L: {counts[0] / counts[1]:.3f}")
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# The paper's "a smaller $L_{\sup}(p)$ results in faster convergence" is a statement about the bound. The measured
 # number of steps agrees with it without noise, and not always with noise. At a *common* small step size unbiased sampling gains almost nothing.
 # LiPrune's experiments compare methods at a common step size. Their gain must come from what else LiPrune does: it drops the weights $1/(n p_i)$, so
 # that its mean step is longer ([page 5](05_what_accelerates.ipynb)). The theory draws single functions with replacement; the paper's experiments draw

@@ -59,7 +59,7 @@ from liprune_utils import files
 from liprune_utils.book import formats, frames, register, style
 from liprune_utils.intervals import Estimate, standard_error
 from liprune_utils.moments import SecondMoments
-from liprune_utils.problems import draw_least_squares
+from liprune_utils.problems import LeastSquares, draw_least_squares
 from liprune_utils.sgd import importance_sgd
 
 style.use_style()
@@ -311,7 +311,74 @@ for name, rows in (tables | {"tails": tails, "chances": chances}).items():
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# **What differs from the paper.** Theorem 2 excludes $r = 1$, yet the text uses it at once; all of it holds for $r = 1$. "To *maximize* the factor $\lambda$"
+# ## Exercises
+#
+# 1. **When has every point been drawn?** Take Eq. (2) with uniform $p$ and $n$ points. After how many steps, on average, has each point been drawn in a step
+#    that was made? Compare your formula with a simulation for $n = 100$ and the page's `r`.
+# 2. **What does the coin save?** In one dimension without label noise, each step of SGD multiplies the mean squared error by the same factor
+#    $q \in [0, 1)$. By what factor does a step of Eq. (2) multiply it? Show that $t$ steps of Eq. (2), of which $rt$ are made on average, leave at
+#    least the error of $rt$ steps of SGD with the step size $\eta/r$. Check both by `SecondMoments`.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# When $k$ points have been drawn, a step draws a new one with probability $r (n - k)/n$. The mean time until that happens is $n / (r (n - k))$. The sum over
+# $k = 0, \dots, n - 1$ is
+#
+# $$
+# \frac nr \Big(1 + \frac12 + \dots + \frac1n\Big).
+# $$
+#
+# A smaller $r$ delays every point by the factor $1/r$. It removes none of them: Eq. (2) thins the steps, not the data.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+coupons, waits = np.random.default_rng([seed, 101]), []
+for _ in range(400):
+    thinned_steps = np.flatnonzero(coupons.random(20_000) < r)  # those that are made
+    indices = coupons.integers(100, size=len(thinned_steps))
+    values, first_time = np.unique(indices, return_index=True)
+    assert len(values) == 100, "a point has not been drawn"
+    waits.append(thinned_steps[first_time.max()] + 1)
+
+expected_wait = 100 / r * (1 / np.arange(1, 101)).sum()
+assert abs(np.mean(waits) - expected_wait) < 5 * standard_error(waits)
+print(f"r = {r}: all 100 points drawn after {np.mean(waits):.0f} steps on average,")
+print(f"expected {expected_wait:.0f}, or {expected_wait / 100:.1f} times n steps")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# With probability $r$ the step is made and multiplies the error by $q$. Otherwise nothing changes. The factor is $1 - r + rq$. By the inequality of the weighted
+# arithmetic and geometric means, $(1 - r) \cdot 1 + r \cdot q \ge 1^{1 - r} q^r = q^r$. So after $t$ steps the error of Eq. (2) is
+# $(1 - r + rq)^t \ge q^{rt}$ times the first one.
+#
+# The coin makes the number of steps random, and this costs accuracy. At the same average number of gradients, plain SGD is at least as good here, and it
+# needs no coin.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+quiet = LeastSquares(line.x, line.x[:, 0])  # the paper's line without noise; w* = 1
+second_moment, fourth = quiet.lipschitz.mean(), (quiet.lipschitz**2).mean()
+stride = 0.4 * second_moment / fourth  # eta / r, below the best one
+q = 1 - 2 * stride * second_moment + stride**2 * fourth
+alike = np.full(len(line.y), 1 / len(line.y))
+for share_made in (0.1, 0.2, 0.5, 0.8):
+    num_made = round(50 * share_made)
+    coined = SecondMoments(quiet, alike, share_made)
+    with_coin = coined.error_after(share_made * stride, 50)
+    without = SecondMoments(quiet, alike).error_after(stride, num_made)
+    np.testing.assert_allclose(with_coin, (1 - share_made + share_made * q) ** 50)
+    np.testing.assert_allclose(without, q**num_made)
+    assert with_coin >= without, "the coin has saved steps"
+    print(f"r = {share_made}: error after 50 steps {with_coin:.2e}", end="; ")
+    print(f"after {num_made} steps of SGD {without:.2e}")
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# Theorem 2 excludes $r = 1$, yet the text uses it at once; all of it holds for $r = 1$. "To *maximize* the factor $\lambda$"
 # should read minimise: at any fixed $\eta$ and for any $r$, $\lambda$ is least at $p \propto L$. This is a statement about the bound;
 # [page 1](steps-saved) shows what $p \propto L$ does to the number of steps. Theorem 2 says nothing about *deterministic* pruning. The paper calls keeping the
 # largest $L_i$ a "straightforward deterministic variant". It drops the weights $1/(n p_i)$, so that the mean step is no longer along $\nabla F$ and the

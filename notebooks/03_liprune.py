@@ -394,7 +394,77 @@ register.write_claims(folder, outcomes)
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# **What differs from the paper.** Algorithm 1 keeps a definite number here, for any `keep_fraction` in $(0, 1]$. The paper states neither the sine model's
+# ## Exercises
+#
+# 1. **Two gradients in place of one.** Score each point by $\|\nabla f_i(v) - \nabla f_i(w)\|$, for two weights of your choice. Show that this keeps LiPrune's points
+#    in one dimension, even if $w$ is the minimiser. How many such differences does it take in $d = 10$ dimensions? Try it with points from
+#    `LeastSquares`, whose method `gradients` computes the gradients.
+# 2. **How large may a batch be?** Batches of $B$ points of the linear model are scored by their exact constants. Use [the spread of batches](eq-spread) with
+#    $N \to \infty$, and the factor $1 + \mathrm{CV}_B\, \varphi(z_r)/r$ for what LiPrune gains. At which $B$ is the mean constant of the best tenth only
+#    one twentieth above the mean of all? Check your answer with random batches.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# The labels cancel in the difference: $\nabla f_i(v) - \nabla f_i(w) = x_i\, x_i \cdot (v - w)$. In one dimension its size is $L_i |v - w|$, so the ranking is
+# LiPrune's whatever the label noise is. In $d$ dimensions one difference along a unit vector $u$ gives $\|x_i\| |x_i \cdot u|$. The squares of this along $d$
+# orthogonal directions add up to $\|x_i\|^2 \|x_i\|^2 = L_i^2$.
+#
+# So $d + 1$ gradients give the exact constants, and fewer give an estimate. GraNd is disturbed by label noise because it uses one gradient, not a difference of
+# two. A network has too many weights for $d + 1$ gradients. There the Hessian norm takes their place.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+least = float(x @ y / (x @ x))  # the minimiser, where GraNd ranks by label noise
+change = np.abs((least * x - y) * x - ((least + 1) * x - y) * x)
+np.testing.assert_array_equal(keep_highest(change, 0.1), as_run_here(lipschitz, 0.1))
+
+cloud_draws = np.random.default_rng([seed, 101])
+cloud = LeastSquares(
+    cloud_draws.standard_normal((1000, 10)), cloud_draws.standard_normal(1000)
+)
+directions_10 = np.linalg.qr(cloud_draws.standard_normal((10, 10)))[0].T
+everyone, squares, shared_10 = np.arange(1000), np.zeros(1000), []
+at_zero = cloud.gradients(np.zeros((1000, 10)), everyone)
+for direction in directions_10:
+    moved = cloud.gradients(np.tile(direction, (1000, 1)), everyone)
+    squares += ((moved - at_zero) ** 2).sum(axis=1)
+    estimate = keep_highest(np.sqrt(squares), 0.1)
+    shared_10.append(overlap(estimate, keep_highest(cloud.lipschitz, 0.1)))
+np.testing.assert_allclose(np.sqrt(squares), cloud.lipschitz)
+assert shared_10[-1] == 1
+for count in (1, 2, 5, 10):
+    print(f"{count} differences: overlap with LiPrune {shared_10[count - 1]:.2f}")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# For $x \sim U(-5, 5)$ the mean of $x^4$ is $9/5$ times the squared mean of $x^2$. So $\mathrm{CV}_1^2 = 4/5$, and $\mathrm{CV}_B = \mathrm{CV}_1/\sqrt B$. The condition
+# $\mathrm{CV}_B\, \varphi(z_r)/r = 1/20$ gives
+#
+# $$
+# B = \frac45 \Big(\frac{20\, \varphi(z_r)}{r}\Big)^2 .
+# $$
+#
+# What LiPrune gains falls like $1/\sqrt B$. Batches of this size are so much alike that it matters little which of them are kept.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+from scipy.stats import norm
+
+of_normal = norm.pdf(norm.isf(0.1)) / 0.1
+large = round(4 / 5 * (20 * of_normal) ** 2)
+batch_draws = np.random.default_rng([seed, 102])
+constants = [np.mean(batch_draws.uniform(-5, 5, large) ** 2) for _ in range(4000)]
+gained = np.sort(constants)[-400:].mean() / np.mean(constants) - 1
+assert abs(gained - 1 / 20) < 0.006, "the best batches are not as predicted"
+print(f"batches of {large}: the best tenth is {gained:.4f} above the mean")
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# Algorithm 1 keeps a definite number here, for any `keep_fraction` in $(0, 1]$. The paper states neither the sine model's
 # $L_i$ nor the set $C$ on which it is meant; here it is over all weights, unless an interval is named. The paper does not state $w_*$ in the linear
 # model; here it is 1, and a steeper line makes GraNd at $w_0 = 0$ agree better. GraNd is an expectation over initial
 # weights, while the paper's linear model starts at $w_0 = 0$; the verdict is for single weights.

@@ -279,7 +279,79 @@ register.write_claims(folder, outcomes)
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# **What differs from the paper.** In each figure of the paper all methods have one learning rate. LiPrune then takes longer steps, so the
+# ## Exercises
+#
+# 1. **Drop the weights.** Draw points with $p_i \propto L_i$ as in Theorem 2, but do not weight their gradients. Nothing is pruned. By which factor is the mean step
+#    longer than with uniform sampling? Derive the mean path from $w_0 = 0$, and check it with `run_sgd` and `p` from above.
+# 2. **The best single step.** Leave out the label noise and take one point per step. Which learning rate makes $q$ of [one step](eq-q) least, and how small is it for
+#    LiPrune and for random pruning, with a tenth kept? Check your formulas by a numerical search over the learning rate.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# The mean curvature of a drawn point is $m_p = \sum_i p_i x_i^2 = \overline{x^4}/\overline{x^2}$. The factor is $m_p/\overline{x^2}$, which for $x \sim U(-5, 5)$ is
+# $9/5$. The mean path is $\mathbb{E}\, w_t = w_p\, (1 - (1 - \eta m_p)^t)$, with $w_p$ the least-squares slope under the weights $x_i^2$.
+#
+# Sampling by $L_i$ accelerates without any pruning, once the weights are gone. The weights keep the mean step at that of uniform sampling. LiPrune drops
+# them too.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+unweighted = np.random.default_rng([seed, 101])
+curvature = np.mean(x**4) / np.mean(x**2)
+goal = np.sum(x**3 * y) / np.sum(x**4)
+expected_w = goal * (1 - (1 - 0.01 * curvature) ** 10)
+ends = [
+    run_sgd(unweighted.choice(1000, (10, 10), p=p), 0.01, ones)[-1] for _ in range(1000)
+]
+error = np.std(ends) / np.sqrt(len(ends))
+assert abs(np.mean(ends) - expected_w) < 5 * error, "the mean is not as derived"
+print(f"the mean step is {curvature / np.mean(x**2):.3f} times as long; 9/5 expected")
+print(f"mean of w after ten steps: {np.mean(ends):.4f}, expected {expected_w:.4f}")
+slower = np.sum(x * y) / np.sum(x**2) * (1 - (1 - 0.01 * np.mean(x**2)) ** 10)
+print(f"with uniform sampling, or with the weights, it is near {slower:.4f}")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# For single points $q = 1 - 2 \eta m + \eta^2\, \overline{x^4}$ with the means over the kept points. It is least at $\eta = m/\overline{x^4}$, where
+#
+# $$
+# q = 1 - \frac{m^2}{\overline{x^4}} = \frac{\mathrm{Var}(x^2)}{\overline{x^4}} .
+# $$
+#
+# With $|x|/5$ uniform on $[1 - r, 1]$, $m = \frac{25}{3r} (1 - (1 - r)^3)$ and $\overline{x^4} = \frac{125}{r} (1 - (1 - r)^5)$. For random pruning, $r = 1$.
+#
+# At the best rate the size of the constants does not count, only how much they differ. The points that LiPrune keeps are nearly alike, so one step is
+# almost exact. Unbiased sampling with $p \propto L$ makes all weighted points alike and has $q = 0$.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+from scipy.optimize import minimize_scalar
+
+sizes = np.abs(np.random.default_rng([seed, 102]).uniform(-5, 5, 200_000))
+for name, keep in {"LiPrune": 0.1, "random pruning": 1.0}.items():
+    mean_square = 25 / 3 * (1 - (1 - keep) ** 3) / keep
+    fourth = 125 * (1 - (1 - keep) ** 5) / keep
+    squares = sizes[sizes >= 5 * (1 - keep)] ** 2
+    found = minimize_scalar(
+        lambda rate, squares=squares: np.mean((1 - rate * squares) ** 2),
+        bounds=(0, 2 / mean_square),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    exact = 1 - np.mean(squares) ** 2 / np.mean(squares**2)  # for the points drawn
+    np.testing.assert_allclose(found.fun, exact, rtol=1e-4)
+    np.testing.assert_allclose(found.x, mean_square / fourth, rtol=0.05)
+    np.testing.assert_allclose(found.fun, 1 - mean_square**2 / fourth, rtol=0.05)
+    print(f"{name}: best rate {mean_square / fourth:.4f}", end=", ")
+    print(f"q = {1 - mean_square**2 / fourth:.4f}; by search {found.fun:.4f}")
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# In each figure of the paper all methods have one learning rate. LiPrune then takes longer steps, so the
 # comparison cannot tell the choice of points from the length of the step. The paper reads Figure 1 as a confirmation of its theory but does not
 # run the theory's sampling beside it. It gives no limit to "large $x^2$ results in faster convergence".
 #

@@ -360,6 +360,90 @@ pruning, three passes over the images, {left:.1%} of the way from the first trai
 loss to its minimum is left; scikit-learn's solver finds the minimum.""")
 
 # %% [markdown]
+# ## Exercises
+#
+# 1. **Repair the counterexample.** Draw a tenth of the points of [the two groups](convex-is-not-enough) (`problem.train`) with $p_i \propto L_i$, with replacement, and
+#    give their losses the weights $1/(n p_i)$. Show that the mean Hessian of what is drawn is that of all points. Compare the excess loss at the
+#    minimiser, by `problem.hessian` and `problem.target`, with that of LiPrune and of random pruning.
+# 2. **Where LiPrune ends on the bent line.** The truth is $y = 3 \tanh(x/2)$ plus noise, with $x \sim U(-5, 5)$. Derive the slope that LiPrune finds with a tenth of
+#    infinitely many points, and the excess loss that is left. Compare the slope with data sets from `counterexamples.PROBLEMS["bent line"]`.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# A drawn point has the weighted Hessian $x_i x_i^\top/(n p_i)$. Its mean over the draw is $\sum_i p_i\, x_i x_i^\top/(n p_i) = \frac1n \sum_i x_i x_i^\top$. The same holds
+# for the gradients, so the minimiser of what is drawn scatters around that of all points.
+#
+# The second weight is learned now: the small points are drawn rarely, but they count. LiPrune's failure is due to dropping the small points and the weights, not
+# to using the constants. Random pruning learns the second weight as well, from more small points.
+#
+# </details>
+
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+def excess_of(points, point_weights):
+    """The excess loss at the minimiser of weighted points."""
+    roots = np.sqrt(point_weights)
+    fitted = np.linalg.lstsq(
+        two.x[points] * roots[:, None], two.y[points] * roots, rcond=None
+    )[0]
+    return (fitted - problem.target) @ problem.hessian @ (fitted - problem.target) / 2
+
+
+two, repair = problem.train, np.random.default_rng([seed, 101])
+chances = two.lipschitz / two.lipschitz.sum()
+weighted, uniformly, curvatures = [], [], []
+for _ in range(300):
+    points = repair.choice(1000, 100, p=chances)
+    point_weights = 1 / (1000 * chances[points])
+    weighted.append(excess_of(points, point_weights))
+    curvatures.append(np.mean(point_weights * two.x[points, 1] ** 2))
+    uniformly.append(excess_of(repair.permutation(1000)[:100], np.ones(100)))
+error = np.std(curvatures) / np.sqrt(len(curvatures))
+assert abs(np.mean(curvatures) - two.hessian[1, 1]) < 5 * error, "biased"
+by_liprune = keep_highest(two.lipschitz, 0.1)
+left_over = counterexamples.PrunedProblem(problem, by_liprune).final
+assert np.mean(weighted) < left_over / 20, "the second weight is not learned"
+print(f"excess loss: LiPrune {left_over:.4f}, p ∝ L with weights", end=" ")
+print(f"{np.mean(weighted):.4f}, random pruning {np.mean(uniformly):.4f}")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# The least-squares slope on points with density $\rho$ is $\mathbb{E}_\rho[x y] / \mathbb{E}_\rho[x^2]$. LiPrune keeps $|x| \ge 9/2$. Since $xy$ and $x^2$ are even,
+#
+# $$
+# w_K = \frac{\int_{9/2}^5 3 x \tanh(x/2)\, dx}{\int_{9/2}^5 x^2\, dx}, \qquad w^* = \frac{\int_0^5 3 x \tanh(x/2)\, dx}{\int_0^5 x^2\, dx}.
+# $$
+#
+# The excess loss is $\frac12 \cdot \frac{25}{3}\, (w_K - w^*)^2$. No number of points or steps removes it: it is a bias of the choice. A bound on the speed of SGD says nothing
+# about it.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+from scipy.integrate import quad
+
+
+def slope_of(low):
+    """The least-squares slope for |x| uniform on [low, 5]."""
+    product = quad(lambda at: 3 * at * np.tanh(at / 2), low, 5)[0]
+    return product / quad(lambda at: at**2, low, 5)[0]
+
+
+chord, all_points = slope_of(4.5), slope_of(0)
+bend, found_slopes = np.random.default_rng([seed, 102]), []
+for _ in range(200):
+    bent = counterexamples.PROBLEMS["bent line"](bend).train
+    ends_kept = keep_highest(bent.lipschitz, 0.1)
+    kept_line = LeastSquares(bent.x[ends_kept], bent.y[ends_kept])
+    found_slopes.append(kept_line.minimiser[0])
+error = np.std(found_slopes) / np.sqrt(len(found_slopes))
+assert abs(np.mean(found_slopes) - chord) < 5 * error, "LiPrune finds another slope"
+print(f"slope of LiPrune: {np.mean(found_slopes):.4f}, expected {chord:.4f};")
+print(f"of all points {all_points:.4f}", end="; ")
+print(f"excess loss {25 / 6 * (chord - all_points) ** 2:.4f}")
+
+# %% [markdown]
 # <a id="for-practice"></a>
 # ## For practice
 #

@@ -317,7 +317,73 @@ register.write_claims(folder, outcomes)
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# **What differs from the paper.** Figure 11 is one data set, and the paper does not say how it found the asymptotic landscapes of Figure 3; here they are
+# ## Exercises
+#
+# 1. **How far is 8 from 12?** Gradient descent on the expected loss has no sampling noise. About how many steps at the rate 0.2 does it take from 8 to 11? Replace the
+#    steps by a differential equation, with $F'(w) \approx -\frac12 (12 - w)\, e^{-(12 - w)^2/2}$ from [the closed form](eq-sine-population). Compare the answer
+#    with a loop over `pruned_population(1.0).slope`.
+# 2. **Which points curve the loss at the solution?** Show that without label noise the second derivative of $f_i$ at $w_* = 12$ is $x_i^2 \cos^2(12 x_i)$. Compare its
+#    mean over the tenth that LiPrune keeps (`kept`) with that over the tenth with the largest $|x|$, and with the largest value that any tenth has. Check
+#    the means by finite differences of `loss`.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# A step changes $u = 12 - w$ by about $-\frac{\eta}{2}\, u\, e^{-u^2/2}$. As a differential equation this takes
+#
+# $$
+# \frac2\eta \int_1^4 \frac{e^{u^2/2}}{u}\, du
+# $$
+#
+# steps. Nearly all of them are spent near $u = 4$, where the slope is tiny. The paper's race has 100 steps. Without noise no method with this expected loss can
+# arrive in so few, so the race cannot show whether LiPrune accelerates.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+from scipy.integrate import quad
+
+whole, rate_used = pruned_population(1.0), 0.2
+predicted = 2 / rate_used * quad(lambda u: np.exp(u**2 / 2) / u, 1, 4)[0]
+position, count = 8.0, 0
+while position < 11:
+    position -= rate_used * whole.slope(position)
+    count += 1
+assert abs(count / predicted - 1) < 0.02, "the loop takes another number of steps"
+print(f"from 8 to 11: {count:,} steps; the differential equation says {predicted:,.0f}")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# By [the second derivative](eq-sine), with $s = \sin(12 x_i) = y_i$, it is $x_i^2 (1 - 2 s^2 + s^2) = x_i^2 (1 - s^2) = x_i^2 \cos^2(12 x_i)$.
+#
+# LiPrune's $L_i = x_i^2 (1 + |y_i|)$ prefers labels near 1 in size, where the cosine is small. For its size, such a point curves the loss little at the solution. The
+# constant over all weights is attained at the tops of $f_i$, not in the valley. A ranking by the curvature at the solution would give longer steps there, but it needs
+# the solution.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+without_noise, h = np.sin(12 * x), 1e-4
+at_solution = x**2 * np.cos(12 * x) ** 2
+tenths = {
+    "LiPrune": kept,
+    "largest |x|": np.argsort(-np.abs(x))[:100],
+    "largest at 12": np.argsort(-at_solution)[:100],
+    "all points": np.arange(1000),
+}
+curved = {}
+for name, few in tenths.items():
+    there = [loss(w, x[few], without_noise[few]) for w in (12 - h, 12.0, 12 + h)]
+    curved[name] = at_solution[few].mean()
+    by_differences = (there[0] - 2 * there[1] + there[2]) / h**2
+    np.testing.assert_allclose(by_differences, curved[name], rtol=1e-3)
+    print(f"{name}: mean second derivative at 12 is {curved[name]:.3f}")
+assert max(curved, key=curved.get) == "largest at 12"
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# Figure 11 is one data set, and the paper does not say how it found the asymptotic landscapes of Figure 3; here they are
 # computed by quadrature, and compared with many data sets. The paper does not state $L_i$, the fractions kept in Figure 12, the points behind its loss, or whether its code has
 # the half. Here $L_i$ is the constant over all weights, and Figure 12 is drawn for four fractions, both sets of points and both conventions. Each run draws new
 # data, and each step draws distinct points afresh.

@@ -316,7 +316,98 @@ register.write_claims(folder, outcomes)
 HTML(formats.claims_html(register.claims_table(outcomes)))
 
 # %% [markdown]
-# **What differs from the paper.** The paper states the inequality for a loss with a second derivative. Its ResNets have ReLU, and their loss has none where a unit switches.
+# ## Exercises
+#
+# 1. **Jumps that add up, jumps that cancel.** Let $g(w) = \sum_j a_j \max(w - k_j, 0)$ be a network of $n$ ReLU units with one input weight, with kinks $k_j$ uniform on
+#    $[0, 1]$ and $a_j = \pm 1$. Its second derivative is 0 wherever it exists. Derive the root mean square of the secant
+#    $|g'(w + \epsilon) - g'(w)|/\epsilon$ for random signs, and its mean for equal signs. Compare both with the gradients from `torch.autograd`.
+# 2. **Larger batches, smaller norms.** A batch is cut into equal parts. Show that its Hessian norm is at most the mean of the norms of its parts, if the images do not
+#    affect each other's losses. Check this with `lp.batch_hessian_norms` on a small network without batch norm, and the norm of the whole batch by a dense
+#    Hessian.
+#
+# <details><summary>Solution of exercise 1, in words</summary>
+#
+# $g'$ changes by the sum of the $a_j$ whose kinks lie between $w$ and $w + \epsilon$. The number of these kinks is $n\epsilon$ on average. With random signs the mean square of the
+# sum is this number, since the mixed terms vanish. The root mean square of the secant is $\sqrt{n\epsilon}/\epsilon = \sqrt{n/\epsilon}$, which grows as
+# $\epsilon$ shrinks. With equal signs the mean of the secant is $n\epsilon/\epsilon = n$ at every distance: many jumps then act like a curvature of size $n$.
+#
+# In both cases the Hessian is 0 and shows none of this. The exponent $-\frac12$ is that of jumps with random signs, with which the page compares the ReLU network.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 1, in code", "code_prompt_hide": "Solution of exercise 1, in code"}
+jumps, num_units = np.random.default_rng([seed, 101]), 5000
+kinks = torch.from_numpy(jumps.random(num_units))
+signs = torch.from_numpy(jumps.choice([-1.0, 1.0], num_units))
+starts = np.arange(1000) / 1000  # their intervals do not overlap
+
+
+def slope_at(places, factors):
+    places = torch.from_numpy(places).requires_grad_()
+    values = torch.relu(places[:, None] - kinks) @ factors
+    return torch.autograd.grad(values.sum(), places)[0].numpy()
+
+
+for distance in (1e-3, 3e-4, 1e-4):
+    random_signs, equal_signs = (
+        np.abs(slope_at(starts + distance, a) - slope_at(starts, a)) / distance
+        for a in (signs, torch.ones_like(signs))
+    )
+    mean_square, mean_secant = np.mean(random_signs**2), np.mean(equal_signs)
+    error = np.sqrt((2 + 1 / (num_units * distance)) / 1000)  # relative, of the square
+    assert abs(mean_square / (num_units / distance) - 1) < 5 * error
+    assert abs(mean_secant / num_units - 1) < 5 * error
+    print(
+        f"distance {distance:.0e}: random signs {np.sqrt(mean_square):,.0f}", end=", "
+    )
+    print(f"expected {np.sqrt(num_units / distance):,.0f}; equal {mean_secant:,.0f}")
+
+# %% [markdown]
+# <details><summary>Solution of exercise 2, in words</summary>
+#
+# The loss of the batch is the mean of the losses of its parts, so its Hessian is the mean of theirs. The norm of a mean is at most the mean of the norms, by the triangle
+# inequality. The two are equal only if the parts share a top eigenvector, with the same sign of the eigenvalue.
+#
+# The top eigenvectors of different images differ, so the mean of many Hessians has a smaller norm than each of them has on average. With batch norm in train mode the proof
+# fails, since the statistics of the whole batch enter each image's loss.
+#
+# </details>
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Solution of exercise 2, in code", "code_prompt_hide": "Solution of exercise 2, in code"}
+coarse = functional.adaptive_avg_pool2d(images.inputs[:128], 4).flatten(1).double()
+classes = images.labels[:128]
+with torch.random.fork_rng():
+    torch.manual_seed(seed)
+    first, last_layer = torch.nn.Linear(coarse.shape[1], 8), torch.nn.Linear(8, 10)
+small = torch.nn.Sequential(first, torch.nn.Tanh(), last_layer).double()
+
+norms = {}
+for size in (16, 32, 64, 128):
+    cut = np.arange(128).reshape(-1, size)
+    found = lp.batch_hessian_norms(small, coarse, classes, cut, tolerance=1e-5)
+    norms[size] = found.norm.mean()
+    print(f"batches of {size}: mean norm {norms[size]:.4f}")
+assert (np.diff(list(norms.values())) <= 1e-3 * norms[16]).all(), "a larger norm"
+
+parts = [part.detach() for part in small.parameters()]
+
+
+def loss_of(flat):
+    pieces = flat.split([part.numel() for part in parts])
+    w, b, v, c = (one.view(part.shape) for one, part in zip(pieces, parts, strict=True))
+    return functional.cross_entropy(torch.tanh(coarse @ w.T + b) @ v.T + c, classes)
+
+
+flat = torch.cat([part.flatten() for part in parts])
+dense = torch.autograd.functional.hessian(loss_of, flat)
+dense_norm = float(torch.linalg.matrix_norm(dense, 2))
+np.testing.assert_allclose(norms[128], dense_norm, rtol=1e-3)
+print(f"norm of the dense Hessian of all 128: {dense_norm:.4f}")
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# The paper states the inequality for a loss with a second derivative. Its ResNets have ReLU, and their loss has none where a unit switches.
 # The paper scores batches and does not say in which mode of batch norm. Here it is train mode, as in training; [these correlations](fig-agreement) show what eval mode
 # would change. The paper reports no spread, sign or cost of the norms. The live networks are small and trained briefly. The recorded one is a ResNet-14,
 # trained for four epochs on all images of CIFAR-10, or for ten on a tenth of them.

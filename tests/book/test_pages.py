@@ -59,11 +59,20 @@ def test_a_twin_has_no_outputs(page):
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
+def exercises(page) -> list:
+    """The cells of a page's exercises: from their heading to the next one."""
+    cells = jupytext.read(page).cells
+    heads = [i for i, cell in enumerate(cells) if re.search(r"^## ", cell.source, re.MULTILINE)]
+    ranges = zip(heads, [*heads[1:], len(cells)], strict=True)
+    parts = [cells[start:end] for start, end in ranges]
+    return next((part for part in parts if part[0].source.startswith("## Exercises\n")), [])
+
+
 @pages
 def test_a_page_is_one_argument(page):
     cells = jupytext.read(page).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert len(cells) <= 28
+    assert len(cells) - len(exercises(page)) <= 28
     assert all(len(source.splitlines()) <= 30 for source in code)
     assert max(len(line) for source in code for line in source.splitlines()) <= 88
     assert re.search(r"^(assert |np\.testing\.assert_)", "\n".join(code), re.MULTILINE)
@@ -91,6 +100,20 @@ def test_what_is_no_argument_is_folded(page):
     assert [tags[source] for source in tags if f"{source}\n".startswith(check)] == [{"hide-cell"}]
     plain = [source for source, tag in tags.items() if not tag]
     assert len(plain) >= 2  # the method, and its comparison with the library
+
+
+@pytest.mark.parametrize("page", PAGES[:8], ids=lambda path: path.stem)
+def test_pages_on_the_theory_have_two_exercises_with_folded_solutions_that_are_checked(page):
+    questions, first, words, second = exercises(page)
+    assert re.findall(r"^(\d)\. \*\*[^*]+[.?]\*\* ", questions.source, re.MULTILINE) == ["1", "2"]
+    for number, text, code in ((1, questions, first), (2, words, second)):
+        summary = f"<details><summary>Solution of exercise {number}, in words</summary>"
+        assert text.source.count("<details>") == 1
+        assert text.source.partition(summary)[2].endswith("</details>")
+        assert code.metadata["tags"] == ["hide-cell"]
+        prompt = f"Solution of exercise {number}, in code"
+        assert set(code.metadata["mystnb"].values()) == {prompt}
+        assert re.search(r"^ *(assert |np\.testing\.assert_)", code.source, re.MULTILINE)
 
 
 @pages
