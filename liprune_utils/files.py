@@ -159,14 +159,21 @@ def package_version(name: str) -> str:
         return "not installed"
 
 
-# The git commit, "-dirty" where files differ from it; without git, LIPRUNE_COMMIT or "unknown".
+# The git commit, "-dirty" where files differ from it, but for recorded results, which a recording
+# itself writes; without git, LIPRUNE_COMMIT or "unknown".
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     try:
-        described = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+        commit = _git("rev-parse", "--short=10", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!book/results")
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("LIPRUNE_COMMIT", "unknown")
-    return described.stdout.strip()
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
 
 
 def read_provenance(records_dir: Path, page: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import subprocess
 import threading
 import time
 
@@ -138,3 +139,24 @@ def test_a_results_folder_may_begin_at_home(tmp_path, monkeypatch):
     assert results_folder("~/out") == tmp_path / "out"
     assert (tmp_path / "out").is_dir()
     assert not (PROJECT / "~").exists()
+
+
+def test_a_commit_is_dirty_by_code_but_not_by_recorded_results(tmp_path, monkeypatch):
+    def git(*arguments):
+        names = ["-c", "user.name=A", "-c", "user.email=a@b"]
+        subprocess.run(["git", *names, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(files, "PROJECT", tmp_path)
+    record, code = tmp_path / "book" / "results" / "table.csv", tmp_path / "code.py"
+    record.parent.mkdir(parents=True)
+    for path in (record, code):
+        path.write_text("old")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "Add both")
+    clean = files.provenance()["commit"]
+    assert re.fullmatch("[0-9a-f]{10}", clean)
+    record.write_text("new")
+    assert files.provenance()["commit"] == clean
+    code.write_text("new")
+    assert files.provenance()["commit"] == f"{clean}-dirty"
