@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from liprune_utils import example_scores
 from liprune_utils.checks import InputError
 from liprune_utils.curvature import hessian_norm
 from liprune_utils.example_scores import (
@@ -94,22 +93,6 @@ def test_of_a_linear_classifier_all_is_known(count, num_classes, seed):
     np.testing.assert_allclose(el2n_scores(model, inputs, targets), error, rtol=1e-9)
     gradients = example_gradient_norms(*arguments)
     np.testing.assert_allclose(gradients, error * square.sqrt(), rtol=1e-9)
-
-
-def test_searches_start_near_the_eigenvectors_of_a_linear_classifier(monkeypatch):
-    starts, (inputs, targets) = [], (draw(5, 100), torch.arange(5) % 4)
-    search = example_scores.lanczos_many
-    monkeypatch.setattr(
-        example_scores, "lanczos_many", lambda *given: starts.append(given[1]) or search(*given)
-    )
-    model = nn.Linear(100, 4, bias=False).double()
-    nn.init.normal_(model.weight, std=0.1, generator=seeded())
-    example_hessian_norms(model, loss_fn, inputs, targets)
-    for x, start in zip(inputs, starts[0], strict=True):
-        p = model(x).softmax(dim=0).detach()
-        steepest = torch.linalg.eigh(p.diag() - p.outer(p)).eigenvectors[:, -1]
-        expected = functional.normalize(steepest.outer(x).flatten(), dim=0)
-        assert functional.normalize(start, dim=0).dot(expected).abs() > 0.5  # the rest is noise
 
 
 def test_a_loose_tolerance_takes_fewer_products_and_its_bound_holds():

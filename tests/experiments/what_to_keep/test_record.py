@@ -39,7 +39,7 @@ def small(monkeypatch, tmp_path):
 
 def test_the_command_writes_the_table_and_its_provenance(small, tmp_path):
     record.main()
-    files = {path.name for path in (tmp_path / "record").iterdir()}
+    files = {path.name for path in (tmp_path / "record").glob("[!.]*")}
     assert files == {"head.csv", "head.json"}
     table, facts = recorded_head()
     assert len(table) == 2 * 2 * 5
