@@ -18,7 +18,9 @@ def filled(folder: Path, contents: dict[str, str]) -> Path:
 
 def files(folder: Path) -> dict[Path, tuple[int, int]]:
     """When each file was written and its size; a lock holds nothing."""
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    found = [
+        path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")
+    ]
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in found}
 
 

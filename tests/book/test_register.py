@@ -229,7 +229,7 @@ def test_folder_that_cannot_be_written_is_named_in_one_sentence(tmp_path, below)
 def test_folder_is_made_and_left_empty(tmp_path):
     folder = files.results_folder(tmp_path / "a" / "b")
     assert folder.is_dir()
-    assert not list(folder.iterdir())
+    assert not list(folder.glob("[!.]*"))
 
 
 def test_verdicts_of_all_pages_join_the_register(tmp_path):
