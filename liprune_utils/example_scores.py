@@ -102,9 +102,8 @@ def example_hessian_norms(
 
     def score(chunk: _Chunk) -> np.ndarray:
         generator = torch.Generator().manual_seed(seed)
-        size = len(chunk.weights)
-        start = torch.randn(size, generator=generator, dtype=torch.float64).to(chunk.weights)
-        starts = start.expand(len(chunk.data[1]), -1)
+        start = torch.randn(len(chunk.weights), generator=generator, dtype=torch.float64)
+        starts = start.to(chunk.weights).expand(len(chunk.data[1]), -1)
         found = lanczos_many(partial(_products, chunk), starts, tolerance, max_products)
         found[:, :3] /= chunk.data[2].cpu().numpy()[:, None]
         return found
@@ -316,8 +315,7 @@ def _from_losses(
         with torch.enable_grad():
             outputs, losses = vmap(outputs_and_loss, in_dims=(None, 0, 0))(weights, x, y)
             _check_losses(losses, len(y), first)
-        own_losses = vmap(partial(_loss_of, loss_fn))
-        scales = loss_scales(loss_fn, lambda z: own_losses(z, y), outputs)
+        scales = loss_scales(loss_fn, lambda z: vmap(partial(_loss_of, loss_fn))(z, y), outputs)
         return score(_Chunk(loss, weights, (x, y, scales)))
 
     def check(some: Inputs) -> None:

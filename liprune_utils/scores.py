@@ -94,7 +94,7 @@ def score(
         chunk_size: Examples at once, for the scores of single examples; by default theirs.
         folder: For a data set: keeps each finished shard there, so that the same call goes on after
             it was killed. Shards of another model, data set or option are refused; a data set is
-            told by 16 of its examples.
+            told by 16 of its examples, a loss by its name.
         client: For a data set: a ``dask.distributed.Client`` whose workers score the shards (one
             worker per core, or per GPU as dask-cuda starts them), or a
             ``concurrent.futures.Executor``.
@@ -205,10 +205,8 @@ def _of_dataset(
         score_pieces = partial(_score_pieces, name, source.model, options)
         return stream(Shard(source, in_pieces, score_pieces), facts, len(source.dataset), *shards)
     batches = _partition(batches, len(source.dataset))
-    facts["batches_sha256"] = sha256(np.concatenate(batches).tobytes()).hexdigest()
-    shard = Shard(
-        source, partial(_some, batches), partial(_norms_in_turn, source.model, options), "Batches"
-    )
+    facts["batches_sha256"] = sha256(str([b.tolist() for b in batches]).encode()).hexdigest()
+    shard = Shard(source, partial(_some, batches), partial(_norms_in_turn, source.model, options))
     size, *rest = shards
     size = max(1, whole_number("shard_size", size, 1) // max(map(len, batches)))
     return _spread(stream(shard, facts, len(batches), size, *rest), batches)

@@ -51,7 +51,7 @@ class Source:
         try:
             yield from DataLoader(self.dataset, batch_sampler=list(pieces), **self.loader)
         except (TypeError, RuntimeError) as error:  # of torch's, where items do not fit together
-            reason = f"{type(error).__name__}: {str(error).splitlines()[-1]}"
+            reason = f"{type(error).__name__}: {' '.join(str(error).splitlines()[-1:])}"
             expected = (
                 "items that a transform or loader={'collate_fn': ...} makes tensors of a size"
             )
@@ -76,15 +76,24 @@ class Shard:
     source: Source
     pieces: Callable[[int, int], Sequence[Sequence[int]]]  #: of a shard, each indices
     score: Callable[[Iterable[Piece]], np.ndarray]
-    unit: str = "Examples"
 
     def __call__(self, first: int, stop: int) -> np.ndarray:
         """Compute the numbers from the first to one before the last."""
+        begun = []
+
+        def read() -> Iterator[Piece]:
+            pieces = self.pieces(first, stop)
+            reader = self.source.read(pieces)
+            for piece in pieces:
+                begun.append(piece)
+                yield next(reader)
+
         try:
             with _ALONE:
-                return self.score(self.source.read(self.pieces(first, stop)))
-        except InputError as error:
-            raise InputError(f"{self.unit} {first} to {stop - 1}: {error}") from error
+                return self.score(read())
+        except InputError as error:  # whose examples are numbered within the piece
+            at = f"In the piece of examples {begun[-1][0]} to {begun[-1][-1]}"
+            raise InputError(f"{at}: {error}") from error
 
 
 def in_pieces(first: int, stop: int) -> list[range]:

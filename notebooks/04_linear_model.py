@@ -256,7 +256,7 @@ HTML(formats.claims_html(register.claims_table(outcomes)))
 # 1. **The other end.** Keep the tenth of the points with the *smallest* $|x|$. Derive the mean of $w$ after ten steps at the rate 0.01, over the draws of the batches, for any set of
 #    kept points. Compare it with simulated runs, for this choice and for LiPrune's, on the data set drawn above (`x`, `y`, `kept`).
 # 2. **Up to which rate does LiPrune lead?** Let the line be so steep that label noise does not matter. Then the mean squared error is multiplied by $q$ at each
-#    step ([the closed form](eq-square)). Find the learning rate below which $q$ is smaller for LiPrune than for random pruning, for a tenth kept and
+#    step, as [the closed form](eq-square) says. Find the learning rate below which $q$ is smaller for LiPrune than for random pruning, for a tenth kept and
 #    batches of ten. Check it with `population_excess`.
 #
 # <details><summary>Solution of exercise 1, in words</summary>

@@ -177,7 +177,9 @@ def test_two_workers_find_the_same_as_this_process(tmp_path, folder):
             found = lp.score(name, network(), data, client=client, folder=own, **options)
             np.testing.assert_array_equal(found, lp.score(name, network(), data, **options))
         bad = Items(lambda i: (X[i], 7 if i == 30 else int(Y[i])))
-        with pytest.raises(InputError, match=r"^Examples 24 to 31: The label of example 6 is 7; "):
+        with pytest.raises(
+            InputError, match=r"^In the piece of examples 24 to 31: The label of example 6"
+        ):
             lp.score("loss", network(), bad, client=client, shard_size=8)
 
 
@@ -227,6 +229,21 @@ def test_shards_of_another_model_or_data_set_are_refused(tmp_path, change, messa
         lp.score(**(arguments | change), folder=tmp_path)
 
 
+def test_batches_that_are_cut_elsewhere_are_others(tmp_path):
+    first, other = ({"batches": np.split(np.arange(COUNT), [cut])} for cut in (10, 27))
+    arguments = "hessian-batch", network(), TensorDataset(X, Y)
+    lp.score(*arguments, folder=tmp_path, **first)
+    with pytest.raises(InputError, match=r"^batches_sha256 in "):
+        lp.score(*arguments, folder=tmp_path, **other)
+
+
+def test_a_bad_example_is_numbered_within_its_piece():
+    data = Items(lambda i: (X[i % COUNT], 7 if i == 515 else 0), 600)
+    words = "^In the piece of examples 512 to 599: The label of example 3 is 7"
+    with pytest.raises(InputError, match=words):
+        lp.score("loss", network(), data)
+
+
 class Stream(IterableDataset):
     """Has no numbered examples."""
 
@@ -253,7 +270,10 @@ BAD = {
         Items(lambda i: (X[i] + RANDOM.random(), 0)),
         "^Two reads of the same examples differ; expected a data set without random augmentation",
     ),
-    "label": (Items(lambda i: (X[i], i)), "^Examples 0 to 36: The label of example 3 is 3; expect"),
+    "label": (
+        Items(lambda i: (X[i], i)),
+        "^In the piece of examples 0 to 36: The label of example 3 is",
+    ),
 }
 
 
