@@ -2,11 +2,10 @@
 
     .venv/bin/python benchmarks/hessian_product.py [--depth 20] [--batch-size 128] [--rounds 9]
 
-Times, in turns within one run: a plain gradient; a product by double backward with torch's own
-batch norm; the same with `liprune_utils.batch_norm`, which the library uses. Prints medians and
-their ratios to the gradient. Stops if the two products differ by more than rounding. Then the cost
-of one product for each of 32 examples, the Lanczos step included, against 32 examples' share of the
-batch's gradient.
+Times, in turns within one run: a plain gradient; a product by torch's own double backward; the same
+with the library's batch norm and convolution. Prints medians and their ratios to the gradient.
+Stops if the two products differ by more than rounding. Then the cost of one product for each of 32
+examples, the Lanczos step included, against 32 examples' share of the batch's gradient.
 """
 
 import argparse
@@ -20,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from liprune_utils.batch_norm import fast_batch_norm
 from liprune_utils.checks import exit_status, require
+from liprune_utils.curvature import fast_second_derivatives
 from liprune_utils.example_scores import example_hessian_norms
 from liprune_utils.models import resnet
 
@@ -66,7 +65,7 @@ def make_ways(
         return torch.autograd.grad(loss, parameters, create_graph=create_graph)
 
     ways = {"gradient": gradient}
-    for name, context in (("torch", nullcontext()), ("fast", fast_batch_norm(model))):
+    for name, context in (("torch", nullcontext()), ("fast", fast_second_derivatives(model))):
         with context:
             first = gradient(create_graph=True)
         ways[f"product, {name}"] = lambda first=first: torch.autograd.grad(

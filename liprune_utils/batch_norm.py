@@ -23,22 +23,18 @@ BatchNorm = nn.modules.batchnorm._BatchNorm  # the base of every batch norm in t
 
 @contextmanager
 def fast_batch_norm(model: nn.Module) -> Iterator[None]:
-    r"""Give the train-mode batch norms of a model a fast second derivative, by reverse mode.
+    r"""Give the batch norms of a model a fast second derivative, by reverse mode.
 
     .. math:: y = w \frac{x - m}{\sqrt{v + \epsilon}} + b
 
-    m and v are the batch's own mean and biased variance per channel; running statistics stay as
-    they are. A batch norm with a ``forward`` of its own, such as one across processes, is left
-    alone.
+    m and v are, per channel, the batch's own mean and biased variance in train mode and the running
+    ones, which stay as they are, in eval mode. A batch norm without running ones in eval mode is
+    left alone, and so is one with a ``forward`` of its own, such as one across processes.
 
     Yields:
         Nothing; afterwards each module has its own ``forward`` again.
     """
-    modules = [
-        module
-        for module in model.modules()
-        if getattr(module.forward, "__func__", None) is BatchNorm.forward and module.training
-    ]
+    modules = [module for module in model.modules() if _replaceable(module)]
     for module in modules:
         module.forward = _fast_forward(module)
     try:
@@ -48,12 +44,20 @@ def fast_batch_norm(model: nn.Module) -> Iterator[None]:
             del module.forward
 
 
+def _replaceable(module: nn.Module) -> bool:
+    plain = getattr(module.forward, "__func__", None) is BatchNorm.forward
+    return plain and (module.training or module.running_mean is not None)
+
+
 def _fast_forward(module: BatchNorm) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         module._check_input_dim(x)
         channels = x.shape[1]
         weight = x.new_ones(channels) if module.weight is None else module.weight
         bias = x.new_zeros(channels) if module.bias is None else module.bias
+        if not module.training:
+            scale = (module.running_var + module.eps).rsqrt()
+            return _normalised(x, weight, bias, module.running_mean, scale)
         return _Normalise.apply(x, weight, bias, module.eps)
 
     return forward
@@ -62,9 +66,12 @@ def _fast_forward(module: BatchNorm) -> Callable[[Tensor], Tensor]:
 class _Normalise(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        y, mean, scale = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+        dims = [0, *range(2, x.ndim)]
+        mean = x.mean(dims)
+        # Torch's own variance has four right digits if the channels are last.
+        scale = (x - _column(mean, x)).square_().mean(dims).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, mean, scale)
-        return y
+        return _normalised(x, weight, bias, mean, scale)
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -96,6 +103,11 @@ class _Gradients(Function):
                        level * scale * mean)  # fmt: skip
         of_x.addcmul_(projected, _column(p - weight * scale * u_h / count, x))
         return of_gradient, of_x, scale * inner, None, None
+
+
+def _normalised(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    slope = weight * scale
+    return torch.addcmul(_column(bias - slope * mean, x), x, _column(slope, x))
 
 
 def _project(u: Tensor, x: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from liprune_utils.checks import require, require_fraction, whole_number
 from liprune_utils.chunks import in_chunks
-from liprune_utils.curvature import check_differentiation
+from liprune_utils.curvature import check_differentiation, fast_second_derivatives
 from liprune_utils.lanczos import lanczos_many
 from liprune_utils.losses import (
     Loss,
@@ -104,7 +104,7 @@ def example_hessian_norms(
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(len(chunk.weights), generator=generator, dtype=torch.float64)
         starts = start.to(chunk.weights).expand(len(chunk.data[1]), -1)
-        found = lanczos_many(partial(_products, chunk), starts, tolerance, max_products)
+        found = lanczos_many(partial(_products, model, chunk), starts, tolerance, max_products)
         found[:, :3] /= chunk.data[2].cpu().numpy()[:, None]
         return found
 
@@ -273,10 +273,10 @@ def forgetting_counts(correct: np.ndarray) -> np.ndarray:
     return np.where(correct.any(axis=0), counts, len(correct)).astype(np.float64)
 
 
-def _products(chunk: _Chunk, numbers: np.ndarray) -> Callable[[Tensor], Tensor]:
+def _products(model: nn.Module, chunk: _Chunk, numbers: np.ndarray) -> Callable[[Tensor], Tensor]:
     """Return what multiplies a vector for each of some examples by its Hessian."""
     stacked = chunk.weights.expand(len(numbers), -1).contiguous().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), fast_second_derivatives(model):
         losses = vmap(chunk.loss)(stacked, *(rows(values, numbers) for values in chunk.data))
         (gradients,) = torch.autograd.grad(losses.sum(), stacked, create_graph=True)
 

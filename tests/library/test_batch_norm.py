@@ -34,8 +34,36 @@ def make_model() -> nn.Module:
     ).double()  # fmt: skip
 
 
-def test_a_model_gives_the_same_and_is_as_before():
-    model, x = make_model(), draw(5, 2, 3, 3)
+@pytest.mark.parametrize("shape", [(1, 3), (3, 2, 5), (2, 3, 4, 2)])
+def test_in_eval_mode_the_running_statistics_count(shape):
+    norm = NORMS[len(shape)](shape[1]).double().eval()
+    norm.running_mean, norm.running_var = draw(shape[1]), draw(shape[1], seed=1).square()
+    weight, bias = draw(shape[1], seed=2), draw(shape[1], seed=3)
+    inputs = [tensor.requires_grad_() for tensor in (draw(*shape, seed=4), weight, bias)]
+
+    def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional_call(norm, {"weight": weight, "bias": bias}, (x,))
+
+    expected = normalise(*inputs)
+    with fast_batch_norm(norm):
+        torch.testing.assert_close(normalise(*inputs), expected)
+        assert gradcheck(normalise, inputs)
+        assert gradgradcheck(normalise, inputs)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_float32_keeps_its_digits_in_both_layouts(layout):
+    x = (draw(64, 4, 32, 32) + 1).relu()
+    norm = nn.BatchNorm2d(4).double()
+    expected = norm(x)
+    with fast_batch_norm(norm.float()):
+        y = norm(x.float().contiguous(memory_format=layout))
+    torch.testing.assert_close(y.double(), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_gives_the_same_and_is_as_before(training):
+    model, x = make_model().train(training), draw(5, 2, 3, 3)
     expected = model(x)
     with unchanged(model), fast_batch_norm(model):
         torch.testing.assert_close(model(x), expected)
@@ -52,10 +80,13 @@ class OwnNorm(nn.BatchNorm1d):
         return x
 
 
-@pytest.mark.parametrize("model", [make_model().eval(), OwnNorm(2)], ids=["eval", "own"])
-def test_a_model_in_eval_mode_and_a_norm_with_a_forward_of_its_own_are_left_alone(model):
-    with fast_batch_norm(model):
-        assert not any("forward" in vars(module) for module in model.modules())
+STATELESS = nn.BatchNorm1d(2, track_running_stats=False).eval()
+
+
+@pytest.mark.parametrize("norm", [STATELESS, OwnNorm(2)], ids=["stateless", "own"])
+def test_a_norm_without_statistics_or_with_a_forward_of_its_own_is_left_alone(norm):
+    with fast_batch_norm(norm):
+        assert "forward" not in vars(norm)
 
 
 def test_a_norm_whose_forward_was_replaced_keeps_it():
