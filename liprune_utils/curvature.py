@@ -5,6 +5,8 @@ Lanczos' method on exact Hessian-vector products (paper, Section 3, "Using the H
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +16,9 @@ from torch.func import grad, jvp
 
 from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
 from liprune_utils.checks import InputError, require, whole_number
-from liprune_utils.lanczos import DominantEigenvalue, lanczos
+from liprune_utils.convolution import fast_convolution
+from liprune_utils.lanczos import DominantEigenvalue, lanczos, near_one
+from liprune_utils.layer_norm import fast_layer_norm
 from liprune_utils.losses import Loss, accurate, check_targets, cross_entropy, loss_scales
 from liprune_utils.model_inputs import Inputs, num_examples, run, tensors
 from liprune_utils.scoring import (
@@ -104,14 +108,15 @@ def _dominant(
     def draw() -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         vector = torch.randn(gradient.numel(), generator=generator, dtype=torch.float64)
-        return vector.to(gradient.device)
+        return vector.to(gradient)
 
-    def product(vector: Tensor) -> Tensor:
-        return hessian_product(model, gradient, vector).double() / scale
-
+    product = partial(hessian_product, model, gradient)
     if start is None:
-        return lanczos(product, draw(), *limits)
-    return lanczos(product, start.to(gradient.device).double(), *limits, draw)
+        found = lanczos(product, draw(), *limits)
+    else:
+        found = lanczos(product, near_one(start).to(gradient), *limits, draw)
+    values = found.eigenvalue / scale, found.residual / scale, found.error / scale
+    return replace(found, **dict(zip(("eigenvalue", "residual", "error"), values, strict=True)))
 
 
 def loss_gradient(
@@ -233,7 +238,14 @@ def check_problem(model: nn.Module, inputs: Inputs, targets: Tensor, batch_norm:
 
 @contextmanager
 def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
-    with untouched(model, batch_norm), fast_batch_norm(model), torch.enable_grad():
+    with untouched(model, batch_norm), fast_second_derivatives(model), torch.enable_grad():
+        yield
+
+
+@contextmanager
+def fast_second_derivatives(model: nn.Module) -> Iterator[None]:
+    """Give a model's operations their fast forms, for a block's time."""
+    with fast_batch_norm(model), fast_convolution(), fast_layer_norm():
         yield
 
 

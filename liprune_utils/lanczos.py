@@ -13,6 +13,7 @@ from liprune_utils.checks import InputError, require, require_fraction, whole_nu
 _MIN_PRODUCTS = 3  # before that, a start vector amid equal eigenvalues passes for an eigenvector
 _ASYMMETRY = 0.02  # of products, in norms; of right ones in float32 about 1e-5
 _ROUNDING = 1e-3
+_SETTLED = 1e-3  # of residuals, in norms: where vectors begin to lose their orthogonality
 _NOT_SYMMETRIC = (
     "The Hessian-vector products are not symmetric, so torch's second derivative of some operation "
     "is wrong; expected a model or loss without it (torch.autograd.gradgradcheck finds it)."
@@ -43,8 +44,8 @@ class DominantEigenvalue:
         error: :math:`\min(\rho, \rho^2 / \mathrm{gap})`, >= 0.
         num_products: Hessian-vector products taken, >= 1.
         converged: Whether the error is at most ``tolerance`` times the norm.
-        eigenvector: The unit vector :math:`v`, float64, shape ``[num_parameters]``.
-        guess: A start vector for a similar operator, float64, shape ``[num_parameters]``:
+        eigenvector: The unit vector :math:`v`, shape ``[num_parameters]``.
+        guess: A start vector for a similar operator, shape ``[num_parameters]``:
             :math:`H \sum_i (\lambda_i / \lambda)^2 v_i` over all Ritz pairs, since another one may
             be the largest there. It is the start vector where :math:`H` is zero.
     """
@@ -73,13 +74,16 @@ def lanczos(
 ) -> DominantEigenvalue:
     r"""Find the eigenvalue of largest absolute value of a symmetric operator.
 
-    Full reorthogonalisation keeps :math:`H Q = Q T + \beta\, q\, e^\top` exact up to rounding, so a
-    Ritz pair :math:`T s = \lambda s` has the residual :math:`\beta\, |s_{\mathrm{last}}|`, without
-    another product (Golub and Van Loan, *Matrix Computations*, 4th edition, Section 10.1).
+    Of :math:`H Q = Q T + \beta\, q\, e^\top`, a Ritz pair :math:`T s = \lambda s` has the residual
+    :math:`\beta\, |s_{\mathrm{last}}|`, without another product (Golub and Van Loan, *Matrix
+    Computations*, 4th edition, Section 10.1). The vectors lose their orthogonality by rounding over
+    such a residual (Paige, *Linear Algebra and its Applications* 34, 1980), so each is made
+    orthogonal to all before from where a residual is a thousandth of the norm.
 
     Args:
-        product: Multiplies a vector by the operator; float64, shape ``[n]``, on both sides.
-        start: Start vector, float64, shape ``[n]``: random, or a guess at the eigenvector.
+        product: Multiplies a vector by the operator, into one that may be overwritten; float32 or
+            float64, shape ``[n]``, on both sides.
+        start: Start vector, shape ``[n]``: random, or a guess at the eigenvector.
         tolerance: Stop when the error is at most this fraction of the eigenvalue, in (0, 1).
         max_products: Stop after this many products at the latest, >= 1; n suffice.
         rough: Whether one product may do, for a good guess and a loose tolerance. The gap is then
@@ -101,45 +105,82 @@ def lanczos(
         (-5.0, 5.0)
     """
     _check_limits(tolerance, max_products)
-    min_products = 1 if rough else _MIN_PRODUCTS
     usable = bool(start.isfinite().all() and start.any())
     require(usable, "The start vector", "zero or not finite", "another")
-    start = near_one(start)
-    basis, diagonal, off_diagonal = [start / start.norm()], [], []
+    krylov, min_products = _Krylov(product, near_one(start)), 1 if rough else _MIN_PRODUCTS
     while True:
-        image = product(basis[-1])
-        diagonal.append(float(basis[-1] @ image))
-        rest = _orthogonalise(image.clone(), basis)
-        beta = float(rest.norm())
-        if not math.isfinite(diagonal[-1] + beta):
-            raise InputError(_NOT_FINITE)
-        T = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
-        values, vectors, residuals = (array[0] for array in _ritz(T[None], np.array([beta])))
-        value, residual = values[0].item(), residuals[0].item()
+        krylov.multiply()
+        value, count = krylov.values[0].item(), len(krylov.basis)
         nearest = abs(value) / 4 if rough else np.inf
-        if off_diagonal:
-            skew = abs(float(basis[-2] @ image) - off_diagonal[-1])
-            _check_symmetry(np.array([skew]), np.array(off_diagonal[-1:]), values[:1])
-        error = _error(values[None], residuals[None], nearest).item()
+        error = _error(krylov.values[None], krylov.residuals[None], nearest).item()
         converged = error <= tolerance * abs(value)
-        invariant = beta <= np.finfo(float).eps * abs(value)  # the basis spans all that start does
-        count = len(diagonal)
+        invariant = krylov.beta <= np.finfo(float).eps * abs(value)  # the basis spans all there is
         if invariant and fresh and count < min(max_products, len(start)):
-            beta, rest, fresh = 0.0, _orthogonalise(fresh(), basis), None
-            off_diagonal.append(beta)
-            basis.append(rest.div_(rest.norm()))
-            continue
-        if count == max_products or invariant or (converged and count >= min_products):
+            krylov.restart(fresh())
+            fresh = None
+        elif count == max_products or invariant or (converged and count >= min_products):
             break
-        off_diagonal.append(beta)
-        basis.append(rest.div_(beta))
-    eigenvector = _combine(vectors[:, 0], basis)
-    weights = np.square(values / (value or 1.0))
-    # H Q = Q T + rest e' gives the guess without another product.
-    guess = _combine(vectors @ (values * weights), basis) + float(vectors[-1] @ weights) * rest
-    if not guess.any():
-        guess = basis[0]
-    return DominantEigenvalue(value, residual, error, count, converged, eigenvector, guess)
+        else:
+            krylov.extend()
+    scaled = (krylov.scale * number for number in (value, krylov.residuals[0].item(), error))
+    return DominantEigenvalue(*scaled, count, converged, krylov.eigenvector(), krylov.guess())
+
+
+class _Krylov:
+    """Lanczos vectors, and what an operator H does to them: H Q = scale (Q T + rest e')."""
+
+    def __init__(self, product: Callable[[Tensor], Tensor], start: Tensor) -> None:
+        self.product, self.basis, self.scale = product, [start / start.norm()], 0.0
+        self.diagonal, self.off_diagonal = [], []  # of T
+
+    def multiply(self) -> None:
+        """Multiply the last vector; find the rest, of length ``beta``, and the Ritz pairs."""
+        image = self.product(self.basis[-1])
+        if not self.scale:  # so that squares are within float32
+            self.scale = float(_power_of_two(image.abs().amax()))
+        self.rest, latest = image.div_(self.scale), self.basis[-2:]
+        parts = [float(q @ self.rest) for q in latest]
+        for q, part in zip(latest, parts, strict=True):
+            self.rest.sub_(q, alpha=part)
+        self.beta = float(self.rest.norm())
+        if not math.isfinite(parts[-1] + self.beta):
+            raise InputError(_NOT_FINITE)
+        self.diagonal.append(parts[-1])
+        self._decompose()
+        if self.residuals.min() <= _SETTLED * abs(self.values[0]):
+            self.beta = float(_orthogonalise(self.rest, self.basis).norm())
+            self.residuals = self.beta * np.abs(self.vectors[-1])
+        if self.off_diagonal:
+            beta_before = np.array(self.off_diagonal[-1:])
+            _check_symmetry(np.abs(parts[0] - beta_before), beta_before, self.values[:1])
+
+    def extend(self) -> None:
+        """Go on with the rest."""
+        self.off_diagonal.append(self.beta)
+        self.basis.append(self.rest.div_(self.beta))
+
+    def restart(self, vector: Tensor) -> None:
+        """Go on with another vector, where there is no rest."""
+        rest = _orthogonalise(vector, self.basis)
+        self.off_diagonal.append(0.0)
+        self.basis.append(rest.div_(rest.norm()))
+
+    def eigenvector(self) -> Tensor:
+        """Return the first Ritz vector."""
+        return _combine(self.vectors[:, 0], self.basis)
+
+    def guess(self) -> Tensor:
+        """Return a start vector for a similar operator, which takes no product."""
+        weights = np.square(self.values / (self.values[0] or 1.0)) * self.scale
+        guess = _combine(self.vectors @ (self.values * weights), self.basis)
+        guess.add_(self.rest, alpha=float(self.vectors[-1] @ weights))
+        return guess if guess.any() else self.basis[0]
+
+    def _decompose(self) -> None:
+        beside = np.diag(self.off_diagonal, 1)
+        T = np.diag(self.diagonal) + beside + beside.T
+        ritz = _ritz(T[None], np.array([self.beta]))
+        self.values, self.vectors, self.residuals = (array[0] for array in ritz)
 
 
 def lanczos_many(
