@@ -108,7 +108,7 @@ def render(build: Path) -> None:
     remove_former_pages(build)
     with _exclusive(build / ".render.lock"):
         html, complete = build / "html", build / "stage" / "_build" / "complete"
-        was_complete = complete.exists() and html.exists()
+        was_complete = html.exists() and _is_past(complete)
         complete.unlink(missing_ok=True)  # a rendering that is killed from here on begins anew
         changed = stage(build)
         if changed or not was_complete:
@@ -142,6 +142,7 @@ def view(notebook: Path, build: Path) -> None:
     folder = build / "view" / notebook.stem
     with _exclusive(folder / ".lock"):
         stage_alone(notebook, folder)
+        shutil.rmtree(folder / "_build", ignore_errors=True)
         _run_jupyter_book(folder, strict=False)
     _report("view", f"open {folder / '_build' / 'html' / 'page.html'}")
 
@@ -199,6 +200,11 @@ def _describe(error: PapermillExecutionError, notebook: Path) -> str:
         return f"{notebook}: {error.evalue}"
     trace = ANSI.sub("", "\n".join(error.traceback))
     return f"{notebook}: cell {error.exec_count} failed.\n{trace}"
+
+
+def _is_past(path: Path) -> bool:
+    """Tell whether a file is there, from before now: Sphinx overlooks edits of an earlier time."""
+    return path.exists() and path.stat().st_mtime <= time.time()
 
 
 def _is_prose(name: str) -> bool:

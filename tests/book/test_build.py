@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def test_a_sentence_is_written_without_the_other_pages(built):
     assert "[render] writing book/rerun.md" in result.stdout
     assert "A new sentence." in (built / "build" / "html" / "book" / "rerun.html").read_text()
     assert page.stat().st_mtime == before
+
+
+def test_a_clock_that_was_set_back_hides_no_edit(built):
+    complete = built / "build" / "stage" / "_build" / "complete"
+    os.utime(complete, (time.time() + 3600,) * 2)
+    with (built / "book" / "rerun.md").open("a") as file:
+        file.write("\nA sentence of an hour ago.\n")
+    assert "[render] writing the pages" in toy.make(built, "book").stdout
+    page = built / "build" / "html" / "book" / "rerun.html"
+    assert "A sentence of an hour ago." in page.read_text()
 
 
 def test_a_fault_in_a_sentence_is_found_again_and_the_book_stays(built):
