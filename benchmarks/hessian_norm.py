@@ -41,7 +41,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from experiments.hessian_norm.record import RECORDED
-from experiments.hessian_norm.tables import summarise_benchmark, times_faster
+from experiments.hessian_norm.tables import against_pyhessian, summarise_benchmark, times_faster
 from liprune_utils import data, files
 from liprune_utils.checks import exit_status, require
 from liprune_utils.curvature import hessian_norm
@@ -139,7 +139,7 @@ def main() -> None:
     dataset = data.load()
     if options.networks:
         name, table = "benchmark_networks", score_networks(dataset, options)
-        print(ratios_to_pyhessian(table).to_string(index=False, float_format="{:.3g}".format))
+        print(against_pyhessian(table).to_string(index=False, float_format="{:.3g}".format))
     else:
         name, table = "benchmark", score_resnet(dataset, options)
         report(table)
@@ -190,21 +190,6 @@ def from_guess(engine: WarmEngine, model: nn.Module, x: Tensor, y: Tensor) -> tu
     """Search on from what this library has found."""
     result = hessian_norm(model, loss_fn, x, y, start=engine.guess, tolerance=1e-5, max_products=30)
     return result.eigenvalue, result.num_products
-
-
-def ratios_to_pyhessian(table: pd.DataFrame) -> pd.DataFrame:
-    """Compare times, products and worst errors, network by network."""
-    keys, rows = ["network", "epochs"], []
-    for key, group in table.groupby(keys, sort=False):
-        ours, peer = (
-            group[group.method == name].set_index("batch") for name in ("accurate", "PyHessian")
-        )
-        row = dict(zip(keys, key, strict=True))
-        row |= {"times_faster": (peer.seconds / ours.seconds).median()}
-        row |= {"seconds": ours.seconds.median(), "seconds_peer": peer.seconds.median()}
-        row |= {"error": ours.relative_error.max(), "error_peer": peer.relative_error.max()}
-        rows.append(row | {"products": ours.num_products.mean()})
-    return pd.DataFrame(rows)
 
 
 def parse() -> argparse.Namespace:

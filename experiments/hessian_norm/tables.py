@@ -177,3 +177,18 @@ def times_faster(benchmark: pd.DataFrame, mode: str) -> pd.DataFrame:
     ratios = seconds[peers].div(seconds[mode], axis=0).stack().rename("ratio")
     groups = ratios.groupby(level=["epochs", "method"])
     return groups.agg(["median", "min", "max"]).reset_index()
+
+
+def against_pyhessian(benchmark: pd.DataFrame) -> pd.DataFrame:
+    """Compare this library's times and errors with PyHessian's, one row per network and stage."""
+    keys, rows = ["network", "epochs"], []
+    for (network, epochs), group in benchmark.groupby(keys, sort=False):
+        by_method = group.set_index("batch").groupby("method")
+        ours, peer = (by_method.get_group(name) for name in ("accurate", "PyHessian"))
+        row = {"network": network, "epochs": epochs, "num_batches": len(ours)}
+        row |= {"times_faster": (peer.seconds / ours.seconds).median()}
+        row |= {"products": ours.num_products.mean()}
+        row |= {"seconds": ours.seconds.median(), "seconds_pyhessian": peer.seconds.median()}
+        row |= {"worst_error": ours.relative_error.max()}
+        rows.append(row | {"worst_error_pyhessian": peer.relative_error.max()})
+    return pd.DataFrame(rows)
