@@ -51,8 +51,13 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return features ``[B, channels, ceil(H / stride), ceil(W / stride)]``."""
         y = self.bn2(self.conv2(self.activation(self.bn1(self.conv1(x)))))
-        pixels = x[:, :, :: self.stride, :: self.stride]
-        return self.activation(y + functional.pad(pixels, (0, 0, 0, 0, 0, self.missing)))
+        return self.activation(y + self._shortcut(x))
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.stride == 1:
+            return x
+        pixels = functional.avg_pool2d(x, 1, self.stride)  # unlike slices, keeps channels last
+        return functional.pad(pixels, (0, 0, 0, 0, 0, self.missing))
 
 
 class ResNet(nn.Module):

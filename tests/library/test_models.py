@@ -17,6 +17,19 @@ def test_number_of_parameters_is_that_of_option_a(depth, count):
     assert sum(parameter.numel() for parameter in resnet(depth, seeded()).parameters()) == count
 
 
+def test_gradients_between_blocks_keep_channels_last():
+    model, layouts = resnet(8, seeded()).to(memory_format=torch.channels_last), []
+
+    def note(gradient: torch.Tensor) -> None:
+        layouts.append(gradient.is_contiguous(memory_format=torch.channels_last))
+
+    for block in model.blocks[:-1]:
+        block.register_forward_hook(lambda *args: args[-1].register_hook(note) and None)
+    x = torch.randn(2, 3, 32, 32, generator=seeded())
+    model(x.contiguous(memory_format=torch.channels_last)).sum().backward()
+    assert layouts == [True, True]
+
+
 @pytest.mark.parametrize(("size", "half", "quarter"), [(8, 4, 2), (31, 16, 8), (32, 16, 8)])
 def test_feature_maps_are_halved_twice(size, half, quarter):
     model, shapes = resnet(14, seeded(), num_classes=7), []
