@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 from scipy.stats import bootstrap, spearmanr
 
 from experiments.liprune.batch_spread import kept_gain
@@ -192,3 +193,13 @@ def against_pyhessian(benchmark: pd.DataFrame) -> pd.DataFrame:
         row |= {"worst_error": ours.relative_error.max()}
         rows.append(row | {"worst_error_pyhessian": peer.relative_error.max()})
     return pd.DataFrame(rows)
+
+
+def pyhessian_table(ratios: pd.DataFrame) -> Styler:
+    """List this comparison with columns named for readers."""
+    names = {"network": "network", "epochs": "epochs trained", "times_faster": "times faster"}
+    names |= {"seconds": "seconds", "seconds_pyhessian": "seconds, PyHessian"}
+    names |= {"worst_error": "worst error", "worst_error_pyhessian": "worst error, PyHessian"}
+    formats = {name: "{:.1g}" for name in names.values() if "error" in name}
+    table = ratios[[*names]].rename(columns=names)
+    return table.style.hide().format(formats | {"epochs trained": "{}"}, precision=2)
