@@ -1,4 +1,4 @@
-r"""Convolution whose second derivative costs three times its first, not more.
+r"""Convolution whose second derivative costs three passes more than its gradient, not dozens.
 
 A convolution :math:`W * x` is linear in x and in W, so that all its derivatives are of three kinds:
 the pass itself, the gradient to the input and the gradient to the weights. There is a fast kernel
