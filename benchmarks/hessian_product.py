@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from liprune_utils.checks import exit_status, require
-from liprune_utils.curvature import fast_second_derivatives
 from liprune_utils.example_scores import example_hessian_norms
 from liprune_utils.models import resnet
+from liprune_utils.second_derivatives import fast_second_derivatives
 
 
 def main() -> None:

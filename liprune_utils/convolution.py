@@ -6,44 +6,20 @@ for each. Within a second derivative, torch takes the third for a pass with kern
 image, which takes several times as long, and within ``vmap`` one pass for each example.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
-from torch.overrides import TorchFunctionMode
 
-_NUM_DIMS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
 _Geometry = tuple[list[int], list[int], list[int], bool, list[int], int]
 
 
-@contextmanager
-def fast_convolution() -> Iterator[None]:
-    """Give convolutions a fast second derivative, by reverse mode; there is no third.
-
-    Padding in words and inputs without a batch are left to torch.
-
-    Yields:
-        Nothing; afterwards torch's functions are its own again.
-    """
-    with _Convolutions():
-        yield
-
-
-class _Convolutions(TorchFunctionMode):
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func in _NUM_DIMS:
-            return _convolution(func, *args, **kwargs)
-        return func(*args, **kwargs)
-
-
 def _convolution(
-    func, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1
+    func, ndim: int, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1
 ) -> Tensor:  # torch's names, since they may be given by name
-    ndim = _NUM_DIMS[func]
     plain = input.ndim == weight.ndim == ndim + 2 and input.dtype == weight.dtype
     if not plain or isinstance(padding, str):
         return func(input, weight, bias, stride, padding, dilation, groups)
@@ -51,6 +27,14 @@ def _convolution(
     geometry = stride, padding, dilation, False, [0] * ndim, groups
     y = _Convolve.apply(input, weight, geometry)
     return y if bias is None else y + bias.view(-1, *[1] * ndim)
+
+
+#: Torch's functions, and their forms with a fast second derivative by reverse mode. There is no
+#: third; padding in words and inputs without a batch are left to torch.
+CONVOLUTIONS = {
+    func: partial(_convolution, func, ndim)
+    for ndim, func in enumerate((torch.conv1d, torch.conv2d, torch.conv3d), start=1)
+}
 
 
 def _sizes(sizes: int | Sequence[int], ndim: int) -> list[int]:

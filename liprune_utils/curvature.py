@@ -14,11 +14,9 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 from torch.func import grad, jvp
 
-from liprune_utils.batch_norm import BatchNorm, fast_batch_norm
+from liprune_utils.batch_norm import BatchNorm
 from liprune_utils.checks import InputError, require, whole_number
-from liprune_utils.convolution import fast_convolution
 from liprune_utils.lanczos import DominantEigenvalue, lanczos, near_one
-from liprune_utils.layer_norm import fast_layer_norm
 from liprune_utils.losses import Loss, accurate, check_targets, cross_entropy, loss_scales
 from liprune_utils.model_inputs import Inputs, num_examples, run, tensors
 from liprune_utils.scoring import (
@@ -37,6 +35,7 @@ from liprune_utils.scoring import (
     untouched,
     without_hooks,
 )
+from liprune_utils.second_derivatives import fast_second_derivatives
 
 
 def hessian_norm(
@@ -239,13 +238,6 @@ def check_problem(model: nn.Module, inputs: Inputs, targets: Tensor, batch_norm:
 @contextmanager
 def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
     with untouched(model, batch_norm), fast_second_derivatives(model), torch.enable_grad():
-        yield
-
-
-@contextmanager
-def fast_second_derivatives(model: nn.Module) -> Iterator[None]:
-    """Give a model's operations their fast forms, for a block's time."""
-    with fast_batch_norm(model), fast_convolution(), fast_layer_norm():
         yield
 
 

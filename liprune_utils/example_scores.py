@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from liprune_utils.checks import require, require_fraction, whole_number
 from liprune_utils.chunks import in_chunks
-from liprune_utils.curvature import check_differentiation, fast_second_derivatives
+from liprune_utils.curvature import check_differentiation
 from liprune_utils.lanczos import lanczos_many
 from liprune_utils.losses import (
     Loss,
@@ -43,6 +43,7 @@ from liprune_utils.scoring import (
     swapped,
     trainable_places,
 )
+from liprune_utils.second_derivatives import fast_second_derivatives
 
 
 class _Chunk(NamedTuple):

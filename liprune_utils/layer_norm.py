@@ -5,33 +5,11 @@ deviation s, :math:`h = s (x - m)` has the gradient :math:`s P(g)` for a gradien
 :math:`P(u) = u - \overline{u} - h\, \overline{h u}`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-
-
-@contextmanager
-def fast_layer_norm() -> Iterator[None]:
-    """Give layer norms a fast second derivative, by reverse mode; there is no third.
-
-    Yields:
-        Nothing; afterwards torch's function is its own again.
-    """
-    with _LayerNorms():
-        yield
-
-
-class _LayerNorms(TorchFunctionMode):
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is functional.layer_norm:
-            func = _layer_norm
-        return func(*args, **(kwargs or {}))
 
 
 def _layer_norm(
@@ -43,6 +21,10 @@ def _layer_norm(
     y = _Standardise.apply(rows, eps)[0].view(input.shape)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
+
+
+#: Torch's function, and its form with a fast second derivative by reverse mode; there is no third.
+LAYER_NORMS = {functional.layer_norm: _layer_norm}
 
 
 class _Standardise(Function):

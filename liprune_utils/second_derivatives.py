@@ -5,16 +5,19 @@ fails torch's own ``gradgradcheck``); within ``vmap``, an embedding gives its pa
 What else torch cannot differentiate is said in one sentence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from liprune_utils.batch_norm import fast_batch_norm
 from liprune_utils.checks import InputError
+from liprune_utils.convolution import CONVOLUTIONS
+from liprune_utils.layer_norm import LAYER_NORMS
 
 SAME = "the same, so no functional.dropout that is always on"  # expected of random passes
 _NO_VMAP = (
@@ -45,7 +48,7 @@ def differentiable_twice() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()  # of nn.TransformerEncoder
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH), _OtherForms():
+        with sdpa_kernel(SDPBackend.MATH), OtherForms(_FORMS):
             yield
     except (RuntimeError, UserWarning) as error:
         meaning = _meaning(str(error))
@@ -56,11 +59,26 @@ def differentiable_twice() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-class _OtherForms(TorchFunctionMode):
-    """Calls the functions of ``_FORMS`` instead of torch's."""
+@contextmanager
+def fast_second_derivatives(model: nn.Module) -> Iterator[None]:
+    """Give a model's operations second derivatives that are as fast as their kernels.
+
+    Yields:
+        Nothing; afterwards the model and torch's functions are their own again.
+    """
+    with fast_batch_norm(model), OtherForms(CONVOLUTIONS | LAYER_NORMS):
+        yield
+
+
+class OtherForms(TorchFunctionMode):
+    """Calls other forms of some of torch's functions, for a block's time."""
+
+    def __init__(self, forms: Mapping[Callable, Callable]) -> None:
+        super().__init__()
+        self._forms = forms
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return _FORMS.get(func, func)(*args, **(kwargs or {}))
+        return self._forms.get(func, func)(*args, **(kwargs or {}))
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:

@@ -8,7 +8,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import vmap
 
 from liprune_utils.batch_norm import fast_batch_norm
-from liprune_utils.convolution import fast_convolution
+from liprune_utils.convolution import CONVOLUTIONS
+from liprune_utils.second_derivatives import OtherForms
 
 CONVOLVE = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 OPTIONS = [
@@ -38,7 +39,7 @@ def test_both_derivatives_are_those_of_finite_differences(ndim, options):
         return CONVOLVE[ndim](*tensors, **options)
 
     expected = convolve(*inputs)
-    with fast_convolution():
+    with OtherForms(CONVOLUTIONS):
         torch.testing.assert_close(convolve(*inputs), expected)
         assert gradcheck(convolve, inputs)
         assert gradgradcheck(convolve, inputs)
@@ -51,14 +52,14 @@ def test_what_needs_no_gradient_gets_none(needed):
     ))  # fmt: skip
     inputs = [tensor for tensor in (x, weight) if tensor.requires_grad]
     expected = second(torch.conv2d(x, weight), inputs)
-    with fast_convolution():
+    with OtherForms(CONVOLUTIONS):
         torch.testing.assert_close(second(torch.conv2d(x, weight), inputs), expected)
 
 
 def test_arguments_by_name_and_inputs_without_a_batch_are_as_in_torch():
     x, weight = draw(3, 5, 5), draw(4, 3, 3, 3, seed=1)
     expected = torch.conv2d(x, weight, padding=1)
-    with fast_convolution():
+    with OtherForms(CONVOLUTIONS):
         torch.testing.assert_close(torch.conv2d(weight=weight, input=x, padding=1), expected)
         batch = torch.conv2d(input=x[None], weight=weight, padding=(1, 1), groups=1)
     torch.testing.assert_close(batch[0], expected)
@@ -77,7 +78,7 @@ def test_within_vmap_each_example_may_have_weights_of_its_own(dims, groups):
         return torch.conv2d(x, weight, stride=2, padding=1, groups=groups)
 
     expected = second(vmap(convolve, dims)(*inputs), inputs)
-    with fast_convolution():
+    with OtherForms(CONVOLUTIONS):
         found = second(vmap(convolve, dims)(*inputs), inputs)
     torch.testing.assert_close(found, expected)
 
@@ -93,12 +94,12 @@ def test_within_vmap_a_batch_norm_may_follow():
         return model[1:](torch.conv2d(x[None], weight))
 
     expected = second(vmap(outputs)(x, weights), [weights])
-    with fast_convolution(), fast_batch_norm(model):
+    with OtherForms(CONVOLUTIONS), fast_batch_norm(model):
         torch.testing.assert_close(second(vmap(outputs)(x, weights), [weights]), expected)
 
 
 def test_torch_has_its_own_functions_again_after_an_error():
-    with pytest.raises(RuntimeError, match="expected"), fast_convolution():
+    with pytest.raises(RuntimeError, match="expected"), OtherForms(CONVOLUTIONS):
         torch.conv2d(draw(1, 3, 4, 4), draw(2, 4, 3, 3))
     x = draw(1, 3, 4, 4).requires_grad_()
     assert "Convolve" not in str(torch.conv2d(x, draw(2, 3, 3, 3)).grad_fn)
