@@ -18,6 +18,12 @@ def book_style():
     plt.close("all")
 
 
+@pytest.fixture(autouse=True)
+def same_draws():
+    """What a test draws without a generator is the same in every process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     threads = torch.get_num_threads()

@@ -23,11 +23,11 @@ def networks(count: int) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
         rng = np.random.default_rng(seed)
         dim, width, classes, depth = rng.integers([2, 3, 2, 1], [9, 17, 6, 4]).tolist()
         activation, scale = ACTIVATIONS[rng.integers(5)], rng.choice([0.5, 1, 2, 3])
-        layers = [nn.Linear(dim, width), activation()]
-        for _ in range(depth - 1):
-            layers += [nn.Linear(width, width), activation()]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
+            layers = [nn.Linear(dim, width), activation()]
+            for _ in range(depth - 1):
+                layers += [nn.Linear(width, width), activation()]
             model = nn.Sequential(*layers, nn.Linear(width, classes)).double()
             with torch.no_grad():
                 for parameter in model.parameters():
