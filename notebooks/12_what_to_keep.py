@@ -32,7 +32,7 @@ first_screen.reserve("figure")
 # %% [markdown]
 # ## Run it yourself
 #
-# The races on generated problems take about three minutes. The network's runs and the races on its features are recorded.
+# The races on generated problems take three to eight minutes. The network's runs and the races on its features are recorded.
 # [How to rerun a page](../book/rerun.md) has the details.
 
 # %% tags=["parameters", "hide-cell"] mystnb={"code_prompt_show": "Parameters", "code_prompt_hide": "Parameters"}
