@@ -45,7 +45,7 @@ class DominantEigenvalue:
         num_products: Hessian-vector products taken, >= 1.
         converged: Whether the error is at most ``tolerance`` times the norm.
         eigenvector: The unit vector :math:`v`, shape ``[num_parameters]``.
-        guess: A start vector for a similar operator, shape ``[num_parameters]``:
+        guess: A start vector for a similar operator, shape ``[num_parameters]``, a multiple of
             :math:`H \sum_i (\lambda_i / \lambda)^2 v_i` over all Ritz pairs, since another one may
             be the largest there. It is the start vector where :math:`H` is zero.
     """

@@ -277,8 +277,8 @@ frames.frame_browser(
 #
 # A batch is far cheaper than its examples one by one. In the record this library took three or four products per batch of 128 images on average.
 # On the same batches each of three other libraries took at least twice as long ([table](../results/08_hessian_norm/benchmark_ratios.csv); recorded on CPU with a ResNet-20).
-# On four kinds of networks this library is at least as fast as PyHessian at its defaults, with at most a fifth of its error ([table](../results/08_hessian_norm/benchmark_pyhessian.csv)).
-# The perceptron gains least: its products are so cheap that what lies between them counts.
+# On four kinds of networks this library is at least as fast as PyHessian at its defaults, with at most a fifth of its error (worst of a few batches each; [table](../results/08_hessian_norm/benchmark_pyhessian.csv)).
+# The perceptron gains least: its products are so cheap that the work between them counts.
 
 # %%
 began = time.perf_counter()

@@ -196,7 +196,7 @@ def against_pyhessian(benchmark: pd.DataFrame) -> pd.DataFrame:
 
 
 def pyhessian_table(ratios: pd.DataFrame) -> Styler:
-    """List this comparison with columns named for readers."""
+    """List the comparison with PyHessian, with columns named for readers."""
     names = {"network": "network", "epochs": "epochs trained", "times_faster": "times faster"}
     names |= {"seconds": "seconds", "seconds_pyhessian": "seconds, PyHessian"}
     names |= {"worst_error": "worst error", "worst_error_pyhessian": "worst error, PyHessian"}
