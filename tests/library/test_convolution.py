@@ -83,7 +83,6 @@ def test_within_vmap_each_example_may_have_weights_of_its_own(dims, groups):
     torch.testing.assert_close(found, expected)
 
 
-# Torch's second derivative of an eval-mode batch norm is wrong for channels that lie so in memory.
 def test_within_vmap_a_batch_norm_may_follow():
     torch.manual_seed(0)
     layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)
