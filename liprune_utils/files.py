@@ -62,6 +62,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        OSError: If it cannot be written; it names the file, not its temporary name.
     """
     _remove_abandoned(path)
     partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
@@ -70,6 +73,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         return partial.replace(path)
+    except OSError as error:
+        if error.filename == str(partial):
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -60,6 +60,13 @@ def test_failed_writer_leaves_what_was_there(tmp_path, old, error):
     assert not old or path.read_text() == old
 
 
+def test_a_file_that_cannot_be_written_is_named_itself(tmp_path):
+    path = tmp_path / "missing" / "table.csv"
+    with pytest.raises(FileNotFoundError) as found:
+        write_atomically(path, lambda partial: partial.write_text("new"))
+    assert found.value.filename == str(path)
+
+
 def test_what_killed_writers_have_left_goes_after_a_day_and_other_files_stay(tmp_path):
     others = [".table.0a.partial.csv", ".other.0a.partial.csv", ".table.0a.partial.json"]
     for name in [".table.0b.partial.csv", *others]:
