@@ -22,6 +22,7 @@ MENUS = {
     "features": tuple(ATLAS_SHARES), "inputs": INPUTS,
     "labels": ATLAS_LABELS, "keep": KEEP_FRACTIONS,
 }  # fmt: skip
+FIRST = (10, INPUTS[0], ATLAS_LABELS[0], KEEP_FRACTIONS[0])  # what is shown before any choice
 RANGE = (0.08, 4.0)  # of ratios; what lies beyond stands at the edge
 TICKS = (0.1, 0.3, 1, 3)
 LEFT, TOP, PANEL, GAP, ROW = 112, 30, 160, 14, 24  # pixels
@@ -108,9 +109,12 @@ def browser(atlas: pd.DataFrame) -> ipywidgets.VBox:
     first chart is shown instead. A single feature has no other to differ from: it has one chart.
     """
     menus = [
-        ipywidgets.Dropdown(options=[(str(v), n) for n, v in enumerate(values)], description=name)
-        for name, values in MENUS.items()
-    ]
+        ipywidgets.Dropdown(
+            options=[(str(v), n) for n, v in enumerate(values)], index=values.index(first),
+            description=name,
+        )
+        for first, (name, values) in zip(FIRST, MENUS.items(), strict=True)
+    ]  # fmt: skip
     frames: dict[Choice, ipywidgets.HTML] = {}
 
     def shown(choice: tuple) -> ipywidgets.Widget:
@@ -120,11 +124,13 @@ def browser(atlas: pd.DataFrame) -> ipywidgets.VBox:
                 frames[seen] = frame(atlas, seen)
             return frames[seen]
         values = list(MENUS.values())[len(choice)]
-        stack = ipywidgets.Stack([shown((*choice, value)) for value in values], selected_index=0)
+        first = values.index(FIRST[len(choice)])
+        charts = [shown((*choice, value)) for value in values]
+        stack = ipywidgets.Stack(charts, selected_index=first)
         ipywidgets.jslink((menus[len(choice)], "index"), (stack, "selected_index"))
         return stack
 
     stacks = shown(())
-    display(HTML(f"<noscript>{next(iter(frames.values())).value}</noscript>"))
+    display(HTML(f"<noscript>{frames[FIRST].value}</noscript>"))
     wrapped = ipywidgets.Layout(flex_flow="row wrap")
     return ipywidgets.VBox([ipywidgets.HBox(menus, layout=wrapped), stacks])

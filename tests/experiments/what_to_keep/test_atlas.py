@@ -91,7 +91,7 @@ def test_menus_choose_charts_without_a_kernel(opened, table):
         assert words in widget.value
         drawn = base64.b64decode(re.search(r'base64,([^"]*)"', widget.value)[1]).decode()
         assert drawn == atlas.chart(chosen(table, dim, seen, labels, fraction))
-    assert "features: 1, even inputs, noise 0.5, keep 0.1" in shown[0].data
+    assert "features: 10, even inputs, noise 0.5, keep 0.1" in shown[0].data
     assert shown[0].data.startswith("<noscript><img alt=")
 
 
@@ -99,13 +99,15 @@ def test_every_stack_follows_its_menu(opened):
     box, _ = opened
     menus, stacks = box.children[0].children, [box.children[1]]
     assert [menu.description for menu in menus] == list(MENUS)
-    for menu, values in zip(menus, MENUS.values(), strict=True):
+    for first, menu, values in zip(atlas.FIRST, menus, MENUS.values(), strict=True):
+        assert values[menu.index] == first
         assert menu.options == tuple((str(value), n) for n, value in enumerate(values))
     state = embed_data([box])["manager_state"]["state"].values()  # what the book's page keeps
     links = [model["state"] for model in state if model["model_name"] == "LinkModel"]
     found = {(*link["source"], *link["target"]) for link in links}
     for menu in menus:
         for stack in stacks:
+            assert stack.selected_index == menu.index
             ends = f"IPY_MODEL_{menu.model_id}", f"IPY_MODEL_{stack.model_id}"
             assert (ends[0], "index", ends[1], "selected_index") in found
         stacks = [child for stack in stacks for child in stack.children]
