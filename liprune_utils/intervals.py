@@ -1,5 +1,6 @@
 """Means, ratios, medians, shares and effects of crossed factors, each with its interval."""
 
+import math
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -31,6 +32,10 @@ class Estimate(NamedTuple):
     def named_columns(self, name: str) -> dict[str, float]:
         """Name the columns of one estimate of several: ``name``, ``name_low``, ``name_high``."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+    def exp(self) -> Self:
+        """Turn the estimate of a logarithm into that of the quantity."""
+        return type(self)(*(math.exp(end) for end in self[:3]), self.num_runs)
 
     def below(self, bound: float) -> bool | None:
         """Tell whether the quantity is below a bound; None if the interval holds the bound."""

@@ -352,7 +352,7 @@ averages = convex_tables.estimates(rivals)
 ahead = sum(found.high < 0 for found in averages.values()) or "none"
 behind = sum(found.low > 0 for found in averages.values()) or "none"
 hardest = max(averages, key=lambda rival: averages[rival].value)
-ratio = convex_tables.ratio(averages[hardest])
+ratio = averages[hardest].exp()
 opening = (
     f"Yes, {better} of {len(by_score)} on a ResNet." if better else "None is seen to."
 )

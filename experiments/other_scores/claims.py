@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from experiments.other_scores.convex_tables import CLAIM, LABELS, estimates, level, ratio
+from experiments.other_scores.convex_tables import CLAIM, LABELS, estimates, level
 from liprune_utils.book.formats import relative
 from liprune_utils.book.register import Claim, claim, decides
 from liprune_utils.intervals import Estimate
@@ -32,7 +32,7 @@ def _verdict(found: Collection[Estimate]) -> str:
 
 
 def _against(row: object, estimate: Estimate) -> str:
-    words = relative(ratio(estimate), level=level())
+    words = relative(estimate.exp(), level=level())
     return (
         f"{words} than with {LABELS[row.against]} (problems won: {row.problems_won}, "
         f"lost: {row.problems_lost}, open: {row.problems_open})"

@@ -116,11 +116,6 @@ def estimates(rivals: pd.DataFrame) -> dict[str, Estimate]:
     return {row.against: Estimate.of(row, "log_ratio") for row in rivals.itertuples()}
 
 
-def ratio(log_ratio: Estimate) -> Estimate:
-    """Turn the logarithm of a ratio into the ratio."""
-    return Estimate(*(float(np.exp(value)) for value in log_ratio[:3]), log_ratio.num_runs)
-
-
 def variant_table(contests: Contests) -> pd.DataFrame:
     """Repeat the estimates with other choices where the register is silent, one at a time."""
     real = {name: contest for name, contest in contests.items() if name in SOURCES}

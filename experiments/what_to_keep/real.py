@@ -20,7 +20,6 @@ from tqdm import tqdm
 from experiments.convex_is_not_enough import convex_head
 from experiments.convex_is_not_enough.runs import BATCH_SIZE, SOURCES, Split, load
 from experiments.other_scores.convex import descend
-from experiments.other_scores.convex_tables import ratio
 from experiments.other_scores.figures import BARS
 from liprune_utils.book.register import load_register
 from liprune_utils.book.style import METHODS, facets
@@ -211,7 +210,7 @@ def worst_cases(ratios: pd.DataFrame) -> dict[str, Estimate]:
     here = ratios[(ratios.method == "design") & (ratios.against == "random")]
     worst = here.loc[here.groupby("data_set", sort=False).log_ratio.idxmax()]
     rows = worst.rename(columns={"num_splits": "num_runs"}).itertuples()
-    return {row.data_set: ratio(Estimate(row.log_ratio, row.low, row.high, row.num_runs))
+    return {row.data_set: Estimate(row.log_ratio, row.low, row.high, row.num_runs).exp()
             for row in rows}  # fmt: skip
 
 

@@ -39,8 +39,7 @@ def family(contest: Contest) -> str:
 def against(contest: Contest, one: Entrant, other: Entrant, step: int, level: float) -> Estimate:
     """Estimate the geometric mean of one entrant's excess over another's, paired by data set."""
     logs = np.log(contest.excess[one][:, step] / contest.excess[other][:, step])
-    mean = mean_interval(logs, level)
-    return Estimate(*(float(np.exp(value)) for value in mean[:3]), mean.num_runs)
+    return mean_interval(logs, level).exp()
 
 
 def outcome(ratio: Estimate) -> str:

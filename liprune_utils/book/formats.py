@@ -119,7 +119,7 @@ class Measurement:
 
     def relative(self, less: str = "lower", more: str = "higher", *, log: bool = False) -> str:
         """Write a ratio, or its logarithm, as a change, such as "91.0% lower"."""
-        ratio = Estimate(*np.exp(self.estimate[:3]), 0) if log else self.estimate
+        ratio = self.estimate.exp() if log else self.estimate
         words = (less, more)
         size, self._interval = _difference(_per_cent(ratio), "%", self.level, words)
         return size

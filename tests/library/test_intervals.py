@@ -26,6 +26,11 @@ from liprune_utils.intervals import (
 NAN = math.nan
 
 
+def test_a_logarithm_is_turned_into_the_quantity():
+    found = Estimate(0.0, math.log(0.5), math.log(2), 7).exp()
+    assert found == pytest.approx((1.0, 0.5, 2.0, 7))
+
+
 def test_estimates_are_read_back_from_their_columns():
     share, other = Estimate(0.5, 0.25, 0.75, 9), Estimate(2.0, 1.0, 3.0, 9)
     row = pd.Series(share.columns("share") | other.named_columns("ratio"))

@@ -181,11 +181,6 @@ def test_the_ratio_of_means_follows_a_data_set_that_diverges():
     assert (logs.mean(axis=1)[:3] > -3).all()
 
 
-def test_a_ratio_is_that_of_its_logarithm():
-    found = convex_tables.ratio(Estimate(0.0, np.log(0.5), np.log(2), 7))
-    assert found == pytest.approx((1.0, 0.5, 2.0, 7))
-
-
 def test_tuning_lists_every_choice():
     contests = everywhere({})
     contests["digits"].tuned.multiples[3, 1] = 2.0**-6
