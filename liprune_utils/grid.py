@@ -297,6 +297,16 @@ def read_tables(
     return curves, runs, sources
 
 
+def read_scores(folder: Path, name: str) -> pd.DataFrame:
+    """Read by which scores a recorded grid's runs pruned; of a grid under way its complete seeds.
+
+    Returns:
+        One row per run of LiPrune and batch.
+    """
+    source = read_json(folder / f"{name}_provenance.json")
+    return _complete_seeds(read_table(folder / f"{name}_scores.csv"), source)
+
+
 # The provenance of a table that was recorded at once names no seeds.
 def _complete_seeds(table: pd.DataFrame, source: Mapping[str, Any]) -> pd.DataFrame:
     seeds = source.get("complete_seeds")

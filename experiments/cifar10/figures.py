@@ -7,26 +7,31 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from experiments.cifar10.claims import EPOCHS_MARGIN, ERROR_MARGIN, Comparison
-from experiments.cifar10.tables import NETWORK, cells, select
-from liprune_utils.book.style import METHODS, facets
+from experiments.cifar10.claims import ERROR_MARGIN, SPEED_MARGIN, Comparison
+from experiments.cifar10.kept_batches import PROPERTIES
+from experiments.cifar10.tables import cells, select
+from liprune_utils.book.style import METHODS, facets, shared_legend
 
 FRACTION_MARKERS = ("o", "s", "^", "D")  # from the smallest fraction
-SEED_MARKERS = "osD^vP*X"
 AXES = {"xlabel": "epoch", "ylabel": "test error (%)"}
 
 
 def cells_figure(curves: pd.DataFrame) -> Figure:
     """Draw test error against epoch, a panel for each cell, as in the paper's Figures 13 to 16."""
-    several = curves[curves.method != "none"].learning_rate.nunique() > 1
+    kept = curves[curves.method == "liprune"]
+    rates, epochs = (kept[name].nunique() > 1 for name in ("learning_rate", "prune_epoch"))
     panels = {
         f"ResNet-{cell['depth']}, keep {cell['keep_fraction']:g}"
-        + f", rate {cell['learning_rate']:g}" * several: cell
-        for cell in cells(curves).values()
+        + f", rate {cell['learning_rate']:g}" * rates
+        + f", pruned at {cell['prune_epoch']}" * epochs: cell
+        for cell in cells(kept).values()
     }
-    return facets(panels, lambda axes, cell: _plot_cell(axes, curves, cell), **AXES)
+    figure = facets(panels, lambda axes, cell: _plot_cell(axes, curves, cell), **AXES)
+    for axes in figure.axes:
+        axes.title.set_size(9 if rates and epochs else 10)
+    return figure
 
 
 def _plot_cell(axes: Axes, curves: pd.DataFrame, cell: dict[str, float]) -> None:
@@ -46,16 +51,15 @@ def summary_figure(comparisons: Mapping[str, Comparison]) -> Figure:
     places = np.arange(len(names))[::-1]
     size = (6.4, 1.3 + 0.29 * len(names))
     figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=size)
-    errors, epochs = (
-        pd.DataFrame([getattr(found, measure) for found in comparisons.values()])
-        for measure in ("error", "epochs")
-    )
+    errors = pd.DataFrame([found.error for found in comparisons.values()])
+    speed = pd.DataFrame([found.speed_up.estimate for found in comparisons.values()])
+    epochs = pd.DataFrame({"value": 1 / speed.value, "low": 1 / speed.high, "high": 1 / speed.low})
     _plot_rows(left, errors, places, 0.0, (-ERROR_MARGIN, ERROR_MARGIN))
-    longest = 1 + EPOCHS_MARGIN
-    _plot_rows(right, epochs, places, 1.0, (1 / longest, longest))
+    _plot_rows(right, epochs, places, 1.0, (1 / SPEED_MARGIN, SPEED_MARGIN))
     left.set(xlabel="LiPrune − random (points)", title="mean test error")
     right.set(xlabel="LiPrune / random", title="epochs to the same error", xscale="log")
-    right.set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+    right.xaxis.set_major_locator(FixedLocator([0.4, 0.6, 0.8, 1, 1.2, 1.5, 2, 3]))
+    right.xaxis.set_major_formatter("{x:g}")
     right.minorticks_off()
     left.set_yticks(places, names)
     return figure
@@ -67,9 +71,10 @@ def _plot_rows(
     """Draw intervals (columns ``value``, ``low``, ``high``) beside equality and its margin."""
     axes.axvspan(*margin, color="#56B4E9", alpha=0.25, linewidth=0)
     axes.axvline(equal, color="black", linewidth=0.8)
+    rows = rows.assign(place=places).dropna(subset="value")
     bars = [rows.value - rows.low, rows.high - rows.value]
     look = {"linestyle": "none", "marker": "o", "markersize": 4, "linewidth": 1.2}
-    axes.errorbar(rows.value, places, xerr=bars, color="#444444", **look)
+    axes.errorbar(rows.value, rows.place, xerr=bars, color="#444444", **look)
     axes.grid(visible=False, axis="y")
 
 
@@ -138,20 +143,20 @@ def error_figure(curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def scores_figure(scores: pd.DataFrame) -> Figure:
-    """Draw the sorted dominant eigenvalues of the batches, a curve for each scoring."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.4))
-    varying = [key for key in NETWORK if scores[key].nunique() > 1] or ["seed"]
-    groups = scores.groupby(NETWORK)
-    colors = plt.get_cmap("viridis")(np.linspace(0, 0.8, groups.ngroups))
-    for number, (_, rows) in enumerate(groups):
-        values = rows.eigenvalue.sort_values(ascending=False).to_numpy()
-        marker = SEED_MARKERS[number % len(SEED_MARKERS)]
-        label = ", ".join(f"{key.replace('_', ' ')} {rows[key].iloc[0]:g}" for key in varying)
-        look = {"color": colors[number], "markersize": 5, "label": label}
-        axes.plot(range(1, len(values) + 1), values, marker, **look)
-    axes.axhline(0, color="#444444", linewidth=0.8)
-    axes.set(xlabel="rank of the batch", ylabel="dominant eigenvalue")
-    if groups.ngroups <= len(SEED_MARKERS):
-        axes.legend()
+def kept_figure(shifts: pd.DataFrame) -> Figure:
+    """Draw how the kept batches differ from all, a row for each property."""
+    figure, axes = plt.subplots(figsize=(6.4, 3.2))
+    names = list(PROPERTIES)
+    axes.axvline(0, color="black", linewidth=0.8)
+    looks = (("o", "#0072B2"), ("s", "#D55E00"))
+    groups = shifts.set_index("property").groupby("prune_epoch")
+    for offset, (marker, color), (epoch, rows) in zip((0.14, -0.14), looks, groups, strict=False):
+        found, places = rows.loc[names], np.arange(len(names))[::-1] + offset
+        bars = [found["shift"] - found.low, found.high - found["shift"]]
+        look = {"marker": marker, "color": color, "linestyle": "none", "markersize": 5}
+        axes.errorbar(found["shift"], places, xerr=bars, label=f"pruned at epoch {epoch}", **look)
+    axes.set_yticks(np.arange(len(names))[::-1], list(PROPERTIES.values()))
+    axes.set(xlabel="kept batches − all batches (standard deviations)")
+    axes.grid(visible=False, axis="y")
+    shared_legend(figure)
     return figure

@@ -7,14 +7,11 @@ import pandas as pd
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from experiments.cifar10.tables import NETWORK
-from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import require
 from liprune_utils.grid import IDENTITY
-from liprune_utils.images import fixed_batches
 from liprune_utils.settings import TrainingRun
-from liprune_utils.training_run import Workspace, before_pruning, run_training
+from liprune_utils.training_run import Workspace, run_training
 
 
 class CifarParameters(Parameters):
@@ -65,23 +62,4 @@ def train_all(runs: list[TrainingRun], workspace: Workspace) -> pd.DataFrame:
         curve = pd.read_csv(run_training(run, workspace) / "curve.csv")
         columns = {name: value for name, value in run if name in IDENTITY}
         tables.append(curve.assign(**columns))
-    return pd.concat(tables, ignore_index=True)
-
-
-def score_networks(runs: list[TrainingRun], workspace: Workspace) -> pd.DataFrame:
-    """Score the batches of each distinct network that LiPrune meets, with their signs."""
-    networks = {
-        tuple(getattr(run, name) for name in NETWORK): run
-        for run in runs
-        if run.method == "liprune"
-    }
-    tables = []
-    for key, run in networks.items():
-        images = workspace.images(run)
-        scores = batch_hessian_norms(
-            before_pruning(run, workspace).model, images.inputs, images.labels,
-            fixed_batches(len(images.labels), run.batch_size, run.seed),
-            seed=run.seed, tolerance=run.tolerance,
-        )  # fmt: skip
-        tables.append(scores.assign(**dict(zip(NETWORK, key, strict=True))))
     return pd.concat(tables, ignore_index=True)

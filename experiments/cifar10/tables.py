@@ -7,11 +7,13 @@ import pandas as pd
 
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, crossed_mean, mean_interval
+from liprune_utils.speed_up import SpeedUp, speed_up
 
-LEVEL = load_register()["cifar-no-acceleration"]["level"]
+LEVEL = load_register()["cifar-no-acceleration-b"]["level"]
 CELL = ["depth", "learning_rate", "prune_epoch", "keep_fraction"]
-NETWORK = ["depth", "learning_rate", "prune_epoch", "seed"]  # what tells scored ones apart
-STATISTICS = ("mean_error", "final_error", "log_epochs")
+STATISTICS = ("mean_error", "final_error")
+MANY_CELLS = 8  # from here on cells are random effects
+LEAST_EPOCHS, LEAST_SPAN = 8, 3.0  # of a speed-up: before the rate falls; in points of error
 
 
 def select(curves: pd.DataFrame, **levels: float) -> pd.DataFrame:
@@ -32,43 +34,62 @@ def _cell_name(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def pairs(curves: pd.DataFrame) -> pd.DataFrame:
-    """Put the test errors of LiPrune and random pruning side by side, from the pruning on."""
+def _after_pruning(curves: pd.DataFrame) -> pd.DataFrame:
+    """Put the test errors of the methods side by side, from the pruning on."""
     after = curves[(curves.method != "none") & (curves.epoch >= curves.prune_epoch)]
-    keys = [*CELL, "seed", "epoch"]
-    return after.pivot(index=keys, columns="method", values="test_error")[["liprune", "random"]]
+    return after.pivot(index=[*CELL, "seed", "epoch"], columns="method", values="test_error")
 
 
-def _epochs_to_threshold(errors: pd.DataFrame) -> pd.DataFrame:
-    """Count the epochs from the pruning on until each run of a pair reaches their threshold."""
-    # The best error that both reach: the higher of the two runs' lowest errors.
-    threshold = errors.groupby([*CELL, "seed"]).transform("min").max(axis=1)
-    epoch, pruned = (errors.index.get_level_values(name) for name in ("epoch", "prune_epoch"))
-    reached = errors.le(threshold, axis=0)
-    since = pd.DataFrame(dict.fromkeys(errors, epoch - pruned + 1), index=errors.index)
-    return since.where(reached).groupby([*CELL, "seed"]).min()
+def pairs(curves: pd.DataFrame) -> pd.DataFrame:
+    """Put LiPrune's test errors beside random pruning's, where both have run."""
+    return _after_pruning(curves)[["liprune", "random"]].dropna()
 
 
 def differences(curves: pd.DataFrame) -> pd.DataFrame:
     """Subtract random pruning from LiPrune, pair by pair."""
     errors, keys = pairs(curves), [*CELL, "seed"]
-    gap, epochs = (errors.liprune - errors.random).groupby(keys), _epochs_to_threshold(errors)
-    table = pd.DataFrame({"mean_error": gap.mean(), "final_error": gap.last()})
-    return table.assign(log_epochs=np.log(epochs.liprune / epochs.random)).reset_index()
+    gap = (errors.liprune - errors.random).groupby(keys)
+    return pd.DataFrame({"mean_error": gap.mean(), "final_error": gap.last()}).reset_index()
 
 
 def pooled(table: pd.DataFrame, statistic: str) -> Estimate:
-    """Pool differences over cells and seeds, both random effects."""
-    return crossed_mean(table.pivot(index=CELL, columns="seed", values=statistic), LEVEL)
+    """Pool differences over cells and seeds, by the register's rule for intervals; n: pairs."""
+    found = _pool(table.pivot(index=CELL, columns="seed", values=statistic))
+    return found._replace(num_runs=len(table))
 
 
-def over_seeds(table: pd.DataFrame, statistic: str) -> Estimate:
-    """Average over cells within each seed, and estimate the mean over the seeds alone.
+# One row per cell, one column per seed; the seeds are random, the cells where there are many.
+def _pool(values: pd.DataFrame) -> Estimate:
+    return crossed_mean(values if len(values) >= MANY_CELLS else values.mean().to_frame().T, LEVEL)
 
-    `pooled` estimates a component of variance between seeds, and none where the estimate is below
-    zero; this interval needs no such estimate.
-    """
-    return mean_interval(table.groupby("seed")[statistic].mean(), LEVEL)
+
+def contrast(table: pd.DataFrame, column: str, first: float, second: float) -> Estimate:
+    """Compare LiPrune's difference in mean error between two levels of a setting; n: seeds."""
+    others = [name for name in CELL if name != column]
+    by_level = table.pivot(index=others, columns=[column, "seed"], values="mean_error")
+    found = _pool(by_level[first] - by_level[second])
+    return found._replace(num_runs=table.seed.nunique())
+
+
+def before_decay(curves: pd.DataFrame, decay: int) -> pd.DataFrame:
+    """Select the epochs before the rate falls in the cells whose speed-up counts."""
+    early = decay - curves.prune_epoch >= LEAST_EPOCHS
+    return curves[early & (curves.epoch < decay) & (curves.method != "none")]
+
+
+def error_speed_up(curves: pd.DataFrame, method: str = "liprune") -> SpeedUp:
+    """Estimate a method's speed-up over random pruning from the test errors since the pruning."""
+    after = curves[curves.epoch >= curves.prune_epoch]
+    cells_of = {
+        name: {cell: _by_seed(rows) for cell, rows in after[after.method == name].groupby(CELL)}
+        for name in (method, "random")
+    }
+    rivals = {cell: cells_of["random"][cell] for cell in cells_of[method]}
+    return speed_up(rivals, cells_of[method], least_span=LEAST_SPAN, level=LEVEL)
+
+
+def _by_seed(rows: pd.DataFrame) -> np.ndarray:
+    return rows.pivot(index="seed", columns="epoch", values="test_error").to_numpy()
 
 
 def control_difference(curves: pd.DataFrame) -> Estimate:
@@ -77,9 +98,10 @@ def control_difference(curves: pd.DataFrame) -> Estimate:
     More batches per epoch mean more updates, so the difference must be negative. A comparison that
     cannot detect it cannot detect acceleration either.
     """
-    errors = pairs(curves).random.groupby([*CELL, "seed"]).mean().unstack(["keep_fraction", "seed"])
-    fractions = errors.columns.get_level_values("keep_fraction")
-    return crossed_mean(errors[fractions.max()] - errors[fractions.min()], LEVEL)
+    errors = _after_pruning(curves).random.groupby([*CELL, "seed"]).mean()
+    by_fraction = errors.unstack(["keep_fraction", "seed"])
+    fractions = by_fraction.columns.get_level_values("keep_fraction")
+    return _pool((by_fraction[fractions.max()] - by_fraction[fractions.min()]).dropna())
 
 
 def last_errors(curves: pd.DataFrame) -> pd.DataFrame:
@@ -122,6 +144,8 @@ def equal_updates(curves: pd.DataFrame) -> pd.DataFrame:
     tables = []
     for _, runs in curves.groupby(["depth", "learning_rate", "seed"]):
         none = runs[runs.method == "none"].sort_values("num_updates")
+        if none.empty:
+            continue
         kept = runs[(runs.method != "none") & (runs.epoch >= runs.prune_epoch)]
         known = (none.num_updates, none.test_error)
         expected = np.interp(kept.num_updates, *known, left=np.nan)
@@ -134,14 +158,21 @@ def faults(curves: pd.DataFrame) -> list[str]:
     messages = []
     if not curves.test_error.between(0, 100).all():
         messages.append("A test error lies outside 0 to 100 per cent.")
-    kept = curves[curves.method != "none"].groupby([*CELL, "seed", "epoch"]).num_updates
-    if not ((kept.nunique() == 1) & (kept.size() == 2)).all():
+    kept = curves[curves.method != "none"].groupby([*CELL, "seed"])
+    if not kept.apply(_same_updates).all():
         messages.append("LiPrune and random pruning differ in their number of updates.")
     early = curves[(curves.epoch < curves.prune_epoch) | (curves.method == "none")]
     shared = early.groupby(["depth", "learning_rate", "seed", "epoch"])
     if (shared[["test_error", "train_loss"]].nunique() > 1).any(axis=None):
         messages.append("Runs of one seed differ before they prune.")
     return messages
+
+
+# Random pruning may run alone, as the positive control.
+def _same_updates(runs: pd.DataFrame) -> bool:
+    updates = runs.groupby("epoch").num_updates
+    num_methods = 2 if "liprune" in set(runs.method) else 1
+    return bool((updates.nunique() == 1).all() and (updates.size() == num_methods).all())
 
 
 def record_table(

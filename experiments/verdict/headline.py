@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
 from liprune_utils.checks import exit_status
 from liprune_utils.files import PROJECT, read_table, write_atomically
 from liprune_utils.grid import read_tables
@@ -23,7 +25,8 @@ def headline_rows(results: Path, recorded: Path) -> list[tuple[str, ...]]:
     rows = [*_linear(results), *_real(results), _sine(results)]
     reduced = ["reduced14", "reduced20"]
     rows += [_networks(recorded, reduced, "ResNet-14 and ResNet-20, a tenth of CIFAR-10")]
-    rows += [_networks(recorded, ["paper_cell"], "ResNet-14, all of CIFAR-10, one setting")]
+    rows += [_networks(recorded, ["whole"], "ResNet-14, all of CIFAR-10, 32 epochs")]
+    rows += [_networks(recorded, ["paper_cell"], "ResNet-14, all of CIFAR-10, 164 epochs")]
     return rows
 
 
@@ -75,6 +78,8 @@ def _sine(results: Path) -> tuple[str, ...]:
 
 def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]:
     curves, runs, _ = read_tables(recorded, grids)
+    hours = f"{runs.seconds.sum() / 3600:.0f} core-hours, recorded"
+    curves, runs = _comparable(curves), _comparable(runs)
     errors = curves[curves.epoch >= curves.prune_epoch].groupby("method").test_error.mean()
     values = (f"{errors[method]:.1f}" if method in errors else "–" for method in METHODS)
     pruned = runs[runs.method == "liprune"]
@@ -82,8 +87,15 @@ def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]
     count = f"{pruned.seed.nunique()} seeds" + (
         f" in each of {settings} settings" if settings > 1 else ""
     )
-    hours = f"{runs.seconds.sum() / 3600:.0f} core-hours, recorded"
     return setting, "test error (%), mean over epochs", *values, count, hours
+
+
+def _comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the settings that all methods have: fractions of LiPrune, rates of no pruning."""
+    none = table[table.method == "none"]
+    rates = none.learning_rate if len(none) else table.learning_rate
+    fractions = [1.0, *table.keep_fraction[table.method == "liprune"]]
+    return table[table.keep_fraction.isin(fractions) & table.learning_rate.isin(rates)]
 
 
 def write(build: Path) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from experiments.cifar10.kept_batches import mean_gains
+from experiments.cifar10.tables import CELL, before_decay, error_speed_up
 from experiments.convex_is_not_enough.head_tables import LEVEL, head_estimate, head_speed_ups
 from experiments.linear_model.runs import Pruning, Setting, simulate
-from experiments.liprune.batch_spread import kept_gain
 from experiments.what_accelerates.closed_forms import BATCH_SIZE, LEARNING_RATE
 from experiments.why.matched_spread import SIZES, spread_table
 from liprune_utils.book.formats import relative
@@ -20,8 +21,6 @@ from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.speed_up import SpeedUp, speed_up
 
 KEEP_FRACTION = 0.2
-LEAST_EPOCHS, LEAST_SPAN = 8, 3.0  # of a network: before the decay of its rate; in points of error
-CELL = ["depth", "learning_rate", "prune_epoch"]
 
 
 def compared(model: str, unit: str, predicted: Estimate, observed: Estimate) -> dict[str, object]:
@@ -68,32 +67,19 @@ def head_rows(curves: pd.DataFrame, constants: pd.DataFrame) -> list[dict[str, o
 def network_speed_up(curves: pd.DataFrame, method: str, decay: int) -> tuple[SpeedUp, bool]:
     """Compare a method with random pruning in recorded networks, by their test errors.
 
-    Counted are the epochs from the pruning to the last before the decay of the rate, in the cells
-    with at least eight of them. Where there is no such cell, all epochs from the pruning on count,
-    in all cells; the second value is False then.
+    Where no cell has enough epochs before the decay of the rate, all epochs from the pruning on
+    count, in all cells; the second value is False then.
     """
-    kept = (curves.keep_fraction == KEEP_FRACTION) & curves.method.isin([method, "random"])
-    after = curves[kept & (curves.epoch >= curves.prune_epoch)]
-    early = after[(after.epoch < decay) & (decay - after.prune_epoch >= LEAST_EPOCHS)]
-    chosen = early if len(early) else after
-    rivals, owns = (
-        {cell: _by_seed(rows) for cell, rows in chosen[chosen.method == name].groupby(CELL)}
-        for name in ("random", method)
-    )
-    return speed_up(rivals, owns, least_span=LEAST_SPAN, level=LEVEL), len(early) > 0
+    kept = curves[curves.keep_fraction == KEEP_FRACTION]
+    early = before_decay(kept, decay)
+    return error_speed_up(early if len(early) else kept, method), len(early) > 0
 
 
-def _by_seed(rows: pd.DataFrame) -> np.ndarray:
-    return rows.pivot(index="seed", columns="epoch", values="test_error").to_numpy()
-
-
-def batch_gains(batch_norms: pd.DataFrame, epoch: int) -> Estimate:
-    """Estimate the mean Hessian norm of the fifth of batches with the largest over that of all."""
-    paper = batch_norms[(batch_norms.batch_size == 128) & (batch_norms.batch_norm == "train")]
-    seeds = paper[paper.epoch == epoch].groupby("seed").norm
-    return mean_interval(
-        np.array([kept_gain(v.to_numpy(), KEEP_FRACTION) for _, v in seeds]), LEVEL
-    )
+def batch_gains(scores: pd.DataFrame, cells: Sequence[tuple[float, ...]]) -> Estimate:
+    """Estimate over seeds the mean Hessian norm of the kept batches over that of all, in cells."""
+    gains = mean_gains(scores)
+    chosen = pd.DataFrame(cells, columns=CELL)[["learning_rate", "prune_epoch"]]
+    return mean_interval(gains.merge(chosen).groupby("seed").gain.mean(), LEVEL)
 
 
 def point_gains(kept_facts: pd.DataFrame) -> Estimate:

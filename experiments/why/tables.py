@@ -6,13 +6,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from experiments.cifar10.tables import LEVEL
+from experiments.cifar10.tables import CELL, LEVEL
 from experiments.hessian_norm.tables import spreads
 from experiments.other_scores.tables import gap_table
 from experiments.why.matched_spread import matching_size
+from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, mean_interval
 
 LOSS_LEVEL = 0.99  # the register's level where it names no other
+END_LEVEL = load_register()["asymptotic-loss-b"]["level"]
 METHODS = ("liprune", "hessian")  # batches, examples; each against random
 DIFFICULTY = ("loss", "el2n")  # of an image
 SHIFTS = ("class_shift", "loss_ratio", "el2n_ratio", "score_sd", "score_gain", "importance_gain")
@@ -59,10 +61,11 @@ def loss_table(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def full_set_gaps(runs: pd.DataFrame) -> pd.Series:
-    """Subtract the loss of all images with random pruning from that with LiPrune, by seed."""
-    losses = runs.pivot(index="seed", columns="method", values="full_set_loss")
-    return losses["liprune"] - losses["random"]
+def log_loss_ratio(runs: pd.DataFrame, method: str) -> Estimate:
+    """Estimate the logarithm of a method's loss of all images over that of random pruning."""
+    losses = runs.pivot(index=[*CELL, "seed"], columns="method", values="full_set_loss")
+    logs = np.log(losses[method] / losses["random"]).dropna()
+    return mean_interval(logs.groupby("seed").mean(), END_LEVEL)
 
 
 def shift_table(kept: pd.DataFrame) -> pd.DataFrame:
@@ -86,9 +89,8 @@ def matched_noise(dynamics: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for measure, method in product(("kept_noise", "kept_second_moment"), METHODS):
         logs = np.log(start[measure])
-        *ends, num_seeds = mean_interval(logs[method] - logs["random"], LOSS_LEVEL)
-        facts = {"method": method, "measure": measure}
-        rows.append((facts, "ratio", Estimate(*map(float, np.exp(ends)), num_seeds)))
+        ratio = mean_interval(logs[method] - logs["random"], LOSS_LEVEL).exp()
+        rows.append(({"method": method, "measure": measure}, "ratio", ratio))
     return _seed_table(rows)
 
 

@@ -112,6 +112,7 @@ COMMANDS = [
     (f"experiments.hessian_norm.record --work {FILE}", "--work is '"),
     (f"experiments.hessian_norm.record_steps --work {FILE}", "--work is '"),
     (f"experiments.convex_is_not_enough.record --work {FILE}", "--work is '"),
+    ("experiments.cifar10.record --works", "unrecognized arguments: --works"),
     ("experiments.what_to_keep.record --works", "unrecognized arguments: --works"),
     ("benchmarks/linear_model.py --num-runs 4", "--num-runs is 4; expected at least 5"),
     ("benchmarks/linear_model.py --num-loops 0", "--num-loops is 0; expected at least 1"),

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.verdict import headline
 from liprune_utils.files import PROJECT
+from liprune_utils.grid import read_scores
 
 README = PROJECT / "README.md"
 RESULTS, RECORDED = PROJECT / "build" / "results", PROJECT / "book" / "results" / "09_cifar10"
@@ -40,6 +41,12 @@ def test_its_numbers_are_means_of_the_tables():
     cells = rows["linear model, keep 0.1, learning rate 0.05"][2:5]
     assert list(map(float, cells)) == pytest.approx(found.test_loss_mean, abs=5e-5)
     errors = pd.read_csv(RECORDED / "paper_cell_curves.csv").query("method == 'random'")
-    assert float(rows["ResNet-14, all of CIFAR-10, one setting"][3]) == pytest.approx(
+    assert float(rows["ResNet-14, all of CIFAR-10, 164 epochs"][3]) == pytest.approx(
         errors.test_error.mean(), abs=0.05
     )
+    seeds = read_scores(RECORDED, "whole").seed.unique()
+    errors = pd.read_csv(RECORDED / "whole_curves.csv").query(
+        "learning_rate == 0.1 and keep_fraction == 0.2 and epoch >= prune_epoch"
+    )
+    own = errors[(errors.method == "liprune") & errors.seed.isin(seeds)].test_error.mean()
+    assert float(rows["ResNet-14, all of CIFAR-10, 32 epochs"][2]) == pytest.approx(own, abs=0.05)

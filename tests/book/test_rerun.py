@@ -39,6 +39,7 @@ SHORTER = {  # a command that holds the words on the left is given those on the 
     "sweep experiments/grids/precision.yml": "--workers 1",
     "experiments.hessian_norm.record": "--help",
     "experiments.convex_is_not_enough.record": "--help",
+    "experiments.cifar10.record": "--help",
     "experiments.what_to_keep.record": "--help",
     "experiments.why.record": "--help",
     "benchmarks/hessian_norm.py": "--help",

@@ -161,16 +161,6 @@ def test_test_errors_have_a_panel_for_each_cell(depths, epochs):
             np.testing.assert_allclose(mean, level - np.array([1, 2, 3]))
 
 
-def test_scores_fall_with_their_rank():
-    values = np.random.default_rng(0).normal(size=(2, 6))
-    scores = pd.DataFrame({"eigenvalue": values.ravel(), "seed": np.repeat(range(2), 6)})
-    scores = scores.assign(depth=14, learning_rate=0.1, prune_epoch=1)
-    (axes,) = cifar10_figures.scores_figure(scores).axes
-    for line, row in zip(axes.lines, values, strict=False):
-        np.testing.assert_array_equal(line.get_ydata(), np.sort(row)[::-1])
-    assert axes.get_ylabel() == "dominant eigenvalue"
-
-
 def test_overview_shows_both_experiments(curves):
     figure = overview_figure(curves, errors(), "CIFAR-10")
     assert titles(figure) == ["Linear model, keep 0.1", "ResNet, keep 0.5\nCIFAR-10"]

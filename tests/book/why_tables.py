@@ -25,7 +25,8 @@ def estimates(arms: list[str], values: list[float], half: float, **columns) -> p
 def long_runs(liprune: float, hessian: float) -> pd.DataFrame:
     shift = {"random": 0.0, "liprune": liprune, "hessian": hessian}
     return pd.DataFrame([
-        {"method": method, "seed": seed, "full_set_loss": 2 + seed + by * (1 + wobble(seed)),
+        {"method": method, "seed": seed, "depth": 14, "learning_rate": 0.1, "prune_epoch": 5,
+         "keep_fraction": 0.2, "full_set_loss": 2 + seed + by * (1 + wobble(seed)),
          "kept_set_loss": 0.01, "test_error": 40 + seed + by, "seconds": 10.0}
         for (method, by), seed in product(shift.items(), SEEDS)
     ])  # fmt: skip

@@ -19,6 +19,7 @@ from liprune_utils.grid import (
     epochs_done,
     progress,
     read_grid,
+    read_scores,
     read_tables,
     record,
     recordable_runs,
@@ -338,7 +339,8 @@ def test_seeds_that_are_complete_are_read_and_no_others(workspace, grid):
     source = json.loads((Path(grid.folder) / "toy_provenance.json").read_text())
     assert (source["complete_seeds"], source["num_runs"]) == ([1], 2)
     curves, runs, _ = read_tables(Path(grid.folder), ["toy"])
-    assert (set(curves.seed), set(runs.seed)) == ({1}, {1})
+    scores = read_scores(Path(grid.folder), "toy")
+    assert (set(curves.seed), set(runs.seed), set(scores.seed)) == ({1}, {1}, {1})
     record(grid, workspace, RUNS[:1], COMMAND)
     _, runs, (source,) = read_tables(Path(grid.folder), ["toy"])
     assert source["complete_seeds"] == [0, 1]

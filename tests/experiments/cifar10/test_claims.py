@@ -2,35 +2,31 @@
 
 import math
 import re
+from dataclasses import astuple
 
-import numpy as np
-import pandas as pd
 import pytest
 from cifar_grid import grid_curves, no_effect
 
 from experiments.cifar10.claims import (
+    NO_SPEED_UP,
     Comparison,
-    _compare_by_level,
-    _loss_against_none,
+    Scale,
     acceleration_claim,
     compare,
     compare_groups,
-    equivalent,
-    format_evidence,
-    format_reason,
+    contrast_claim,
     late_claim,
+    no_advantage,
+    over_scales,
     performance_claim,
-    possible_gains,
-    recorded_claims,
-    same_verdict_claim,
 )
-from experiments.cifar10.tables import control_difference, differences, last_errors, pooled, select
+from experiments.cifar10.tables import control_difference, differences, pooled, select
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate
+from liprune_utils.speed_up import SpeedUp
 
-NOTHING = Estimate(0.0, 0.0, 0.0, 48)
+DECAY = 9  # after the last epoch, so that the settings that prune at epoch 1 have eight
 CONTROL = Estimate(-10.0, -11.0, -9.0, 24)
-UNSEEN = (Estimate(-10.0, -21.0, 1.0, 24), Estimate(5.0, 4.0, 6.0, 24), NOTHING)
 
 
 def constant(points: float):
@@ -42,229 +38,208 @@ def spread(points: float):
     return lambda *key: points * (key[-1] - 1)
 
 
-def compared(effect=no_effect, control=CONTROL, margin=1.0, **options) -> Comparison:
-    return compare(grid_curves(effect, **options), control, margin)
+def scale(effect=no_effect, *, words: str = "all images", **options) -> Scale:
+    return Scale(words, grid_curves(effect, **options), DECAY)
 
 
-def comparison(verdict: str, error=NOTHING, epochs=1.0) -> Comparison:
-    return Comparison(error, Estimate(epochs, epochs, epochs, 48), CONTROL, 1.0, verdict)
+def small(effect=no_effect, **options) -> Scale:
+    """As few settings as the grid `whole` has: one depth, one fraction, and the control."""
+    found = scale(effect, **options)
+    rows = found.curves[found.curves.depth == 14]
+    more = (rows.keep_fraction == 0.5) & ((rows.method != "random") | (rows.prune_epoch == 5))
+    return found._replace(curves=rows[~(more | (more & (rows.learning_rate == 0.01)))])
+
+
+def comparison(error: tuple[float, float], speed: tuple[float, float]) -> Comparison:
+    estimates = [Estimate(sum(ends) / 2, *ends, 4) for ends in (error, speed)]
+    return Comparison(estimates[0], SpeedUp(estimates[1], {"cell": 9.0}, ("cell",)))
 
 
 @pytest.mark.parametrize(
-    ("interval", "sign", "answer"),
+    ("error", "speed", "answer"),
     [
-        ((-0.9, 0.9), -1, True),
-        ((-0.9, 0.9), 1, True),
-        ((-2.0, -1.1), -1, False),
-        ((-2.0, -1.1), 1, None),
-        ((1.1, 2.0), 1, False),
-        ((1.1, 2.0), -1, None),
-        ((-1.1, 0.0), -1, None),
-        ((0.0, 1.1), 1, None),
-        ((-1.0, 0.0), -1, None),  # the margin itself is not inside
+        ((-0.9, 0.9), (0.9, 1.09), True),
+        ((2.0, 3.0), (0.5, 0.7), True),  # far behind is no advantage, either
+        ((-1.1, 0.9), (0.9, 1.05), None),
+        ((-0.9, 0.9), (0.9, 1.11), None),
+        ((-1.0, 0.9), (0.9, 1.05), None),  # the margin itself is not inside
+        ((-2.0, -1.1), (0.9, 1.05), False),
+        ((-0.9, 0.9), (1.11, 1.2), False),
+        ((-2.0, -1.1), (math.nan, math.nan), False),
+        ((-0.9, 0.9), (math.nan, math.nan), None),  # without a speed nothing is excluded
     ],
 )
-def test_equivalence_has_two_sides_and_refutation_one(interval, sign, answer):
-    assert equivalent(Estimate(sum(interval) / 2, *interval, 3), 1.0, sign) is answer
+def test_no_advantage_needs_both_measures_and_an_advantage_one(error, speed, answer):
+    assert no_advantage(comparison(error, speed), CONTROL) is answer
+
+
+@pytest.mark.parametrize("control", [(-10.0, -21.0, 1.0), (-1.0, -1.5, -0.9), (5.0, 4.0, 6.0)])
+@pytest.mark.parametrize("error", [(-0.1, 0.1), (-3.0, -2.0)])
+def test_nothing_is_decided_where_the_control_is_not_seen(error, control):
+    assert no_advantage(comparison(error, (0.9, 1.0)), Estimate(*control, 9)) is None
 
 
 @pytest.mark.parametrize(
-    ("effect", "stretch", "verdict"),
+    ("answers", "verdict"),
     [
-        (constant(0.0), 1.0, "holds"),
-        (constant(-0.9), 1.0, "holds"),
-        (constant(-1.1), 1.0, "does-not-hold"),
-        (constant(4.0), 1.0, "inconclusive"),  # behind by more than the margin is not equivalent
-        (spread(3.0), 1.0, "inconclusive"),
-        (constant(0.0), 0.5, "does-not-hold"),
-        (constant(0.0), 2.0, "inconclusive"),
+        ((True, True), "holds"), ((True, None), "holds-in-part"), ((None, True), "holds-in-part"),
+        ((None, None), "inconclusive"), ((False, True), "does-not-hold"),
+        ((None, False), "does-not-hold"),
     ],
-)
-def test_no_acceleration_is_equivalence_in_error_and_epochs(effect, stretch, verdict):
-    assert compared(effect, stretch=stretch).verdict == verdict
-
-
-def test_faster_in_epochs_alone_refutes():
-    found = compared(stretch=0.5, margin=20.0)
-    assert found.error.within(-20, 20)
-    assert found.verdict == "does-not-hold"
-
-
-@pytest.mark.parametrize("control", UNSEEN)
-@pytest.mark.parametrize("effect", [constant(0.0), constant(-5.0), spread(3.0)])
-def test_nothing_is_decided_where_the_control_is_not_seen(effect, control):
-    found = compared(effect, control)
-    assert found.verdict == "inconclusive"
-    assert format_reason(found) == "The positive control is not seen, so that nothing is decided."
-
-
-def test_the_papers_scale_has_a_margin_of_its_own():
-    assert compared(constant(-0.7), margin=1.0).verdict == "holds"
-    assert compared(constant(-0.7), margin=0.5).verdict == "does-not-hold"
-
-
-def test_epochs_are_reported_as_a_ratio():
-    found = compared(stretch=2.0)
-    assert found.epochs == pytest.approx((2, 2, 2, 48))
-    logs = pooled(differences(grid_curves(spread(3.0))), "log_epochs")
-    assert compared(spread(3.0)).epochs[:3] == pytest.approx(np.exp(logs[:3]))
-
-
-def test_levels_are_judged_by_their_own_runs():
-    curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1), control=-8)
-    found = _compare_by_level(curves, "learning_rate")
-    assert {level: case.verdict for level, case in found.items()} == {
-        0.01: "holds",
-        0.1: "does-not-hold",
-    }
-    assert found[0.1].error == pytest.approx((-3, -3, -3, 24))
-    assert found[0.1].control == pytest.approx((-8, -8, -8, 12))
-    late = select(curves, prune_epoch=5)
-    assert _compare_by_level(curves, "prune_epoch")[5] == compare(late, control_difference(late))
-
-
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        (compared(), "Both intervals lie inside their margins."),
-        (compared(constant(-3.0)), "LiPrune is ahead by more than a margin."),
-        (
-            compared(constant(3.0)),
-            "exclude an advantage beyond the margins, but not a disadvantage.",
-        ),
-        (compared(spread(3.0)), "not excluded in test error and in epochs."),
-        (comparison("inconclusive", Estimate(0, -1.5, 1.5, 48)), "not excluded in test error."),
-        (comparison("inconclusive", epochs=0.9), "not excluded in epochs."),
-    ],
-)
-def test_the_reason_is_said_in_a_sentence(found, words):
-    assert format_reason(found).endswith(words)
-    assert format_evidence(found).endswith(format_reason(found))
-
-
-@pytest.mark.parametrize(
-    ("error", "epochs", "possible"),
-    [(-0.9, 1.0, (False, False)), (-1.0, 1.0, (True, False)), (0.0, 0.9, (False, True)),
-     (-2.0, 0.5, (True, True))],
 )  # fmt: skip
-def test_a_gain_is_possible_unless_its_interval_excludes_the_margin(error, epochs, possible):
-    found = comparison("inconclusive", Estimate(0.0, error, 9.0, 48), epochs)
-    assert possible_gains(found) == possible
+def test_a_verdict_needs_both_scales(answers, verdict):
+    assert over_scales(dict(zip(("whole", "reduced"), answers, strict=True))) == verdict
 
 
-def test_groups_are_compared_by_their_own_runs(late):
-    curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1))
-    whole = select(curves, learning_rate=0.01, prune_epoch=1)
-    found = compare_groups(curves, late, whole[whole.depth == 14])
-    assert {name: case.verdict for name, case in found.items()} == {
-        "all settings": "inconclusive", "rate 0.01": "holds", "rate 0.1": "does-not-hold",
-        "pruned at epoch 1": "inconclusive", "pruned at epoch 5": "inconclusive",
-        "pruned at epoch 3": "holds", "the paper's scale": "holds",
-    }  # fmt: skip
-    assert found["all settings"] == compare(curves, control_difference(curves))
-    assert [case.margin for case in found.values()] == [1.0] * 6 + [0.5]
+def test_a_scale_that_is_not_recorded_is_open():
+    assert over_scales({"whole": True}) == "holds-in-part"
+    assert over_scales({"whole": False}) == "does-not-hold"
+    assert over_scales({"whole": None}) == "inconclusive"
 
 
-def test_evidence_has_epochs_and_control():
-    words = format_evidence(compared())
-    assert "the number of epochs to the same error is 0.00% lower." in words
-    control = "random pruning's mean error is 10.0 points lower (90% interval 9.0 to 11.0 points)."
-    assert control in words
+def test_errors_and_speeds_are_compared():
+    found = compare(scale(constant(-0.5)))
+    assert found.error == pytest.approx((-0.5, -0.5, -0.5, 48))
+    assert {cell[2] for cell in found.speed_up.counted} == {1}  # at epoch 5 four epochs are left
+    assert len(found.speed_up.counted) == 8
+    slow = compare(scale(stretch=2.0)).speed_up.estimate
+    assert slow.value == pytest.approx(0.5)
+    late = scale(prune_epochs=(5,))
+    assert compare(late).speed_up == NO_SPEED_UP
 
 
-def test_acceleration_claim_reports_the_test_error():
-    curves = grid_curves(constant(-0.5))
-    claim = acceleration_claim(curves, compare(curves, CONTROL), cost=7)
-    assert (claim.estimate, claim.low, claim.high) == pytest.approx((-0.5, -0.5, -0.5))
-    assert (claim.verdict, claim.num_runs) == ("holds", 48)
-    assert (claim.cost, claim.source) == (7, "recorded")
-    assert "Over the 3 seeds alone the difference is 0.500 points lower." in claim.note
+def test_few_settings_are_fixed_and_seeds_alone_random():
+    rows = small(lambda depth, rate, pruned, keep, seed: seed + 5 * (pruned == 5)).curves
+    found = compare(Scale("all images", rows, DECAY)).error
+    table = differences(rows)
+    assert len(table) == 4 * 3
+    assert found == pooled(table, "mean_error")
+    by_seed = table.groupby("seed").mean_error.mean()
+    assert found.value == pytest.approx(by_seed.mean())
+    half = 2.92 * by_seed.std() / math.sqrt(3)  # Student's, two degrees of freedom
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), 1e-3)
+
+
+def test_groups_are_compared_by_their_own_runs():
+    whole = small(lambda depth, rate, *_: -3.0 * (rate == 0.1))
+    found = compare_groups(whole)
+    assert list(found) == [
+        "all images", "rate 0.01", "rate 0.1", "pruned at epoch 1", "pruned at epoch 5",
+    ]  # fmt: skip
+    errors = {name: case.error.value for name, case in found.items()}
+    assert list(errors.values()) == pytest.approx([-1.5, 0, -3, -1.5, -1.5])
+    one = whole._replace(curves=select(whole.curves, learning_rate=0.1, prune_epoch=1))
+    assert list(compare_groups(one)) == ["all images", "rate 0.1", "pruned at epoch 1"]
+
+
+@pytest.mark.parametrize(
+    ("whole", "reduced", "verdict"),
+    [
+        (constant(0.0), constant(0.0), "holds"),
+        (constant(3.0), constant(0.5), "holds"),
+        (constant(0.0), constant(-1.1), "does-not-hold"),
+        (constant(0.0), spread(3.0), "holds-in-part"),
+        (spread(3.0), spread(3.0), "inconclusive"),
+    ],
+)
+def test_no_acceleration_is_decided_at_both_scales(whole, reduced, verdict):
+    scales = {"whole": small(whole), "reduced": scale(reduced, words="a tenth")}
+    found = acceleration_claim(scales, cost=7)
+    assert (found.id, found.verdict) == ("cifar-no-acceleration-b", verdict)
+    assert (found.cost, found.source) == (7, "recorded")
+    errors = [pooled(differences(one.curves), "mean_error") for one in scales.values()]
+    assert found.low == min(error.low for error in errors)
+
+
+def test_no_acceleration_says_what_it_rests_on():
+    note = acceleration_claim({"whole": small(stretch=1.25)}, cost=1).note
+    assert "With all images LiPrune's mean test error is" in note
+    assert re.search(r"trains 20\S* slower.*, by the 2 settings with enough epochs", note)
+    assert "An equal error is excluded, in favour of random pruning." in note
+    ahead = acceleration_claim({"whole": small(constant(-0.5))}, cost=1).note
+    assert "An equal error is excluded, in favour of LiPrune." in ahead
+    assert "Positive control: with more batches random pruning's is 10" in note
+    assert note.endswith("The grid reduced is not recorded yet.")
+    late = acceleration_claim({"whole": small(prune_epochs=(5,))}, cost=1).note
+    assert "trains" not in late
+    assert "excluded" not in acceleration_claim({"whole": small(spread(1.0))}, cost=1).note
 
 
 @pytest.mark.parametrize(
     ("effect", "verdict"),
     [
         (constant(0.9), "holds"),
+        (constant(-3.0), "holds"),  # better by more than the margin is no loss
         (constant(1.1), "does-not-hold"),
-        (constant(-1.1), "inconclusive"),  # better by more than the margin: no loss, not equivalent
         (spread(3.0), "inconclusive"),
     ],
 )
-def test_performance_is_equivalence_of_the_last_errors(effect, verdict):
-    curves = grid_curves(effect)
-    claim = performance_claim(curves, cost=7)
-    assert (claim.id, claim.verdict, claim.source) == ("cifar-performance", verdict, "recorded")
-    assert claim.estimate == pytest.approx(effect(0.0, 1), abs=1e-9)
-    assert re.search(r"last test error is .* with LiPrune and .* with random", claim.note)
+def test_performance_is_of_the_last_errors(effect, verdict):
+    scales = {"whole": small(effect), "reduced": scale(effect)}
+    found = performance_claim(scales, cost=7)
+    assert (found.id, found.verdict, found.source) == ("cifar-performance-b", verdict, "recorded")
+    assert found.estimate == pytest.approx(effect(0.0, 1), abs=1e-9)
 
 
-def test_loss_against_none_is_of_the_last_epoch():
-    curves = grid_curves(constant(2.0), control=-4.0)
-    last = last_errors(curves)
-    found = _loss_against_none(curves)
-    for name in ("liprune", "random"):
-        assert found[name].value == pytest.approx((last[name] - last.none).mean())
-    assert found["liprune"].value - found["random"].value == pytest.approx(2)
-    assert found["random"].value == pytest.approx(-2)  # half of the cells gain 4 points
+def test_performance_reports_the_loss_against_no_pruning():
+    note = performance_claim({"whole": small(constant(2.0))}, cost=1).note
+    assert re.search(r"Where there are runs without pruning, it is 2\S* points higher.* than", note)
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "verdict"),
+    ("claim_id", "column"),
+    [("cifar-learning-rate-b", 1), ("cifar-prune-epoch-b", 2)],
+)
+@pytest.mark.parametrize(
+    ("gap", "verdict"), [(0.9, "holds"), (-1.1, "does-not-hold"), (1.1, "does-not-hold")]
+)
+def test_levels_are_contrasted_on_all_images(claim_id, column, gap, verdict):
+    first = {1: 0.1, 2: 1}[column]
+    whole = small(lambda *key: 4.0 + gap * (key[column] == first))
+    other = scale(lambda *key: 3.0 * (key[column] == first), words="a tenth")
+    found = contrast_claim(claim_id, {"whole": whole, "reduced": other}, cost=3)
+    assert (found.id, found.verdict, found.num_runs) == (claim_id, verdict, 3)
+    assert found.estimate == pytest.approx(gap)
+    assert "With a tenth LiPrune's mean test error is, against random pruning's, 3" in found.note
+
+
+def test_a_contrast_that_differs_between_seeds_is_open():
+    whole = {"whole": small(lambda *key: 3.0 * (key[-1] - 1) * (key[1] == 0.1))}
+    assert contrast_claim("cifar-learning-rate-b", whole, cost=1).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("effect", "verdict"),
     [
-        (["holds", "holds"], "holds"),
-        (["does-not-hold", "does-not-hold"], "holds"),
-        (["holds", "does-not-hold"], "does-not-hold"),
-        (["holds", "inconclusive"], "inconclusive"),
-        (["inconclusive", "does-not-hold"], "inconclusive"),
-        (["inconclusive", "inconclusive"], "inconclusive"),
+        (constant(0.9), "holds"),
+        (constant(-1.1), "does-not-hold"),
+        (constant(1.1), "does-not-hold"),
+        (spread(3.0), "inconclusive"),
     ],
 )
-def test_same_verdict_counts_only_where_both_decide(verdicts, verdict):
-    cases = {f"case {n}": comparison(words) for n, words in enumerate(verdicts)}
-    claim = same_verdict_claim("cifar-prune-epoch", cases, cost=1)
-    assert claim.verdict == verdict
-    assert f"Case 0: {verdicts[0].replace('-', ' ')}" in claim.note
+def test_late_pruning_is_inside_the_margin(effect, verdict):
+    late = scale(effect, prune_epochs=(3,), fractions=(0.2,))
+    found = late_claim(late._replace(curves=select(late.curves, depth=14)), cost=2)
+    assert (found.id, found.verdict, found.num_runs) == ("cifar-iteration-15-b", verdict, 6)
+    assert found.note == "Over 3 seeds, each with images of its own."
 
 
-def test_same_claim_reports_the_case_farthest_from_random():
-    far, near = Estimate(-0.2, -0.9, 0.5, 24), Estimate(0.3, -0.1, 0.7, 24)
-    cases = {"far": comparison("holds", far), "near": comparison("holds", near)}
-    claim = same_verdict_claim("cifar-prune-epoch", cases, cost=1)
-    assert (claim.estimate, claim.low, claim.high) == far[:3]
-    assert (
-        same_verdict_claim("cifar-prune-epoch", dict(reversed(cases.items())), cost=1).low == -0.9
-    )
+def test_every_claim_of_the_page_has_numbers():
+    scales = {"whole": small(), "reduced": scale()}
+    late = small(prune_epochs=(3,))
+    found = [
+        acceleration_claim(scales, cost=1), performance_claim(scales, cost=1),
+        contrast_claim("cifar-learning-rate-b", scales, cost=1),
+        contrast_claim("cifar-prune-epoch-b", scales, cost=1), late_claim(late, cost=1),
+    ]  # fmt: skip
+    page = [e for e in load_register().values() if e["page"] == "09_cifar10" and "supersedes" in e]
+    assert [claim.id for claim in found] == [entry["id"] for entry in page]
+    assert {claim.verdict for claim in found} == {"holds"}
+    for claim in found:
+        numbers = [v for v in astuple(claim) if isinstance(v, float)]
+        assert all(map(math.isfinite, numbers))
 
 
-@pytest.fixture(scope="module")
-def late() -> pd.DataFrame:
-    return grid_curves(prune_epochs=(3,), fractions=(0.2,))
-
-
-def test_the_page_decides_its_five_claims(late):
-    curves = grid_curves()
-    claims = [*recorded_claims(curves, cost=10), late_claim(curves, late, cost=15)]
-    page = {k: entry for k, entry in load_register().items() if entry["page"] == "09_cifar10"}
-    mine = [name for name, entry in page.items() if "supersedes" not in entry]  # these wait
-    assert [claim.id for claim in claims] == mine
-    assert {claim.verdict for claim in claims} == {"holds"}
-    assert {claim.source for claim in claims} == {"recorded"}
-    assert [claim.cost for claim in claims] == [10, 10, 10, 10, 15]
-    assert all(math.isfinite(claim.estimate) for claim in claims)
-
-
-def test_late_pruning_is_held_against_the_rest_with_its_control(late):
-    def verdict(effect, **options):
-        return late_claim(grid_curves(effect, **options), late, cost=1).verdict
-
-    assert verdict(constant(0.0)) == "holds"
-    assert verdict(constant(-3.0)) == "does-not-hold"  # LiPrune ahead before, not when late
-    assert verdict(spread(3.0)) == "inconclusive"
-    assert verdict(constant(0.0), control=0.0) == "inconclusive"
-
-
-def test_rates_that_disagree_are_told_apart():
-    curves = grid_curves(lambda depth, rate, *_: -3.0 * (rate == 0.1))
-    verdicts = {c.id: c.verdict for c in recorded_claims(curves, cost=1)}
-    assert verdicts["cifar-learning-rate"] == "does-not-hold"
-    assert verdicts["cifar-prune-epoch"] == "inconclusive"  # both epochs mix the two rates
+def test_the_control_is_that_of_the_settings_that_have_both_fractions():
+    rows = small(control=-8.0).curves
+    assert control_difference(rows) == pytest.approx((-8, -8, -8, 3))

@@ -11,15 +11,17 @@ from experiments.cifar10.claims import Comparison
 from experiments.cifar10.figures import (
     cells_figure,
     effects_figure,
+    kept_figure,
     summary_figure,
     updates_figure,
 )
+from experiments.cifar10.kept_batches import PROPERTIES
 from experiments.cifar10.tables import effect_table, select
 from liprune_utils.book import style
 from liprune_utils.intervals import Estimate
+from liprune_utils.speed_up import SpeedUp
 
 LABELS = ["LiPrune", "No pruning", "Random pruning"]
-NO = Estimate(-1.0, -2.0, -0.5, 3)
 TITLES = [f"ResNet-{depth}, keep {fraction}" for depth in (14, 20) for fraction in (0.2, 0.5)]
 
 
@@ -71,6 +73,10 @@ def test_cells_of_several_rates_say_which(curves):
     assert [axes.get_title() for axes in figure.axes] == [
         f"ResNet-14, keep 0.2, rate {rate}" for rate in (0.01, 0.1)
     ]
+    assert [axes.get_title() for axes in cells_figure(kept).axes] == [
+        f"ResNet-14, keep 0.2, rate {rate}, pruned at {epoch}"
+        for rate in (0.01, 0.1) for epoch in (1, 5)
+    ]  # fmt: skip
     assert sorted(legend(figure)) == LABELS[::2]
 
 
@@ -93,19 +99,40 @@ def test_effects_have_a_row_each_and_a_margin(curves):
         assert (axes.patches[0].get_x(), axes.patches[0].get_width()) == (-1, 2)
 
 
+def case(error: tuple[float, ...], speed: tuple[float, ...]) -> Comparison:
+    return Comparison(Estimate(*error, 48), SpeedUp(Estimate(*speed, 3), {}, ()))
+
+
 def test_a_summary_has_error_and_epochs_of_each_group():
+    none = (np.nan, np.nan, np.nan)
     found = {
-        "all": Comparison(Estimate(-1, -2, 3, 48), Estimate(0.5, 0.4, 2, 48), NO, 1.0, "holds"),
-        "some": Comparison(Estimate(0, -5, 1, 6), Estimate(1.5, 1, 3, 6), NO, 0.5, "holds"),
-    }
+        "all": case((-1, -2, 3), (2, 0.5, 2.5)), "some": case((0, -5, 1), (0.5, 0.25, 1)),
+        "late": case((0, -1, 1), none),
+    }  # fmt: skip
     left, right = summary_figure(found).axes
-    np.testing.assert_allclose(intervals(left), [(-1, -2, 3), (0, -5, 1)])
-    np.testing.assert_allclose(intervals(right), [(0.5, 0.4, 2), (1.5, 1, 3)])
+    np.testing.assert_allclose(intervals(left), [(-1, -2, 3), (0, -5, 1), (0, -1, 1)])
+    np.testing.assert_allclose(intervals(right), [(0.5, 0.4, 2), (2, 1, 4)])  # late has none
     labels = [text.get_text() for text in left.get_yticklabels()]
-    assert labels == ["all (n = 48)", "some (n = 6)"]
+    assert labels == ["all (n = 48)", "some (n = 48)", "late (n = 48)"]
     assert [axes.lines[0].get_xdata()[0] for axes in (left, right)] == [0, 1]
     assert right.get_xscale() == "log"
     assert right.patches[0].get_x() == pytest.approx(1 / 1.1)
+
+
+def test_kept_batches_have_a_row_for_each_property():
+    rows = [
+        {"prune_epoch": epoch, "property": name, "shift": place + epoch / 10,
+         "low": place - 0.2, "high": place + 1.0}
+        for epoch in (5, 1) for place, name in enumerate(PROPERTIES)
+    ]  # fmt: skip
+    (axes,) = kept_figure(pd.DataFrame(rows)).axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == list(PROPERTIES.values())
+    for epoch, bars in zip((1, 5), axes.containers, strict=True):
+        points = bars.lines[0].get_xydata()
+        np.testing.assert_allclose(points[:, 0], np.arange(len(names)) + epoch / 10)
+        np.testing.assert_allclose(points[:, 1].round(), np.arange(len(names))[::-1])
+    assert axes.get_legend_handles_labels()[1] == ["pruned at epoch 1", "pruned at epoch 5"]
 
 
 def test_updates_are_marked_before_the_rate_falls(curves):

@@ -1,4 +1,4 @@
-"""Page 09's grid: each run once, tables that say what was run, the scores that selection used."""
+"""Page 09's grid: each run once, tables that say what was run, the batch that is kept."""
 
 from itertools import product
 
@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from synthetic import dataset
 
-from experiments.cifar10 import runs
-from experiments.cifar10.runs import CifarParameters, score_networks, train_all
+from experiments.cifar10.runs import CifarParameters, train_all
+from liprune_utils.batch_scores import batch_hessian_norms
 from liprune_utils.checks import InputError
 from liprune_utils.images import fixed_batches
 from liprune_utils.settings import Recipe, TrainingRun
-from liprune_utils.training_run import Workspace
+from liprune_utils.training_run import Workspace, before_pruning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PARAMETERS = CifarParameters(
@@ -32,11 +32,6 @@ def workspace(one_thread, tmp_path_factory) -> Workspace:
 @pytest.fixture(scope="module")
 def curves(workspace) -> pd.DataFrame:
     return train_all(RUNS, workspace)
-
-
-@pytest.fixture(scope="module")
-def scores(workspace, curves) -> pd.DataFrame:
-    return score_networks(RUNS, workspace)
 
 
 def test_the_grid_has_every_combination_once():
@@ -104,33 +99,17 @@ def test_methods_of_a_seed_are_paired_and_seeds_differ(curves):
     assert first.count().tolist() == [3, 3]
 
 
-def test_each_network_that_liprune_meets_is_scored_once(scores):
-    names = ["depth", "learning_rate", "prune_epoch", "seed"]
-    found = scores[[*names, "batch"]].itertuples(index=False, name=None)
-    cells = [(epoch, seed) for seed in (0, 1) for epoch in (1, 2)]
-    assert list(found) == [(8, 0.05, *cell, batch) for cell in cells for batch in (0, 1, 2)]
-
-
 @pytest.mark.parametrize("run", LIPRUNE, ids=lambda run: run.label)
-def test_the_scores_are_those_of_the_batches_that_were_chosen_from(
-    scores, workspace, run: TrainingRun
+def test_the_kept_batch_is_that_of_the_largest_norm_at_the_pruning(
+    curves, workspace, run: TrainingRun
 ):
-    rows = scores[(scores.prune_epoch == run.prune_epoch) & (scores.seed == run.seed)]
+    images, batches = workspace.images(run), fixed_batches(12, 4, run.seed)
+    found = batch_hessian_norms(
+        before_pruning(run, workspace).model, images.inputs, images.labels, batches,
+        tolerance=run.tolerance,
+    )  # fmt: skip
     seen = pd.read_csv(workspace.folder(run) / "scores.csv")
-    assert seen.norm.to_numpy() == pytest.approx(rows.norm.to_numpy(), rel=run.tolerance)
+    assert seen.norm.to_numpy() == pytest.approx(found.norm.to_numpy(), rel=run.tolerance)
     (number,) = seen.batch[seen.kept]
     kept = pd.read_csv(workspace.folder(run) / "kept.csv").image
-    assert np.array_equal(kept, fixed_batches(12, 4, run.seed)[number])
-
-
-def test_networks_are_scored_once_for_all_fractions(workspace, scores, monkeypatch):
-    seen = []
-
-    def pretend(*_, **options):
-        seen.append((options["seed"], options["tolerance"]))
-        return pd.DataFrame({"norm": [1.0]})
-
-    monkeypatch.setattr(runs, "batch_hessian_norms", pretend)
-    more = [run.replace(keep_fraction=fraction) for run in LIPRUNE for fraction in (0.5, 1)]
-    assert len(score_networks([*RUNS, *more], workspace)) == len(seen) == 4
-    assert set(seen) == {(0, 0.2), (1, 0.2)}
+    assert np.array_equal(kept, batches[number])

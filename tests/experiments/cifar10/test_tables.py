@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 import scipy.stats
 from cifar_grid import FRACTIONS, NUM_BATCHES, NUM_EPOCHS, grid_curves, grid_runs
-from hypothesis import given
-from hypothesis import strategies as st
 
 from experiments.cifar10.tables import (
     CELL,
     STATISTICS,
-    _epochs_to_threshold,
+    before_decay,
+    contrast,
     control_difference,
     differences,
     effect_table,
     equal_updates,
+    error_speed_up,
     faults,
     final_table,
     last_errors,
@@ -26,7 +26,7 @@ from experiments.cifar10.tables import (
     select,
     throughput,
 )
-from liprune_utils.intervals import crossed_mean
+from liprune_utils.intervals import crossed_mean, mean_interval
 
 GAPS = np.random.default_rng(3).normal(size=(2, 2, 2, 2, 3))  # a cell and seed
 
@@ -74,34 +74,13 @@ def test_pairs_begin_with_the_pruning(curves):
     assert set(late) == {5, 6, 7, 8}
 
 
-@pytest.mark.parametrize(
-    ("liprune", "random", "pruned", "expected"),
-    [
-        ([50, 40, 30, 31], [50, 45, 35, 32], 1, (3, 4)),  # both reach 32; LiPrune at epoch 3
-        ([50, 40, 30], [50, 40, 30], 1, (3, 3)),
-        ([50, 20, 30, 40], [20, 50, 50, 50], 1, (2, 1)),
-        ([10, 50, 40, 30], [10, 50, 30, 35], 2, (3, 2)),  # what came before the pruning is not seen
-        ([50, 30], [50, 60], 1, (1, 1)),  # random never gets below its first error
-    ],
-)
-def test_threshold_is_the_best_that_both_reach(liprune, random, pruned, expected):
-    found = _epochs_to_threshold(pairs(two_curves(liprune, random, pruned)))
-    assert tuple(found[["liprune", "random"]].to_numpy()[0]) == expected
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=9),
-    st.integers(1, 3),
-)
-def test_epochs_are_those_of_a_plain_search(errors, pruned):
-    curves = two_curves(*zip(*errors, strict=True), min(pruned, len(errors)))
-    after = errors[min(pruned, len(errors)) - 1 :]
-    threshold = max(min(column) for column in zip(*after, strict=True))
-    expected = [
-        next(n for n, error in enumerate(column, 1) if error <= threshold)
-        for column in zip(*after, strict=True)
-    ]
-    assert _epochs_to_threshold(pairs(curves))[["liprune", "random"]].iloc[0].tolist() == expected
+def test_random_pruning_alone_is_no_pair(curves):
+    control = (curves.keep_fraction == 0.5) & (curves.method == "liprune")
+    alone = curves[~control]
+    assert set(pairs(alone).index.get_level_values("keep_fraction")) == {0.2}
+    assert set(differences(alone).keep_fraction) == {0.2}
+    assert faults(alone) == []
+    assert control_difference(alone) == control_difference(curves)
 
 
 def test_swapping_the_methods_turns_every_difference_round(curves):
@@ -128,16 +107,53 @@ def test_the_last_difference_is_that_of_the_last_epoch():
 
 
 @pytest.mark.parametrize("slow", [0.5, 2.0])
-def test_epochs_to_a_threshold_see_how_slow_a_method_is(slow):
-    found = differences(grid_curves(stretch=slow))
-    assert (np.sign(found.log_epochs) == np.sign(np.log(slow))).all()
-    np.testing.assert_allclose(found.log_epochs, np.log(slow))
+def test_speed_is_that_of_the_epochs_since_the_pruning(slow):
+    found = error_speed_up(before_decay(grid_curves(stretch=slow), 9))
+    assert found.estimate.value == pytest.approx(1 / slow)
+    assert found.counted == tuple(
+        (depth, rate, 1, keep) for depth in (14, 20) for rate in (0.01, 0.1) for keep in FRACTIONS
+    )
+
+
+def test_epochs_before_the_rate_falls_are_those_of_settings_with_eight(curves):
+    found = before_decay(curves, 9)
+    assert set(found.epoch) == set(range(1, 9))
+    assert set(found.prune_epoch) == {1}
+    assert set(found.method) == {"liprune", "random"}
+    assert before_decay(curves, 8).empty
+    assert set(before_decay(curves, 13).prune_epoch) == {1, 5}
+
+
+def test_flat_curves_have_no_speed(curves):
+    flat = before_decay(curves.assign(test_error=50 + curves.test_error / 20), 9)
+    found = error_speed_up(flat)
+    assert found.counted == ()
+    assert np.isnan(found.estimate.value)
+
+
+@pytest.mark.parametrize(("column", "axis"), [("learning_rate", 1), ("prune_epoch", 2)])
+def test_levels_are_contrasted_in_settings_that_are_else_the_same(curves, column, axis):
+    table = differences(curves)
+    first, second = sorted(table[column].unique())
+    gap = np.diff(GAPS, axis=axis).reshape(8, 3)
+    expected = crossed_mean(gap, 0.9)._replace(num_runs=3)
+    assert contrast(shuffled(table), column, second, first) == pytest.approx(expected)
+    few = table[table.depth == 14]
+    expected = mean_interval(np.diff(GAPS[0], axis=axis - 1).reshape(4, 3).mean(axis=0), 0.9)
+    assert contrast(few, column, second, first) == pytest.approx(expected)
 
 
 def test_pooling_is_over_cells_and_seeds(curves):
     found = pooled(shuffled(differences(curves)), "mean_error")
     assert found == pytest.approx(crossed_mean(GAPS.reshape(16, 3), 0.9))
     assert found.num_runs == 48
+
+
+def test_few_cells_are_fixed(curves):
+    few = differences(curves[curves.depth == 14])
+    few = few[few.keep_fraction == 0.2]
+    expected = mean_interval(GAPS[0, :, :, 0].reshape(4, 3).mean(axis=0), 0.9)
+    assert pooled(few, "mean_error") == pytest.approx(expected._replace(num_runs=12))
 
 
 def test_control_is_the_gain_of_random_pruning_from_more_batches():
@@ -151,6 +167,11 @@ def test_control_has_an_interval_of_its_own(curves):
     found = control_difference(curves.assign(test_error=curves.test_error + more * gain))
     low, high = scipy.stats.ttest_1samp([-11, -10, -6], 0).confidence_interval(0.9)
     assert found == pytest.approx((-9, low, high, 24))
+
+
+def test_equal_updates_leave_out_settings_without_a_run_that_is_not_pruned(curves):
+    found = equal_updates(curves[(curves.method != "none") | (curves.learning_rate == 0.1)])
+    assert set(found.learning_rate) == {0.1}
 
 
 def test_control_of_a_single_fraction_is_nothing(curves):

@@ -4,38 +4,32 @@ import math
 
 import pandas as pd
 import pytest
-import why_tables as toy
 
 from experiments.why.claims import asymptotic_claim, points_claim, variance_claim
 from experiments.why.speed_ups import compared, comparison_table
-from liprune_utils.book.formats import difference
 from liprune_utils.intervals import Estimate
 
 NAN = math.nan
 
 
-def losses(liprune: float, hessian: float, half: float):
-    table = toy.estimates(["liprune", "hessian"], [liprune, hessian], half)
-    return table.assign(measure="full_set_loss", random=2.0)  # a margin of 0.1
+def around(value: float) -> Estimate:
+    return Estimate(value, value - 0.1, value + 0.1, 4)
 
 
 @pytest.mark.parametrize(
-    ("liprune", "hessian", "half", "verdict"),
+    ("batches", "examples", "verdict"),
     [
-        (0.5, 1.0, 0.1, "holds"),
-        (-0.5, 0.0, 0.2, "holds"),  # the paper's case decides
-        (0.0, 1.0, 0.2, "holds-in-part"),
-        (0.0, 1.0, 0.05, "holds-in-part"),
-        (0.0, 0.0, 0.05, "does-not-hold"),
-        (0.0, 0.0, 0.2, "inconclusive"),
+        (around(0.5), around(0.0), "holds"),
+        (around(-0.5), None, "holds"),  # batches decide
+        (around(0.0), around(-1.0), "holds-in-part"),
+        (around(0.0), around(0.05), "inconclusive"),
+        (around(0.0), None, "inconclusive"),
     ],
 )
-def test_asymptotic_loss(liprune, hessian, half, verdict):
-    found = asymptotic_claim(losses(liprune, hessian, half), cost=1.0)
-    assert (found.id, found.verdict, found.source) == ("asymptotic-loss", verdict, "recorded")
-    assert (found.estimate, found.num_runs) == (liprune, 3)
-    interval = Estimate(hessian, hessian - half, hessian + half, 3)
-    assert difference(interval, "nats") in found.note
+def test_asymptotic_loss(batches, examples, verdict):
+    found = asymptotic_claim(batches, examples, note="So it is.", cost=1.0)
+    assert (found.id, found.verdict, found.source) == ("asymptotic-loss-b", verdict, "recorded")
+    assert (found.estimate, found.num_runs, found.note) == (batches.value, 4, "So it is.")
 
 
 LESS, SAME = (0.5, 0.49, 0.51), (0.93, 0.90, 0.96)  # ratios of variances

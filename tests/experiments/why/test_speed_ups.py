@@ -45,10 +45,13 @@ def networks(speed: float, prune_epochs: tuple[int, ...]) -> pd.DataFrame:
 def test_networks_are_compared_before_the_decay():
     speed_up, early = network_speed_up(networks(1.5, (1, 5)), "liprune", 10)
     assert early
-    assert speed_up.counted == ((14, 0.01, 1), (14, 0.1, 1))  # five epochs would be too few
+    assert speed_up.counted == (
+        (14, 0.01, 1, 0.2),
+        (14, 0.1, 1, 0.2),
+    )  # five epochs would be too few
     assert speed_up.estimate.value == pytest.approx(1.5)
     assert speed_up.estimate.num_runs == 3
-    assert speed_up.spans[14, 0.1, 1] == pytest.approx((80 - 3) - (80 - 18))
+    assert speed_up.spans[14, 0.1, 1, 0.2] == pytest.approx((80 - 3) - (80 - 18))
 
 
 def test_too_few_epochs_before_the_decay_count_with_all_after_it():
@@ -70,12 +73,20 @@ def test_only_levels_of_three_points_count():
     assert np.isnan(speed_up.estimate.value)
 
 
-def test_gains_are_means_over_seeds():
-    norms = np.arange(10.0, 20.0)
-    expected = mean_interval(np.array([18.5 / 14.5, 19.5 / 15.5]), 0.90)
-    assert batch_gains(toy.batch_norms(), 1) == pytest.approx(expected)
-    later = np.array([(5 * norms + s)[-2:].mean() / (5 * norms + s).mean() for s in (0, 1)])
-    assert batch_gains(toy.batch_norms(), 5) == pytest.approx(mean_interval(later, 0.90))
+def test_gains_are_means_over_seeds_in_the_cells_that_count():
+    rows = [
+        {"learning_rate": rate, "prune_epoch": prune, "seed": seed, "norm": norm,
+         "norm_error": 0.2, "kept": norm == 3}
+        for rate, prune, seed in product((0.01, 0.1), (1, 5), toy.SEEDS)
+        for norm in (1.0, 2.0, 3.0 if prune == 1 else 9.0, 3.0 + seed * (prune == 1))
+    ]  # fmt: skip
+    cells = [(14, 0.01, 1, 0.2), (14, 0.1, 1, 0.2)]
+    gains = [3.1 / np.mean([1.1, 2.1, 3.1, 3.1 + seed]) for seed in toy.SEEDS]
+    expected = mean_interval(np.array(gains), 0.90)
+    assert batch_gains(pd.DataFrame(rows), cells) == pytest.approx(expected)
+
+
+def test_gains_of_points_are_read_from_the_study():
     facts = toy.kept().assign(score_gain=lambda table: 2 + table.seed / 10)
     assert point_gains(facts) == pytest.approx(mean_interval(np.array([2, 2.1, 2.2]), 0.90))
 

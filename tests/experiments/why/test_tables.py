@@ -9,7 +9,7 @@ from experiments.why.tables import (
     _paired_differences,
     cifar_spreads,
     example_table,
-    full_set_gaps,
+    log_loss_ratio,
     loss_table,
     matched_noise,
     remedy_table,
@@ -48,9 +48,13 @@ def test_losses_are_compared_with_random_pruning():
     assert row(found, arm="hessian", measure="kept_set_loss").difference == 0
 
 
-def test_gaps_of_the_loss_of_all_images_are_paired_by_seed():
-    found = full_set_gaps(toy.long_runs(0.5, -1.0))
-    assert found.sort_values().to_numpy() == pytest.approx([0.45, 0.5, 0.55])
+def test_the_loss_of_all_images_is_compared_by_its_logarithm_and_seed():
+    runs = toy.long_runs(0.5, -1.0)
+    more = runs.assign(learning_rate=0.01, full_set_loss=2 * runs.full_set_loss)
+    logs = [np.log((2 + s + 0.5 * (1 + toy.wobble(s))) / (2 + s)) for s in toy.SEEDS]
+    for table in (runs, pd.concat([runs, more])):  # a setting with the same ratios changes nothing
+        found = log_loss_ratio(table, "liprune")
+        assert found == pytest.approx(mean_interval(np.array(logs), 0.95))
 
 
 def test_shifts_are_means_over_seeds_of_arms_at_their_own_rate():
