@@ -280,7 +280,7 @@ figure = figures.class_figure(classes)
 # <a id="convex-head"></a>
 # ## The same images, a convex loss
 #
-# On CIFAR-10 LiPrune does not accelerate ResNets, and the paper blames their non-convex loss. Would a convex loss on the same images have been accelerated?
+# On CIFAR-10 LiPrune does not accelerate ResNets, and the paper conjectures that their non-convex loss is the reason. Would a convex loss on the same images have been accelerated?
 # Take a ResNet-14, trained without pruning, and keep what its classifier sees: 64 features $z$ per image, and a one for the bias. Train a new classifier on them from
 # zero weights. This is multinomial logistic regression, and its Lipschitz constants are exact: $\tfrac12 \|z\|^2$ for an image, and half of the largest eigenvalue of the
 # mean of $z z^\top$ for a batch.
@@ -458,7 +458,7 @@ print(f"excess loss {25 / 6 * (chord - all_points) ** 2:.4f}")
 # try $p_i \propto L_i$ with the weights $1 / (n p_i)$, which leaves the minimiser where it is; here the gain over no pruning is small or none. If points
 # must go, let a random subset be the rival to beat.
 #
-# **What differs from the paper.** The paper blames the missing gain on networks on non-convexity. Convex problems show the same failure, for reasons that
+# **What differs from the paper.** The paper conjectures that networks gain nothing since their loss is not convex. Convex problems show the same failure, for reasons that
 # networks may share: many directions, models that do not fit everywhere, wrong labels, and [batches in place of points](batch-size). The convex head is no model of the
 # network: its features stay as they are, and they come from a network that has learned.
 #

@@ -26,7 +26,7 @@ except ModuleNotFoundError:
 
 first_screen.reserve("answer")
 
-# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-predicted-observed", "caption": "How many times as fast as with random pruning training is with LiPrune, when a fifth of the batches or of the points is kept. Predicted: the mean constant of the kept over that of all. Observed: random pruning's steps or epochs to the same test loss or error over LiPrune's. Convex head: logistic regression on the features of a ResNet. Bars: 90% intervals over simulated data sets (linear model) or seeds. Dotted: the gain that would count."}, "image": {"alt": "Six rows, batches and points of three models, each with a predicted and an observed speed-up on a logarithmic scale. In the linear model both agree. In the convex head and in the ResNet the prediction is above one, and pruning by points is slower than random pruning, far below the prediction; by batches the observed values are near one."}}
+# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-predicted-observed", "caption": "How many times as fast as with random pruning training is with LiPrune, when a fifth of the batches or of the points is kept. Predicted: the mean constant of the kept over that of all. Observed: random pruning's steps or epochs to the same test loss or error over LiPrune's. Convex head: logistic regression on the features of a ResNet. ResNets: by batches with all images, by points with a tenth of them. Bars: 90% intervals over simulated data sets (linear model) or seeds. Dotted: the gain that would count."}, "image": {"alt": "Six rows, batches and points of three models, each with a predicted and an observed speed-up on a logarithmic scale. In the linear model both agree. In the convex head and in the ResNet the prediction is above one, and pruning by points is slower than random pruning, far below the prediction; by batches the observed values are near one or below."}}
 first_screen.reserve("figure")
 
 # %% [markdown]
@@ -99,8 +99,9 @@ images, model = workspace.images(liprune_run), state.model.train()
 Markdown(f"""**Where the numbers come from.** The recorded runs train a
 ResNet-{study["depth"]} on {study["num_images"]:,} images of {study["data_source"]} and
 prune at the start of epoch {study["prune_epoch"]}. Where nothing else is said they keep
-{study["keep_fraction"]:.0%}. The ResNet-{depth} of the next cells is trained live, on
-{num_images:,} images of {dataset.source}. The linear model is simulated.""")
+{study["keep_fraction"]:.0%}. The runs of page 9 that prune batches have all images. The
+ResNet-{depth} of the next cells is trained live, on {num_images:,} images of
+{dataset.source}. The linear model is simulated.""")
 
 # %% [markdown]
 # ## What the paper claims
@@ -111,7 +112,7 @@ prune at the start of epoch {study["prune_epoch"]}. Where nothing else is said t
 # plays a pivotal role".
 #
 # The strongest fair version: LiPrune speeds up each step, but in a network a worse loss at the end, or other noise, hides the gain. This page measures both effects, and
-# a third one that the paper does not consider. The convex experiment pruned points, and the networks pruned batches of 128 images. A mean over 128 images
+# a third one, at which the paper only hints ("in the current form of batch pruning"). The convex experiment pruned points, and the networks pruned batches of 128 images. A mean over 128 images
 # hides most of what tells images apart. So the page also prunes single images (*examples*).
 #
 # ## The method in a few lines
@@ -233,8 +234,8 @@ are kept.""")
 
 # %% [markdown]
 # Two things are missing on these images, and neither needs a loss that is not convex. The constants of batches are so alike that the convex head could gain next to
-# nothing. Those of single images differ enough, but there the prediction fails, in the convex head as in the network: the images with the largest constants
-# are a biased choice, and to step further on them is not to learn the others faster.
+# nothing. In the ResNets they differ more, and what they promise does not come true. Those of single images differ most, but there, too, the prediction fails, in the convex head
+# as in the network: the images with the largest constants are a biased choice, and to step further on them is not to learn the others faster.
 
 # %% [markdown]
 # <a id="noise-and-speed"></a>
@@ -462,8 +463,8 @@ answers = {
 first_screen.fill(
     f"""**{answers.get(verdict, "The cause is not found.")}** A convex loss on the same
 images, logistic regression on a ResNet's features, trains {observed["head", "batches"]}
-with LiPrune's batches than with random ones ({counts["head", "batches"]} seeds). Single
-images differ more. With those of the largest constants it trains
+with LiPrune's batches than with random ones ({counts["head", "batches"]} seeds, one
+network). Single images differ more. With those of the largest constants it trains
 {observed["head", "points"]}, and a ResNet trains {observed["network", "points"]}. In
 both, the mean constant of what is kept promised a gain. {lead} {closing}""",
     figures.answer_figure(compared, register.margin("points-to-batches-b", "speed_up")),

@@ -1,12 +1,14 @@
 """The claims of page 09, decided by the register's rules from the recorded grids."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from experiments.cifar10.tables import (
+    CELL,
+    LEAST_SPAN,
     LEVEL,
     before_decay,
     contrast,
@@ -23,6 +25,7 @@ from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.speed_up import SpeedUp
 
 SCALES = ("whole", "reduced")  # of the register; one that is not recorded yet is open
+NUM_SEEDS = {"whole": 5, "reduced": 4}  # of the register
 ERROR_MARGIN, SPEED_MARGIN = (
     margin("cifar-no-acceleration-b", name) for name in ("test_error_points", "speed_up")
 )
@@ -99,18 +102,36 @@ def _evidence(name: str, found: Comparison, control: Estimate) -> str:
     equal = found.error.low <= 0 <= found.error.high
     return (
         f"With {name} LiPrune's mean test error is {_points(found.error)} than that of random "
-        f"pruning{_faster(found.speed_up)}. "
+        f"pruning.{_speed(found.speed_up)} "
         + ("" if equal else f"An equal error is excluded, in favour of {ahead}. ")
         + f"Positive control: with more batches random pruning's is {_points(control)}."
     )
 
 
+def _speed(speed_up: SpeedUp) -> str:
+    flat = [f"{cell_words(c)} ({s:.1f})" for c, s in speed_up.spans.items() if s < LEAST_SPAN]
+    left_out = (
+        f" Left out of the speed, since errors fall by less than {LEAST_SPAN:g} points before the "
+        f"rate does: {'; '.join(flat)}."
+    )
+    return (_faster(speed_up) if speed_up.counted else "") + (left_out if flat else "")
+
+
 def _faster(speed_up: SpeedUp) -> str:
-    if not speed_up.counted:
-        return ""
     change = relative(speed_up.estimate, level=LEVEL, words=("slower", "faster"))
-    settings = f"{len(speed_up.counted)} settings" if len(speed_up.counted) > 1 else "one setting"
-    return f", and it trains {change}, by the {settings} with enough epochs before the rate falls"
+    return f" {counted_words(speed_up)}, it trains {change}."
+
+
+def counted_words(speed_up: SpeedUp) -> str:
+    """Say by the epoch of the pruning which settings a speed-up counts."""
+    epochs = sorted({cell[CELL.index("prune_epoch")] for cell in speed_up.counted})
+    return f"Pruned at epoch {' or '.join(f'{epoch:g}' for epoch in epochs)}"
+
+
+def cell_words(cell: Sequence[float]) -> str:
+    """Name a setting by its rate and the epoch of its pruning."""
+    _, rate, epoch, _ = cell
+    return f"rate {rate:g}, pruned at epoch {epoch:g}"
 
 
 @decides("cifar-performance-b")
@@ -150,6 +171,8 @@ def contrast_claim(claim_id: str, scales: Mapping[str, Scale], *, cost: float) -
         f"{_at_levels(scale, column, levels)}."
         for scale in scales.values()
     ]
+    if column == "prune_epoch":
+        notes.append("The paper shows both epochs, and does not say that they are alike.")
     return _recorded(claim_id, found, _inside(found, claim_id), cost, notes)
 
 
@@ -181,11 +204,19 @@ def _points(gap: Estimate) -> str:
 
 
 def _missing(scales: Mapping[str, Scale]) -> list[str]:
-    return [f"The grid {name} is not recorded yet." for name in SCALES if name not in scales]
+    """Say what is not recorded yet of what the register's rule asks for."""
+    return [*filter(None, (_missing_of(scales.get(name), name) for name in SCALES))]
+
+
+def _missing_of(scale: Scale | None, name: str) -> str:
+    if scale is None:
+        return f"The grid {name}, in which each seed has images of its own, is not recorded yet."
+    count, wanted = scale.curves.seed.nunique(), NUM_SEEDS[name]
+    return f"Recorded so far: {count} of {wanted} seeds of the grid {name}." * (count < wanted)
 
 
 def _recorded(
     claim_id: str, estimate: Estimate, verdict: str, cost: float, notes: Iterable[str]
 ) -> Claim:
-    note = " ".join(notes)
+    note = " ".join(filter(None, notes))
     return claim(claim_id, estimate, verdict, cost=cost, note=note, source="recorded")

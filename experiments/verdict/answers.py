@@ -33,8 +33,9 @@ ANSWERS: Mapping[str, Mapping[str, str]] = {
     "cifar-no-acceleration": {
         "holds": "For ResNets on CIFAR-10, no: LiPrune is not faster than random pruning by more "
         "than a margin that was set beforehand.",
-        "holds-in-part": "For ResNets on CIFAR-10, no at one of two scales: there LiPrune is not "
-        "faster than random pruning by more than a margin that was set beforehand.",
+        "holds-in-part": "For ResNets on CIFAR-10, no at one of two scales, where LiPrune is not "
+        "faster than random pruning by more than a margin that was set beforehand; the other scale "
+        "is open.",
         "does-not-hold": "For ResNets on CIFAR-10, yes: LiPrune is faster than random pruning by "
         "more than a margin that was set beforehand.",
         "inconclusive": "For ResNets on CIFAR-10, the runs cannot tell whether LiPrune is faster "
@@ -46,11 +47,11 @@ ANSWERS: Mapping[str, Mapping[str, str]] = {
         "holds-in-part": "The paper explains this by the non-convexity of networks, and its "
         "explanation passes our test in part: a convex loss on the same images is trained faster "
         "where single images are pruned, but not where batches are.",
-        "does-not-hold": "The paper blames the non-convexity of networks, and its explanation "
-        "does not pass our test: LiPrune does not train a convex loss on the same images faster, "
-        "either.",
-        "inconclusive": "The paper blames the non-convexity of networks; our test of this with a "
-        "convex loss on the same images is inconclusive.",
+        "does-not-hold": "The paper conjectures that the non-convexity of networks is the reason, "
+        "which does not pass our test: LiPrune does not train a convex loss on the same images "
+        "faster by more than the margin, either.",
+        "inconclusive": "The paper conjectures that the non-convexity of networks is the reason; "
+        "our test of this with a convex loss on the same images is inconclusive.",
     },
 }
 
@@ -97,7 +98,10 @@ def tally(table: pd.DataFrame) -> str:
     topics = "; ".join(
         f"{theme}, {held[theme]} of {size}" for theme, size in found.sum(axis=1).items()
     )
-    listed = ", ".join(f"{count} {word}" for word, count in beyond[beyond > 0].items())
+    listed = ", ".join(
+        f"{count} {word if count == 1 else _plural(word)}"
+        for word, count in beyond[beyond > 0].items()
+    )
     return (
         f"**{held.sum()} of the paper's {total.sum()} claims hold**, "
         f"{total['holds with correction']} of them after a correction. Another "
@@ -106,3 +110,7 @@ def tally(table: pd.DataFrame) -> str:
         f"Claims that hold, by topic: {topics}. "
         f"This book has {beyond.sum()} claims of its own: {listed}."
     )
+
+
+def _plural(verdict: str) -> str:
+    return verdict.replace("does not", "do not").replace("holds", "hold")

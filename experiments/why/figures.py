@@ -144,9 +144,9 @@ def spread_figure(races: pd.DataFrame, marks: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 4))
     color = METHODS["liprune"]["color"]
     rows = races.sort_values("spread").rename(columns={"ratio_low": "low", "ratio_high": "high"})
-    axes.plot(rows.spread, rows.expected, color=color, label="convex model, exact")
+    axes.plot(rows.spread, rows.expected, color=color, label="linear model, exact")
     style = {"color": color, "marker": "o", "linestyle": "none", "markersize": 5}
-    plot_intervals(axes, rows.spread, rows, "ratio", **style, label="convex model, simulated")
+    plot_intervals(axes, rows.spread, rows, "ratio", **style, label="linear model, simulated")
     axes.axhline(1, color="black", linewidth=0.8)
     colors, dashes = ("#444444", "#56B4E9", "#E69F00", "#CC79A7"), ("-", "--", "-.", ":")
     for row, shade, dash in zip(marks.itertuples(), colors, dashes, strict=False):

@@ -79,7 +79,8 @@ def batch_gains(scores: pd.DataFrame, cells: Sequence[tuple[float, ...]]) -> Est
     """Estimate over seeds the mean Hessian norm of the kept batches over that of all, in cells."""
     gains = mean_gains(scores)
     chosen = pd.DataFrame(cells, columns=CELL)[["learning_rate", "prune_epoch"]]
-    return mean_interval(gains.merge(chosen).groupby("seed").gain.mean(), LEVEL)
+    found = mean_interval(gains.merge(chosen).groupby("seed").gain.mean(), LEVEL)
+    return found._replace(low=max(found.low, 1.0))  # what is kept has the largest norms
 
 
 def point_gains(kept_facts: pd.DataFrame) -> Estimate:

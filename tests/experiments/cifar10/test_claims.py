@@ -154,14 +154,20 @@ def test_no_acceleration_is_decided_at_both_scales(whole, reduced, verdict):
 def test_no_acceleration_says_what_it_rests_on():
     note = acceleration_claim({"whole": small(stretch=1.25)}, cost=1).note
     assert "With all images LiPrune's mean test error is" in note
-    assert re.search(r"trains 20\S* slower.*, by the 2 settings with enough epochs", note)
+    assert re.search(r"Pruned at epoch 1, it trains 20\S* slower", note)
     assert "An equal error is excluded, in favour of random pruning." in note
     ahead = acceleration_claim({"whole": small(constant(-0.5))}, cost=1).note
     assert "An equal error is excluded, in favour of LiPrune." in ahead
     assert "Positive control: with more batches random pruning's is 10" in note
-    assert note.endswith("The grid reduced is not recorded yet.")
+    assert "Recorded so far: 3 of 5 seeds of the grid whole." in note
+    assert note.endswith("each seed has images of its own, is not recorded yet.")
     late = acceleration_claim({"whole": small(prune_epochs=(5,))}, cost=1).note
     assert "trains" not in late
+    flat = small()
+    flat = flat._replace(curves=flat.curves.assign(test_error=50 + flat.curves.test_error / 20))
+    note = acceleration_claim({"whole": flat}, cost=1).note
+    assert "Left out of the speed, since errors fall by less than 3 points before the rate" in note
+    assert "does: rate 0.01, pruned at epoch 1 (0.9); rate 0.1, pruned at epoch 1 (0.9)." in note
     assert "excluded" not in acceleration_claim({"whole": small(spread(1.0))}, cost=1).note
 
 

@@ -88,10 +88,10 @@ def test_spreads_are_marked_on_the_curve():
     marks = pd.DataFrame({"what": ["batches", "examples"], "spread": [0.17, 1.1]})
     figure = figures.spread_figure(races, marks)
     axes = figure.axes[0]
-    assert {"batches", "examples", "convex model, exact"} < set(legend(figure))
+    assert {"batches", "examples", "linear model, exact"} < set(legend(figure))
     lines = {line.get_label(): line.get_xdata() for line in axes.lines}
     assert lines["examples"] == [1.1, 1.1]
-    assert lines["convex model, exact"].tolist() == [0.1, 0.9]
+    assert lines["linear model, exact"].tolist() == [0.1, 0.9]
 
 
 def test_colours_and_dashes_are_distinct():
