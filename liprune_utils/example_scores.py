@@ -390,8 +390,7 @@ def _other_losses(
 ) -> np.ndarray:
     def score_chunk(x: Inputs, y: Tensor, first: int) -> np.ndarray:
         with torch.no_grad():
-            pairs = zip(run(model, x), y, strict=True)
-            losses = torch.stack([_loss_of(loss_fn, *pair) for pair in pairs])
+            losses = torch.stack([*map(partial(_loss_of, loss_fn), run(model, x), y)])
         _check_losses(losses, len(y), first)
         return losses.double().cpu().numpy()
 

@@ -257,9 +257,11 @@ listed = "; ".join(
     for row in clear.itertuples()
 )
 Markdown(f"""{len(clear)} of {len(shifts)} intervals exclude zero, where one would by
-chance{": " * (len(clear) > 0)}{listed}. {claims.counted_words(speed)}, the mean Hessian
-norm of the kept batches is {gain.min():.2f} to {gain.max():.2f} times that of all. By
-the linear model LiPrune should train faster by about so much. It trains {found}.""")
+chance. {"They are: " * (len(clear) > 0)}{listed}{"." * (len(clear) > 0)}
+
+{claims.counted_words(speed)}, the mean Hessian norm of the kept batches is
+{gain.min():.2f} to {gain.max():.2f} times that of all. By the linear model LiPrune
+should train faster by about so much. It trains {found}.""")
 
 # %% [markdown]
 # ## At the same number of updates
