@@ -109,7 +109,7 @@ def _evidence(name: str, found: Comparison, control: Estimate) -> str:
 
 
 def _speed(speed_up: SpeedUp) -> str:
-    flat = [f"{cell_words(c)} ({s:.1f})" for c, s in speed_up.spans.items() if s < LEAST_SPAN]
+    flat = [f"{_cell_words(c)} ({s:.1f})" for c, s in speed_up.spans.items() if s < LEAST_SPAN]
     left_out = (
         f" Left out of the speed, since errors fall by less than {LEAST_SPAN:g} points before the "
         f"rate does: {'; '.join(flat)}."
@@ -128,7 +128,7 @@ def counted_words(speed_up: SpeedUp) -> str:
     return f"Pruned at epoch {' or '.join(f'{epoch:g}' for epoch in epochs)}"
 
 
-def cell_words(cell: Sequence[float]) -> str:
+def _cell_words(cell: Sequence[float]) -> str:
     """Name a setting by its rate and the epoch of its pruning."""
     _, rate, epoch, _ = cell
     return f"rate {rate:g}, pruned at epoch {epoch:g}"

@@ -11,6 +11,7 @@ from liprune_utils.batch_scores import best_estimates
 from liprune_utils.example_scores import example_losses
 from liprune_utils.images import Images
 from liprune_utils.intervals import mean_interval
+from liprune_utils.speed_up import predicted_speed_up
 
 SCORING = ["learning_rate", "prune_epoch", "seed"]  # tells one scoring of the batches from another
 PROPERTIES = {
@@ -73,5 +74,6 @@ def shift_table(shifts: pd.DataFrame) -> pd.DataFrame:
 def mean_gains(scores: pd.DataFrame) -> pd.DataFrame:
     """Compute for each scoring the mean norm of the kept batches over that of all."""
     norms = scores.assign(norm=best_estimates(scores.rename(columns={"norm_error": "error"})))
-    means = [rows.groupby(SCORING).norm.mean() for rows in (norms[norms.kept], norms)]
-    return (means[0] / means[1]).rename("gain").reset_index()
+    groups = norms.groupby(SCORING)[["norm", "kept"]]
+    gains = groups.apply(lambda rows: predicted_speed_up(rows.norm, np.flatnonzero(rows.kept)))
+    return gains.rename("gain").reset_index()

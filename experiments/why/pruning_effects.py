@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
+from experiments.cifar10.kept_batches import class_shift
 from liprune_utils.batch_scores import batch_hessian_norms, best_estimates, to_indices
 from liprune_utils.checks import require
 from liprune_utils.curvature import loss_gradient
@@ -84,20 +85,12 @@ def kept_shift(model: nn.Module, images: Images, kept: Sequence[np.ndarray]) -> 
     """Compare the classes, losses and EL2N scores of the kept images with those of all."""
     chosen, network = np.concatenate(kept), with_population_statistics(model, images.inputs)
     labels = images.labels.cpu().numpy()
-    facts = {"num_kept": len(chosen), "class_shift": _class_shift(labels, chosen)}
+    shares = np.bincount(labels) / len(labels)
+    facts = {"num_kept": len(chosen), "class_shift": class_shift(labels[chosen], shares)}
     for name, score in (("loss", example_losses), ("el2n", el2n_scores)):
         values = score(network, images.inputs, images.labels)
         facts |= {f"kept_{name}": values[chosen].mean(), f"all_{name}": values.mean()}
     return facts
-
-
-def _class_shift(labels: np.ndarray, chosen: np.ndarray) -> float:
-    """Compute the total variation distance between the classes of the chosen and of all."""
-    shares = [
-        np.bincount(values, minlength=labels.max() + 1) / len(values)
-        for values in (labels, labels[chosen])
-    ]
-    return float(np.abs(shares[1] - shares[0]).sum() / 2)
 
 
 def rate_factor(

@@ -86,6 +86,16 @@ def test_gains_are_means_over_seeds_in_the_cells_that_count():
     assert batch_gains(pd.DataFrame(rows), cells) == pytest.approx(expected)
 
 
+def test_a_gain_of_what_is_largest_is_at_least_one():
+    rows = [
+        {"learning_rate": 0.1, "prune_epoch": 1, "seed": seed, "norm": norm, "norm_error": 0.0,
+         "kept": norm > 1}
+        for seed, largest in enumerate((1.2, 2.0)) for norm in (1.0, 1.0, largest)
+    ]  # fmt: skip
+    found = batch_gains(pd.DataFrame(rows), [(14, 0.1, 1, 0.2)])
+    assert found.low == 1.0 < found.value
+
+
 def test_gains_of_points_are_read_from_the_study():
     facts = toy.kept().assign(score_gain=lambda table: 2 + table.seed / 10)
     assert point_gains(facts) == pytest.approx(mean_interval(np.array([2, 2.1, 2.2]), 0.90))
