@@ -1,4 +1,4 @@
-"""Use a GPU for some minutes: test the library on it, time it, and do runs of the paper's grid.
+"""Use a GPU for some minutes: test the library on it, time it, and do runs of some grids.
 
     python benchmarks/gpu.py --archive cifar10-jpeg.tar.xz --output results --minutes 12
 
@@ -12,14 +12,14 @@ the next step runs even if one fails:
 4. ``throughput.csv``: images per second of common code and of this library, eager and with CUDA
    graphs, by the number of processes that share the GPU.
 5. ``agreement.csv``: runs on the GPU beside the same runs on CPUs, and what both keep.
-6. Runs of a grid until the time is up. Finished runs are recorded as by a sweep, and the tables are
-   copied to ``--output``; unfinished ones are packed as ``runs-0.tar`` and so on, for ``--resume``.
+6. Runs of ``--grids``, one grid after the other, until the time is up. Finished runs are recorded
+   as by a sweep, and the tables packed as ``tables.tar``; unfinished ones are packed as
+   ``runs-0.tar`` and so on, for ``--resume``.
 """
 
 import argparse
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +30,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from functools import cache, partial
 from importlib.metadata import distributions
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +49,11 @@ from liprune_utils.grid import (
     recorded_runs,
     unfinished_runs,
 )
-from liprune_utils.images import draw_shifts, fixed_batches, make_images, shifted
+from liprune_utils.images import fixed_batches, make_images
 from liprune_utils.intervals import mean_interval
 from liprune_utils.runs import Stopped, ask_to_stop
 from liprune_utils.settings import Recipe, TrainingRun
-from liprune_utils.training import start, steps
+from liprune_utils.training import plan_epoch, start, steps, take_step
 from liprune_utils.training_run import Workspace, run_training
 
 SPEED = Recipe(num_images=12_800, num_test_images=128, learning_rate=0.1, precision="bfloat16")
@@ -61,9 +62,9 @@ AGREEMENT = TrainingRun(
     precision="bfloat16",
 )  # fmt: skip
 SEEDS = (0, 1, 2, 3)
-WINDOW = 6.0  # seconds in which steps are counted
+WINDOW = 4.0  # seconds in which steps are counted
 CLOSING_SECONDS = 40.0  # for saving, recording and packing at the end
-PART_BYTES, NUM_PARTS = 14 * 2**20, 5  # of the archives of unfinished runs
+PART_BYTES, NUM_PARTS = 14 * 2**20, 3  # of the archives of unfinished runs
 
 
 @cache
@@ -94,7 +95,7 @@ def prepare_data(options: argparse.Namespace) -> None:
 
 def run_tests(options: argparse.Namespace) -> None:
     """Run the tests that need a GPU."""
-    pytest = "-m pytest -q -p no:cacheprovider tests/library/test_gpu.py"
+    pytest = "-m pytest -q -p no:cacheprovider --noconftest tests/library/test_gpu.py"
     command = [sys.executable, *pytest.split()]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     (options.output / "tests.txt").write_text(result.stdout + result.stderr)
@@ -109,7 +110,7 @@ def measure_throughput(options: argparse.Namespace) -> None:
         for method in methods:
             counts = (1,) if method == "common" else options.processes
             measure = partial(total_rate, executor, method, options.device)
-            measure(max(counts), wait=30.0)  # warms up
+            measure(max(counts), wait=25.0 if method == "eager" else 8.0)  # warms up
             rows += [(method, count, measure(count, wait=1.0)) for count in counts]
     table = pd.DataFrame(rows, columns=["method", "processes", "images_per_second"])
     common = table[table.method == "common"].images_per_second.item()
@@ -131,6 +132,7 @@ def rate(method: str, device: str, begin: float, _number: int) -> float:
     step = stepper(method, device)
     for _ in range(1 if method == "common" else 5):
         step()
+    synchronise(device)
     time.sleep(max(0.0, begin - time.time()))
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < WINDOW:
@@ -150,14 +152,12 @@ def stepper(method: str, device: str) -> Callable[[], int]:
     images = make_images(dataset(), SPEED.num_images, SPEED.num_test_images, device=device)
     batches, state = fixed_batches(SPEED.num_images, SPEED.batch_size, 0), start(SPEED, images)
     if method == "graphs":
-        shifts = torch.from_numpy(draw_shifts(SPEED.batch_size, np.random.default_rng(0)))
-        sample = shifted(images.inputs[: SPEED.batch_size], shifts.to(device))
-        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-            state.model = torch.cuda.make_graphed_callables(state.model, (sample,))
-    endless = steps(state, images, batches, SPEED, 10**9)
+        endless = steps(state, images, batches, SPEED, 10**9)
+        return lambda: next(endless) and SPEED.batch_size
+    plan = cycle(plan_epoch(batches, SPEED, 1, images.inputs.device))
 
     def step() -> int:
-        next(endless)
+        take_step(state, images, *next(plan), SPEED.precision)
         return SPEED.batch_size
 
     return step
@@ -211,11 +211,33 @@ def do_run(root: Path, device: str, run: TrainingRun) -> Path:
     return run_training(run, Workspace(dataset(), root / kind, device), wait=True)
 
 
-def record_grid(options: argparse.Namespace) -> None:
-    """Do runs of the grid until the time is up, record them and pack the rest."""
-    grid = read_grid(options.grid)
+def record_grids(options: argparse.Namespace) -> None:
+    """Do runs of the grids until the time is up, record them and pack the rest."""
+    grids = [read_grid(path) for path in options.grids]
     workspace = Workspace(dataset(), options.work / "grid", options.device)
-    waiting = unfinished_runs(grid, workspace)
+    waiting = [run for grid in grids for run in unfinished_runs(grid, workspace)]
+    do_in_time(waiting, workspace, options)
+    with tarfile.open(options.output / "tables.tar", "w") as archive:
+        for path, grid in zip(options.grids, grids, strict=True):
+            if finished := recordable_runs(grid, workspace):
+                record(grid, workspace, finished, f"python benchmarks/gpu.py --grids {path}")
+            num_recorded = len(recorded_runs(grid, workspace))
+            print(f"{grid.name}: {num_recorded} of {len(grid.runs)} runs are recorded.")
+            for table in (PROJECT / grid.folder).glob(f"{grid.name}_*"):
+                archive.add(table, table.relative_to(PROJECT))
+    pack([run for grid in grids for run in unrecorded(grid, workspace)], workspace, options)
+
+
+def unrecorded(grid: Grid, workspace: Workspace) -> list[TrainingRun]:
+    """List the runs that the grid's tables lack."""
+    recorded = recorded_runs(grid, workspace)
+    return [run for run in grid.runs if run not in recorded]
+
+
+def do_in_time(
+    waiting: list[TrainingRun], workspace: Workspace, options: argparse.Namespace
+) -> None:
+    """Do runs side by side, and have those that are under way at the end save and leave."""
     end = options.deadline - CLOSING_SECONDS
     with pool(max(options.processes)) as executor:
         where = workspace.root, workspace.device
@@ -229,33 +251,23 @@ def record_grid(options: argparse.Namespace) -> None:
         executor.shutdown(wait=False, cancel_futures=True)
         for number in processes:
             os.kill(number, signal.SIGTERM)
-    if finished := recordable_runs(grid, workspace):
-        folder = record(
-            grid, workspace, finished, f"python benchmarks/gpu.py --grid {options.grid}"
-        )
-        for path in folder.glob(f"{grid.name}_*"):
-            shutil.copy(path, options.output)
-    recorded = recorded_runs(grid, workspace)
-    print(f"{len(recorded)} of {len(grid.runs)} runs are recorded.")
-    pack(grid, workspace, recorded, options)
 
 
 def do_until_asked(root: Path, device: str, run: TrainingRun) -> str:
-    """Do one run, or save it when the process is asked to stop."""
+    """Do one run, or save it when the process is asked to stop, and say how it went."""
     torch.set_num_threads(1)
     began = time.monotonic()
     try:
         run_training(run, Workspace(dataset(), root, device), wait=True)
-    except Stopped as error:
-        return str(error)
+    except Exception as error:  # the other runs go on
+        if not isinstance(error, Stopped):
+            traceback.print_exc()
+        return f"{run.label}: {type(error).__name__}: {error}"
     return f"{run.label}: {time.monotonic() - began:.0f} s"
 
 
-def pack(
-    grid: Grid, workspace: Workspace, recorded: set[TrainingRun], options: argparse.Namespace
-) -> None:
+def pack(waiting: list[TrainingRun], workspace: Workspace, options: argparse.Namespace) -> None:
     """Pack the folders of runs that are not recorded, with their latest checkpoints only."""
-    waiting = [run for run in grid.runs if run not in recorded]
     folders = {workspace.folder(r) for run in waiting for r in (run.before_pruning(), run)}
     parts, room = [[]], PART_BYTES
     for folder in sorted(folders):
@@ -285,7 +297,7 @@ def listen() -> None:
 
 STEPS = {
     "packages": list_packages, "data": prepare_data, "tests": run_tests,
-    "throughput": measure_throughput, "agreement": compare_devices, "runs": record_grid,
+    "throughput": measure_throughput, "agreement": compare_devices, "runs": record_grids,
 }  # fmt: skip
 
 
@@ -298,7 +310,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--archive", type=Path, help="the JPEG tree of CIFAR-10, as .tar.xz")
     parser.add_argument("--resume", type=Path, nargs="*", default=[], help="runs-0.tar and so on")
     parser.add_argument(
-        "--grid", type=Path, default=PROJECT / "experiments" / "grids" / "paper.yml"
+        "--grids", type=Path, nargs="+", default=[PROJECT / "experiments" / "grids" / "paper.yml"]
     )
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 4, 8, 12])
@@ -310,7 +322,8 @@ def parse() -> argparse.Namespace:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse options that no step could use."""
-    read_grid(options.grid)
+    for path in options.grids:
+        read_grid(path)
     for number in options.processes:
         require(number >= 1, "--processes", number, "at least 1")
     for path in [options.archive, *options.resume]:

@@ -48,7 +48,7 @@ def differentiable_twice() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()  # of nn.TransformerEncoder
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH), OtherForms(_FORMS):
+        with sdpa_kernel(SDPBackend.MATH), OtherForms(_FORMS), _full_precision():
             yield
     except (RuntimeError, UserWarning) as error:
         meaning = _meaning(str(error))
@@ -57,6 +57,20 @@ def differentiable_twice() -> Iterator[None]:
         raise InputError(meaning) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+# Torch lets a GPU round float32 to ten bits of mantissa in convolutions, and in products if asked.
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 @contextmanager

@@ -7,6 +7,7 @@ the epoch alone. A `State` and its recipe therefore determine all that follows, 
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 from liprune_utils.batch_norm import BatchNorm
 from liprune_utils.checks import require
 from liprune_utils.curvature import check_arguments
+from liprune_utils.gradient_graph import GradientGraph
 from liprune_utils.images import PADDING, Images, draw_shifts, generator, shifted
 from liprune_utils.models import Activation, resnet
 from liprune_utils.scoring import scoring_mode
@@ -110,36 +112,69 @@ def steps(
         The same state after each step, and once more after each epoch (``step`` is then 0). A copy
         of it, saved there and restored, goes on exactly.
     """
+    graph = None
     while state.epoch <= last_epoch:
         plan = plan_epoch(batches, recipe, state.epoch, images.inputs.device)
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.rate(state.epoch)
         state.model.train()
+        if images.inputs.is_cuda and graph is None:
+            graph = record_gradient(state, images, recipe)
         for indices, shifts in plan[state.step :]:
-            take_step(state, images, indices, shifts, recipe.precision)
+            take_step(state, images, indices, shifts, recipe.precision, graph)
             yield state
         _finish_epoch(state, images, sum(map(len, batches)), recipe.precision)
         yield state
 
 
 def take_step(
-    state: State, images: Images, indices: Tensor, shifts: Tensor, precision: str = "float32"
+    state: State,
+    images: Images,
+    indices: Tensor,
+    shifts: Tensor,
+    precision: str = "float32",
+    graph: GradientGraph | None = None,
 ) -> None:
     """Take one step of SGD in place; on a GPU the host does not wait for it.
 
     The batch is given by its images' indices, shape ``[B]``, and their shifts from `draw_shifts`,
-    shape ``[B, 3]``; the network is in train mode.
+    shape ``[B, 3]``; the network is in train mode. A graph from `record_gradient` replaces the
+    calls of batches of its size.
     """
+    if graph and graph.fits(indices, shifts):
+        graph.replay(indices, shifts)
+    else:
+        state.optimizer.zero_grad()
+        _differentiate(state, images, precision, indices, shifts)
+    state.optimizer.step()
+    state.step += 1
+
+
+def record_gradient(state: State, images: Images, recipe: Recipe) -> GradientGraph:
+    """Record on a GPU what `take_step` computes before it changes the weights, for whole batches.
+
+    Returns:
+        The graph: some hundred short kernels, which a host starts one by one more slowly than a GPU
+        does them.
+    """
+    device = images.inputs.device
+    indices = torch.arange(recipe.batch_size, device=device) % len(images.labels)
+    shifts = torch.zeros(recipe.batch_size, 3, dtype=torch.int64, device=device)
+    differentiate = partial(_differentiate, state, images, recipe.precision)
+    changed = [*state.model.buffers(), state.loss_sum, state.correct]
+    return GradientGraph(differentiate, (indices, shifts), state.model, changed)
+
+
+def _differentiate(
+    state: State, images: Images, precision: str, indices: Tensor, shifts: Tensor
+) -> None:
     labels = images.labels[indices]
     with _autocast(images.inputs.device, precision):
         logits = state.model(shifted(images.inputs[indices], shifts))
         loss = functional.cross_entropy(logits, labels)
-    state.optimizer.zero_grad()
     loss.backward()
-    state.optimizer.step()
     state.loss_sum += loss.detach() * len(indices)
     state.correct[indices] = logits.detach().argmax(dim=1) == labels
-    state.step += 1
 
 
 def _finish_epoch(state: State, images: Images, num_images: int, precision: str) -> None:

@@ -122,7 +122,7 @@ COMMANDS = [
     ("benchmarks/hessian_product.py --rounds 0", "--rounds is 0; expected at least 1"),
     ("benchmarks/training.py --images 60000", "--images is 60000; expected from a batch of 128"),
     ("benchmarks/training.py --turns 0", "--turns is 0; expected at least 1"),
-    ("benchmarks/gpu.py --grid {here}/none.yml", "none.yml cannot be read: No such file or dire"),
+    ("benchmarks/gpu.py --grids {here}/none.yml", "none.yml cannot be read: No such file or dire"),
     ("benchmarks/gpu.py --processes 4 0", "--processes is 0; expected at least 1"),
     ("benchmarks/gpu.py --archive {here}/none.tar", "none.tar'; expected a file"),
     ("benchmarks/hessian_norm.py --batches 0", "--batches is 0; expected from 1 to 391"),
