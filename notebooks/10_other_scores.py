@@ -268,9 +268,9 @@ np.testing.assert_allclose(drawn.excess(w[None]), held.excess[0, 0, at], rtol=1e
 # %% [markdown]
 # ## On a network, recorded
 #
-# LiPrune and random pruning keep batches. The other methods keep *images* by a score of their own, and cut them into new batches. All methods share
-# their seeds. [Page 11](11_why.ipynb) reads the same runs, for LiPrune's batches and for the images with the largest Hessian norms: what it finds in them and what
-# stands here are one piece of evidence, not two.
+# LiPrune and random pruning keep batches. The other methods keep *images* by a score of their own, and cut them into new batches. Each seed draws images and test images of its
+# own, which all methods share. The runs that keep batches are among those of [page 9](09_cifar10.ipynb), and [page 11](11_why.ipynb) reads the runs with LiPrune's batches and with the images
+# of largest Hessian norm: what is found in a run there and here is one piece of evidence, not two.
 
 # %%
 recorded = files.PROJECT / "book/results/10_other_scores"

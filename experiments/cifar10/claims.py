@@ -189,7 +189,11 @@ def _at_levels(scale: Scale, column: str, levels: Iterable[float]) -> str:
 def late_claim(late: Scale, *, cost: float) -> Claim:
     """Decide "very similar plots" when the pruning is late."""
     error = pooled(differences(late.curves), "mean_error")
-    notes = [f"Over {late.curves.seed.nunique()} seeds, each with images of its own."]
+    notes = [
+        f"Over {late.curves.seed.nunique()} seeds, each with images of its own. Before the pruning "
+        f"there are {late.curves.prune_epoch.max() - 1} epochs, after it "
+        f"{late.curves.epoch.max() - late.curves.prune_epoch.max() + 1}."
+    ]
     verdict = _inside(error, "cifar-iteration-15-b")
     return _recorded("cifar-iteration-15-b", error, verdict, cost, notes)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from liprune_utils.book.formats import difference
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, crossed_mean, mean_interval
 from liprune_utils.speed_up import SpeedUp, speed_up
@@ -201,6 +202,23 @@ def precision_difference(runs: pd.DataFrame) -> pd.DataFrame:
         estimate = {"difference": gap.value, "low": gap.low, "high": gap.high}
         rows.append({"statistic": name.replace("_", " ")} | estimate | spread)
     return pd.DataFrame(rows)
+
+
+def devices_in_words(agreement: pd.DataFrame) -> str:
+    """Say how runs on a GPU differ from the same runs on CPUs, seed by seed."""
+    rows = {method: rows for method, rows in agreement.groupby("method")}
+    gaps = {
+        method: difference(mean_interval(runs.difference.to_numpy(), LEVEL), "points", level=LEVEL)
+        for method, runs in rows.items()
+    }
+    same = rows["liprune"].same_images_kept
+    return (
+        f"Some of the recorded runs were done on CPUs, most on a GPU; the runs of a pair come from "
+        f"one machine. A trial did the same runs on both, with {len(same)} seeds: on the GPU the "
+        f"last test error is {gaps['none']} without pruning, and {gaps['liprune']} with LiPrune. "
+        f"Rounding makes them different runs: LiPrune's choices among nearly equal batches share "
+        f"{same.min():.0%} to {same.max():.0%} of their images."
+    )
 
 
 def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:

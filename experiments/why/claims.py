@@ -16,17 +16,15 @@ NEAR = 0.05  # distance to 1 of a ratio of steps that is near 1
 
 
 @decides("asymptotic-loss-b")
-def asymptotic_claim(
-    batches: Estimate, examples: Estimate | None, *, note: str, cost: float
-) -> Claim:
+def asymptotic_claim(batches: Estimate, examples: Estimate, *, note: str, cost: float) -> Claim:
     """Decide "a modification of the loss landscape": does the loss of all images differ?
 
-    The estimates are logarithms of ratios; examples are None where they are not recorded yet.
+    The estimates are logarithms of ratios.
     """
     if _differs(batches):
         verdict = "holds"
     else:
-        verdict = "holds-in-part" if examples and _differs(examples) else "inconclusive"
+        verdict = "holds-in-part" if _differs(examples) else "inconclusive"
     facts = {"cost": cost, "note": note, "source": "recorded"}
     return claim("asymptotic-loss-b", batches, verdict, **facts)
 

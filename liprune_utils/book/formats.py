@@ -60,6 +60,7 @@ def _difference(
     """Write a difference and its interval, which is empty where the ends are the same."""
     size, *ends = _rounded([abs(value) for value in estimate[:3]], estimate)
     word, *sides = (words[int(value > 0)] for value in estimate[:3])
+    word = word if size.strip("0.") else " or ".join(words)
     unit = _after_number(unit)
     if estimate.low == estimate.high:
         interval = ""
