@@ -50,6 +50,33 @@ class Estimate(NamedTuple):
         return False if self.high <= low or self.low >= high else None
 
 
+def runs_to_settle(estimate: Estimate, bound: float, num_runs: int) -> float:
+    r"""Tell how many runs would leave a bound out of an interval, if value and spread stay.
+
+    .. math:: \Big\lceil n \Big( \frac{h}{|b - m|} \Big)^2 \Big\rceil
+
+    A rough count: an interval's half-width h falls as :math:`1 / \sqrt n`, and the value m of more
+    runs will be another.
+
+    Args:
+        estimate: The value m and its interval; h is its half towards the bound.
+        bound: The bound b.
+        num_runs: How many independent runs n the interval rests on.
+
+    Returns:
+        The number of runs; infinite where the value is the bound.
+
+    Example:
+        >>> runs_to_settle(Estimate(1.0, -1.0, 3.0, 5), 0.0, 5)
+        20
+    """
+    half = (
+        estimate.high - estimate.value if bound > estimate.value else estimate.value - estimate.low
+    )
+    distance = abs(bound - estimate.value)
+    return math.ceil(num_runs * (half / distance) ** 2) if distance else math.inf
+
+
 def standard_error(samples: np.ndarray) -> np.ndarray:
     r"""Compute the standard error of the mean over axis 0, :math:`s / \sqrt n`, n >= 2."""
     return np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))

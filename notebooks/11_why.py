@@ -167,7 +167,8 @@ print(f"variance, LiPrune over random: {variance['liprune'] / variance['random']
 # - The paper's linear model, pruned by points, and by batches whose constants are as spread as the Hessian norms of CIFAR-10's batches.
 # - A [convex loss on the same images](convex-head): logistic regression on the features of a trained ResNet, pruned by batches of 128 and by single images.
 # - ResNets: the recorded runs of [page 9](09_cifar10.ipynb) (batches, all images) and of [page 10](10_other_scores.ipynb) (a tenth of the images, those with the largest
-#   Hessian norms). They are the same runs, not new evidence. Here the constants are the Hessian norms at the pruning.
+#   Hessian norms). They are the same runs, not new evidence. Here the constants are the Hessian norms at the pruning; for points, those of the networks that are
+#   followed [below](fig-dynamics), which have other images.
 #
 # The speed-up compares two mean curves of test loss or error, made non-increasing, at twenty equally spaced levels that both reach. It is the geometric mean of random
 # pruning's steps over LiPrune's.
@@ -392,9 +393,10 @@ that of all images. The shares of the classes are off by
 # %% [markdown]
 # ## The verdict
 #
-# The answers for the linear model are exact up to simulation and hold for that model. Those for networks rest on few seeds that share their images, one depth, one rate and a
-# tenth of CIFAR-10, except for the runs of page 9 with all images, whose seeds share them, too. An effect smaller than such an interval would not be seen, and other images
-# are not covered. The runs pruned by batches and by single images are those of pages 9 and 10. The noise is that of fixed batches without augmentation, which training has.
+# The answers for the linear model are exact up to simulation and hold for that model. Those for networks rest on few seeds, one depth, one rate and a tenth of CIFAR-10, except
+# for the runs of page 9 with all images. The seeds of these share their images, and so do those of the noise and the rescaled rates: there the intervals do not cover other images. An
+# effect smaller than an interval would not be seen. The runs pruned by batches and by single images are those of pages 9 and 10. The noise is that of fixed batches without
+# augmentation, which training has.
 #
 # None of these tests shows that non-convexity is the cause, and none excludes it. Three reasons do not need it: a [convex loss on the same images](points-and-batches) is
 # not accelerated either, nor are [some other convex problems](06_convex_is_not_enough.ipynb), and on a ReLU network the
@@ -408,7 +410,8 @@ outcomes = [
         tables.log_loss_ratio(long_runs, "hessian"),
         note=f"Reported: long training on a tenth of the images, {ends['liprune']} "
         f"with LiPrune's batches and {ends['hessian']} with single images of largest "
-        f"norm; {losses.num_seeds.min()} seeds, each with images of its own.",
+        f"norm; {losses.num_seeds.min()} seeds, each with images of its own."
+        + tables.to_close(whole_ends),
         cost=by_batch.seconds,
     ),
     variance_claim(reduced, cost=cost),

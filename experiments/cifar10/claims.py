@@ -19,7 +19,7 @@ from experiments.cifar10.tables import (
     pooled,
     select,
 )
-from liprune_utils.book.formats import difference, relative
+from liprune_utils.book.formats import difference, relative, to_settle
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.speed_up import SpeedUp
@@ -94,7 +94,22 @@ def acceleration_claim(scales: Mapping[str, Scale], *, cost: float) -> Claim:
     verdict = over_scales({name: no_advantage(found[name], controls[name]) for name in found})
     worst = min((case.error for case in found.values()), key=lambda error: error.low)
     notes = [_evidence(scale.words, found[name], controls[name]) for name, scale in scales.items()]
+    notes += [_to_close(scale, found[name]) for name, scale in scales.items()]
     return _recorded("cifar-no-acceleration-b", worst, verdict, cost, [*notes, *_missing(scales)])
+
+
+def _to_close(scale: Scale, found: Comparison) -> str:
+    speed = found.speed_up.estimate
+    logs = Estimate(*map(math.log, speed[:3]), speed.num_runs)
+    num_seeds = scale.curves.seed.nunique()
+    cases = {
+        "test error": (found.error, -ERROR_MARGIN), "speed": (logs, math.log(SPEED_MARGIN)),
+    }  # fmt: skip
+    return " ".join(
+        f"The {name} with {scale.words} is open. {to_settle(estimate, bound, num_seeds)}"
+        for name, (estimate, bound) in cases.items()
+        if estimate.low <= bound <= estimate.high
+    )
 
 
 def _evidence(name: str, found: Comparison, control: Estimate) -> str:
@@ -195,6 +210,9 @@ def late_claim(late: Scale, *, cost: float) -> Claim:
         f"{late.curves.epoch.max() - late.curves.prune_epoch.max() + 1}."
     ]
     verdict = _inside(error, "cifar-iteration-15-b")
+    if verdict == "inconclusive":
+        bound = math.copysign(margin("cifar-iteration-15-b", "test_error_points"), error.value)
+        notes.append(to_settle(error, bound, late.curves.seed.nunique()))
     return _recorded("cifar-iteration-15-b", error, verdict, cost, notes)
 
 

@@ -206,7 +206,7 @@ def precision_difference(runs: pd.DataFrame) -> pd.DataFrame:
 
 def devices_in_words(agreement: pd.DataFrame) -> str:
     """Say how runs on a GPU differ from the same runs on CPUs, seed by seed."""
-    rows = {method: rows for method, rows in agreement.groupby("method")}
+    rows = dict(iter(agreement.groupby("method")))
     gaps = {
         method: difference(mean_interval(runs.difference.to_numpy(), LEVEL), "points", level=LEVEL)
         for method, runs in rows.items()

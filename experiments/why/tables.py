@@ -10,6 +10,7 @@ from experiments.cifar10.tables import CELL, LEVEL
 from experiments.hessian_norm.tables import spreads
 from experiments.other_scores.tables import gap_table
 from experiments.why.matched_spread import matching_size
+from liprune_utils.book.formats import to_settle
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, mean_interval
 
@@ -66,6 +67,13 @@ def log_loss_ratio(runs: pd.DataFrame, method: str) -> Estimate:
     losses = runs.pivot(index=[*CELL, "seed"], columns="method", values="full_set_loss")
     logs = np.log(losses[method] / losses["random"]).dropna()
     return mean_interval(logs.groupby("seed").mean(), END_LEVEL)
+
+
+def to_close(log_ratio: Estimate) -> str:
+    """Say how many seeds would tell a ratio from 1, if the estimate stays."""
+    if log_ratio.below(0.0) is not None:
+        return ""
+    return f" With all images it is open. {to_settle(log_ratio, 0.0, log_ratio.num_runs)}"
 
 
 def shift_table(kept: pd.DataFrame) -> pd.DataFrame:

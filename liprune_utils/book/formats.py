@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from liprune_utils.intervals import Estimate
+from liprune_utils.intervals import Estimate, runs_to_settle
 
 OWN = "this book"  # the place of a claim that is not the paper's
 CLAIMS_COLUMNS = ("The paper's words", "Measured", "Verdict", "Why")
@@ -45,6 +45,12 @@ def difference(
     """Write a difference in words, such as "2.5 points lower (99% interval 1 to 4 points)"."""
     size, interval = _difference(estimate, unit, level, words)
     return f"{size} ({interval})" if interval else size
+
+
+def to_settle(estimate: Estimate, bound: float, num_seeds: int) -> str:
+    """Say how many seeds would leave the bound out of the interval, if the estimate stays."""
+    needed = runs_to_settle(estimate, bound, num_seeds)
+    return f"If the estimate stays, some {needed:,} seeds in place of {num_seeds} would decide."
 
 
 def relative(

@@ -78,7 +78,7 @@ def test_a_difference_is_said_in_words(values, text):
 def test_what_rounds_to_nothing_has_no_side():
     nothing = Estimate(-0.0007, -0.48, 0.479, 5)
     expected = "0.00 points lower or higher (99% interval 0.48 points lower to 0.48 points higher)"
-    assert formats.difference(nothing, "points") == expected
+    assert difference(nothing, "points") == expected
 
 
 def test_a_ratio_is_said_as_a_change_in_per_cent():

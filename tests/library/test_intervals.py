@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from draws import seeded
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -19,6 +19,7 @@ from liprune_utils.intervals import (
     mean_interval,
     median_interval,
     ratio_interval,
+    runs_to_settle,
     share_interval,
     standard_error,
 )
@@ -210,6 +211,19 @@ def test_with_both_the_variance_is_the_sum_of_the_components():
 
 def test_no_spread_leaves_a_point():
     assert crossed_mean(np.full((4, 3), 2.5)) == (2.5, 2.5, 2.5, 12)
+
+
+@given(st.floats(-2, 2), st.floats(0.1, 5), st.integers(2, 40))
+def test_so_many_runs_settle_and_fewer_do_not(bound, half, count):
+    assume(abs(bound) > 0.01)
+    needed = runs_to_settle(Estimate(0.0, -half, half, count), bound, count)
+    ends = [half * (count / max(number, 1e-9)) ** 0.5 for number in (needed, needed - 1)]
+    assert ends[0] <= abs(bound) * (1 + 1e-9)
+    assert ends[1] > abs(bound) * (1 - 1e-9)
+
+
+def test_nothing_settles_a_value_at_the_bound():
+    assert runs_to_settle(Estimate(1.0, 0.0, 2.0, 9), 1.0, 9) == math.inf
 
 
 @given(TABLES, st.integers(1, 9), st.integers(-9, 9))

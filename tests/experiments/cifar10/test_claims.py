@@ -227,7 +227,17 @@ def test_late_pruning_is_inside_the_margin(effect, verdict):
     late = scale(effect, prune_epochs=(3,), fractions=(0.2,))
     found = late_claim(late._replace(curves=select(late.curves, depth=14)), cost=2)
     assert (found.id, found.verdict, found.num_runs) == ("cifar-iteration-15-b", verdict, 6)
-    assert found.note == "Over 3 seeds, each with images of its own."
+    assert found.note.startswith(
+        "Over 3 seeds, each with images of its own. Before the pruning there are 2 epochs"
+    )
+    assert ("in place of 3 would decide" in found.note) == (verdict == "inconclusive")
+
+
+def test_what_is_open_says_how_many_seeds_would_decide():
+    rows = small(lambda *key: 1.5 * (key[-1] - 1))
+    note = acceleration_claim({"whole": rows}, cost=1).note
+    assert "The test error with all images is open. If the estimate stays, some" in note
+    assert "is open" not in acceleration_claim({"whole": small(constant(0.1))}, cost=1).note
 
 
 def test_every_claim_of_the_page_has_numbers():

@@ -12,6 +12,7 @@ from experiments.cifar10.tables import (
     before_decay,
     contrast,
     control_difference,
+    devices_in_words,
     differences,
     effect_table,
     equal_updates,
@@ -303,6 +304,18 @@ def test_precisions_are_compared_by_seed():
     assert (error.difference, error.low, error.high) == pytest.approx((0.2, low, high))
     assert (error.seed_sd, error.num_seeds) == (pytest.approx(spread.std(ddof=1)), 4)
     assert loss.difference == pytest.approx(-0.002)
+
+
+def test_devices_are_compared_seed_by_seed():
+    rows = [
+        ("none", 0, 0.3, 1.0), ("none", 1, 0.3, 1.0),
+        ("liprune", 0, -1.0, 0.25), ("liprune", 1, 1.0, 0.75),
+    ]  # fmt: skip
+    names = ["method", "seed", "difference", "same_images_kept"]
+    words = devices_in_words(pd.DataFrame(rows, columns=names))
+    assert "with 2 seeds: on the GPU the last test error is 0.300 points higher without" in words
+    assert "0 points lower or higher (90% interval 6 points lower to 6 points high" in words
+    assert words.endswith("share 25% to 75% of their images.")
 
 
 def test_throughput_is_compared_turn_by_turn_where_all_is_kept():
