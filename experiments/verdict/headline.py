@@ -5,11 +5,13 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from liprune_utils.book.formats import number
 from liprune_utils.checks import exit_status
 from liprune_utils.files import PROJECT, read_table, write_atomically
 from liprune_utils.grid import read_tables
@@ -78,8 +80,8 @@ def _sine(results: Path) -> tuple[str, ...]:
 
 
 def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]:
-    curves, runs, _ = read_tables(recorded, grids)
-    hours = f"{runs.seconds.sum() / 3600:.0f} core-hours, recorded"
+    curves, runs, sources = read_tables(recorded, grids)
+    hours = f"{number(runs.seconds.sum() / 3600, 1)} hours of runs, recorded{_on_gpu(sources)}"
     curves, runs = _comparable(curves), _comparable(runs)
     errors = curves[curves.epoch >= curves.prune_epoch].groupby("method").test_error.mean()
     values = (f"{errors[method]:.1f}" if method in errors else "–" for method in METHODS)
@@ -89,6 +91,13 @@ def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]
         f" in each of {settings} settings" if settings > 1 else ""
     )
     return setting, "test error (%), mean over epochs", *values, count, hours
+
+
+def _on_gpu(sources: Iterable[Mapping[str, Any]]) -> str:
+    machines = [machine for source in sources for machine in source.get("machines", [source])]
+    devices = {machine["device"] for machine in machines}
+    on_cpus = "cpu" in devices
+    return (" in part" * on_cpus + " on a GPU") if devices - {"cpu"} else ""
 
 
 def _comparable(table: pd.DataFrame) -> pd.DataFrame:
