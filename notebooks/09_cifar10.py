@@ -222,17 +222,12 @@ show = frames.frame_browser(
     name="figure",
 )
 display(show)
-tenth = claims.compare(scales[1])
-missed = each.statistic[each.low * each.high > 0].value_counts()
-words = ("slower", "faster")
-Markdown(f"""With a tenth of the images, LiPrune's mean test error is
-{formats.difference(tenth.error, "points", level=0.9)} than that of random pruning, over
-all sixteen settings; {reduced.seed.nunique()} seeds, each with images of its own. It
-trains {formats.relative(tenth.speed_up.estimate, level=0.9, words=words)}. Of sixteen
-intervals {missed.get("mean_error", 0)} miss zero in the mean test error, and
-{missed.get("final_error", 0)} at the last epoch; by chance one or two would.
+gpu, scores = files.read_json(recorded / "gpu.json"), read_scores(recorded, "whole")
+machines = whole_runs, scores, tables.differences(whole), gpu["commit"]
+Markdown(f"""{claims.grid_in_words(scales[1], effects)}
 
-{tables.devices_in_words(pd.read_csv(recorded / "gpu_agreement.csv"))}""")
+**Machines.** {tables.machines_in_words(*machines)}
+{tables.trial_in_words(pd.read_csv(recorded / "gpu_agreement.csv"))}""")
 
 # %% [markdown]
 # ## Which batches does LiPrune keep?
@@ -242,7 +237,6 @@ intervals {missed.get("mean_error", 0)} miss zero in the mean test error, and
 # all batches, in standard deviations between batches. The difficulty of a batch is its mean loss with the network that was trained without pruning.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-kept", "caption": "The batches that LiPrune keeps of all of CIFAR-10, compared with all batches: the mean over the kept less the mean over all, in standard deviations between batches. Means over both learning rates and the seeds, with 90% intervals over the seeds. Random pruning would give zero on average."}, "image": {"alt": "A row for each of five properties: brightness, differences in brightness, contrast, uneven classes, difficulty. Two dots with bars in each row, for a pruning before training and at epoch 5, beside a vertical line at zero."}}
-scores = read_scores(recorded, "whole")
 properties = pd.read_csv(recorded / "whole_batches.csv")
 shifts = kept_batches.shift_table(kept_batches.kept_shifts(scores, properties))
 figure = figures.kept_figure(shifts)
@@ -251,20 +245,14 @@ figure = figures.kept_figure(shifts)
 gains = kept_batches.mean_gains(scores)
 speed = comparison.speed_up
 counted = pd.DataFrame(list(speed.counted), columns=tables.CELL)
-found = formats.relative(speed.estimate, level=0.9, words=words)
-gain = gains.gain[gains.prune_epoch.isin(counted.prune_epoch)]
-clear = shifts[shifts.low * shifts.high > 0]
-listed = "; ".join(
-    f"{kept_batches.PROPERTIES[row.property]}, pruned at epoch {row.prune_epoch} "
-    f"({row.shift:+.2f}, 90% interval {row.low:.2f} to {row.high:.2f})"
-    for row in clear.itertuples()
-)
-Markdown(f"""{len(clear)} of {len(shifts)} intervals exclude zero, where one would by
-chance. {"They are: " * (len(clear) > 0)}{listed}{"." * (len(clear) > 0)}
+found = formats.relative(speed.estimate, level=0.9, words=("slower", "faster"))
+gain = gains.merge(counted[["learning_rate", "prune_epoch"]]).gain
+Markdown(f"""{kept_batches.shifts_in_words(shifts)} There are
+{whole.seed.nunique()} seeds. Before training both rates keep the same batches.
 
-{claims.counted_words(speed)}, the mean Hessian norm of the kept batches is
-{gain.min():.2f} to {gain.max():.2f} times that of all. By the linear model LiPrune
-should train faster by about so much. It trains {found}.""")
+In the {len(counted)} settings whose speed counts, the mean Hessian norm of the kept
+batches is {gain.min():.2f} to {gain.max():.2f} times that of all. By the linear model
+LiPrune should train faster by about so much. It trains {found}.""")
 
 # %% [markdown]
 # ## At the same number of updates
@@ -278,15 +266,15 @@ figure = figures.updates_figure(tables.select(reduced, prune_epoch=1), decays)
 
 # %% tags=["hide-input"]
 updates = tables.equal_updates(reduced)
-fair = updates[updates.epoch == decays[0] - 1]
+fair = updates[(updates.epoch == decays[0] - 1) & (updates.prune_epoch == 1)]
 gaps = {
     name: formats.difference(tables.pooled(rows, "difference"), "points", level=0.9)
     for name, rows in fair.groupby("method")
 }
-Markdown(f"""With a tenth of the images, mean over both epochs of pruning and
-{reduced.seed.nunique()} seeds, each with images of its own: after as many updates, the
-test error compared with that of no pruning is {gaps["random"]} with random pruning and
-{gaps["liprune"]} with LiPrune.""")
+Markdown(f"""With a tenth of the images, pruned before training, mean over eight
+settings; {reduced.seed.nunique()} seeds, each with images of its own: after as many
+updates, the test error compared with that of no pruning is {gaps["random"]} with
+random pruning and {gaps["liprune"]} with LiPrune.""")
 
 # %% [markdown]
 # <a id="cifar-live"></a>
@@ -335,11 +323,11 @@ figure = figures.error_figure(curves)
 #
 # | recorded | command | what it ran on |
 # |---|---|---|
-# | all images | `python -m liprune_utils.sweep experiments/grids/whole.yml` | [provenance](../book/results/09_cifar10/whole_provenance.json) |
-# | what their batches are like | `python -m experiments.cifar10.record` | [provenance](../book/results/09_cifar10/whole_batches_provenance.json) |
+# | all images | `python -m liprune_utils.sweep experiments/grids/whole.yml` or, on a GPU, `python benchmarks/gpu.py --grids experiments/grids/whole.yml`; so, too, the next three | [provenance](../book/results/09_cifar10/whole_provenance.json) |
 # | ResNet-14, eight settings | `python -m liprune_utils.sweep experiments/grids/reduced14.yml` | [provenance](../book/results/09_cifar10/reduced14_provenance.json) |
 # | ResNet-20, eight settings | `python -m liprune_utils.sweep experiments/grids/reduced20.yml` | [provenance](../book/results/09_cifar10/reduced20_provenance.json) |
 # | pruned at epoch 15 | `python -m liprune_utils.sweep experiments/grids/prune15.yml` | [provenance](../book/results/09_cifar10/prune15_provenance.json) |
+# | what the batches are like | `python -m experiments.cifar10.record` | [provenance](../book/results/09_cifar10/whole_batches_provenance.json) |
 # | the paper's scale | `python -m liprune_utils.sweep experiments/grids/paper_cell.yml` | [provenance](../book/results/09_cifar10/paper_cell_provenance.json) |
 # | two precisions | `python -m liprune_utils.sweep experiments/grids/precision.yml` | [provenance](../book/results/09_cifar10/precision_provenance.json) |
 # | speed of training | `python benchmarks/training.py` | [provenance](../book/results/09_cifar10/benchmark.json) |
@@ -396,15 +384,15 @@ opening = {
 }[outcomes[0].verdict]  # fmt: skip
 gap, tenth_gap = (
     formats.difference(error, "points", level=0.9)
-    for error in (comparison.error, tenth.error)
+    for error in (comparison.error, claims.compare(scales[1]).error)
 )
 first_screen.fill(
     f"""**{opening}** With all of CIFAR-10 and a fifth of the batches kept, LiPrune's
 mean test error after the pruning is {gap} than that of random pruning, in
-{comparison.error.num_runs} pairs of runs. It trains {found}. There are
-{whole.seed.nunique()} seeds, which share the images of {whole_grid["data_source"]}.
-With a tenth of the images, new ones for each of {reduced.seed.nunique()} seeds, the
-error is {tenth_gap}.""",
+{comparison.error.num_runs} pairs of runs. In {len(counted)} of {len(speed.spans)}
+settings speeds can be compared: it trains {found}. There are {whole.seed.nunique()}
+seeds, which share the images of {whole_grid["data_source"]}. With a tenth of the
+images, new ones for each of {reduced.seed.nunique()} seeds, it is {tenth_gap}.""",
     figures.summary_figure(
         claims.compare_groups(scales[0])
         | {scale.words: claims.compare(scale) for scale in scales[1:]}

@@ -286,6 +286,7 @@ words = (
     "Test error less that of random batches, in percentage points; low, high: "
     f"90% interval over {gaps.num_seeds.min()} pairs of runs with the same seed."
 )
+display(Markdown(tables.batches_in_words(gaps)))
 shown = tables.gap_words(gaps).style.format("{:.2f}").set_caption(words)
 shown.format_index("{:g}", level=0)
 

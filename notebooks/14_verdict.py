@@ -83,7 +83,7 @@ assert set(decided.id) <= set(functions)
 # ## All claims
 #
 # *Measured* is the quantity that the rule asks for, in its least favourable case, with its interval. The last number of a sentence is $n$, and it says
-# what $n$ counts: runs, problems, data sets or seeds. Each row opens to show the rule, the data, the code that decides, the cost of computing, and the [errata](../book/errata.md) about it. What you choose here stands in the
+# what $n$ counts: runs, problems, data sets or seeds. Claims of one page may rest on the same runs, as those about CIFAR-10 do: these are not independent. Each row opens to show the rule, the data, the code that decides, the cost of computing, and the [errata](../book/errata.md) about it. What you choose here stands in the
 # page's address, so that you can send a link to it.
 
 # %% tags=["hide-input"]

@@ -21,7 +21,7 @@ from experiments.cifar10.tables import (
 )
 from liprune_utils.book.formats import difference, relative, to_settle
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
-from liprune_utils.intervals import Estimate, mean_interval
+from liprune_utils.intervals import Estimate
 from liprune_utils.speed_up import SpeedUp
 
 SCALES = ("whole", "reduced")  # of the register; one that is not recorded yet is open
@@ -65,6 +65,24 @@ def compare_groups(scale: Scale) -> dict[str, Comparison]:
     return groups
 
 
+def grid_in_words(scale: Scale, effects: pd.DataFrame) -> str:
+    """Say how LiPrune compares over a grid, and in how many of its cells an interval misses zero.
+
+    ``effects`` is the grid's table of effects.
+    """
+    found, cells = compare(scale), effects[effects.scope == "cell"]
+    missed = cells.statistic[cells.low * cells.high > 0].value_counts()
+    change = relative(found.speed_up.estimate, level=LEVEL, words=("slower", "faster"))
+    num_cells, num_seeds = (cells.statistic == "mean_error").sum(), scale.curves.seed.nunique()
+    return (
+        f"With {scale.words}, LiPrune's mean test error is {_points(found.error)} than that of "
+        f"random pruning, over all {num_cells} settings; {num_seeds} seeds, each with images of "
+        f"its own. It trains {change}. Of {num_cells} intervals {missed.get('mean_error', 0)} miss "
+        f"zero in the mean test error, and {missed.get('final_error', 0)} at the last epoch; by "
+        f"chance a tenth would."
+    )
+
+
 def no_advantage(found: Comparison, control: Estimate) -> bool | None:
     """Tell whether an advantage of LiPrune is excluded, or seen; None if that is open."""
     if control.below(-ERROR_MARGIN) is not True:  # such a comparison cannot detect acceleration
@@ -93,9 +111,17 @@ def acceleration_claim(scales: Mapping[str, Scale], *, cost: float) -> Claim:
     controls = {name: control_difference(scale.curves) for name, scale in scales.items()}
     verdict = over_scales({name: no_advantage(found[name], controls[name]) for name in found})
     worst = min((case.error for case in found.values()), key=lambda error: error.low)
-    notes = [_evidence(scale.words, found[name], controls[name]) for name, scale in scales.items()]
+    notes = [
+        _evidence(_sizes(scale), found[name], controls[name]) for name, scale in scales.items()
+    ]
     notes += [_to_close(scale, found[name]) for name, scale in scales.items()]
     return _recorded("cifar-no-acceleration-b", worst, verdict, cost, [*notes, *_missing(scales)])
+
+
+def _sizes(scale: Scale) -> str:
+    pruned = scale.curves[scale.curves.method == "liprune"]
+    num_seeds, num_cells = pruned.seed.nunique(), len(pruned[CELL].drop_duplicates())
+    return f"{scale.words} ({num_seeds} seeds in each of {num_cells} settings)"
 
 
 def _to_close(scale: Scale, found: Comparison) -> str:
@@ -158,7 +184,8 @@ def performance_claim(scales: Mapping[str, Scale], *, cost: float) -> Claim:
     }
     verdict = over_scales({name: gap.below(largest) for name, gap in gaps.items()})
     worst = max(gaps.values(), key=lambda gap: gap.high)
-    notes = [
+    notes = ["The rule compares with random pruning, not with no pruning."]
+    notes += [
         f"With {scale.words} LiPrune's last test error is {_points(gaps[name])} than that of "
         f"random pruning. Where there are runs without pruning, it is "
         f"{_points(_loss_against_none(scale.curves))} than theirs."
@@ -170,7 +197,7 @@ def performance_claim(scales: Mapping[str, Scale], *, cost: float) -> Claim:
 def _loss_against_none(curves: pd.DataFrame) -> Estimate:
     """Estimate how much final test error LiPrune costs against no pruning, over seeds."""
     last = last_errors(curves).dropna()
-    return mean_interval((last.liprune - last.none).groupby(last.seed).mean(), LEVEL)
+    return pooled(last.assign(loss=last.liprune - last.none), "loss")
 
 
 @decides("cifar-learning-rate-b", "cifar-prune-epoch-b")
@@ -207,7 +234,8 @@ def late_claim(late: Scale, *, cost: float) -> Claim:
     notes = [
         f"Over {late.curves.seed.nunique()} seeds, each with images of its own. Before the pruning "
         f"there are {late.curves.prune_epoch.max() - 1} epochs, after it "
-        f"{late.curves.epoch.max() - late.curves.prune_epoch.max() + 1}."
+        f"{late.curves.epoch.max() - late.curves.prune_epoch.max() + 1}. The last test error is "
+        f"{_points(pooled(differences(late.curves), 'final_error'))}."
     ]
     verdict = _inside(error, "cifar-iteration-15-b")
     if verdict == "inconclusive":

@@ -71,6 +71,20 @@ def shift_table(shifts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).rename(columns={"num_runs": "num_seeds"})
 
 
+def shifts_in_words(shifts: pd.DataFrame) -> str:
+    """List the properties in which the kept batches clearly differ, from the table of shifts."""
+    clear = shifts[shifts.low * shifts.high > 0]
+    listed = "; ".join(
+        f"{PROPERTIES[row.property]}, pruned at epoch {row.prune_epoch} "
+        f"({row.shift:+.2f}, 90% interval {row.low:.2f} to {row.high:.2f})"
+        for row in clear.itertuples()
+    )
+    return (
+        f"{len(clear)} of {len(shifts)} intervals exclude zero, where one would by chance."
+        + f" They are, in standard deviations: {listed}." * (len(clear) > 0)
+    )
+
+
 def mean_gains(scores: pd.DataFrame) -> pd.DataFrame:
     """Compute for each scoring the mean norm of the kept batches over that of all."""
     norms = scores.assign(norm=best_estimates(scores.rename(columns={"norm_error": "error"})))

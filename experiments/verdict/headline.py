@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.cifar10.tables import CELL
 from liprune_utils.book.formats import number
 from liprune_utils.checks import exit_status
 from liprune_utils.files import PROJECT, read_table, write_atomically
@@ -83,14 +84,24 @@ def _networks(recorded: Path, grids: list[str], setting: str) -> tuple[str, ...]
     curves, runs, sources = read_tables(recorded, grids)
     hours = f"{number(runs.seconds.sum() / 3600, 1)} hours of runs, recorded{_on_gpu(sources)}"
     curves, runs = _comparable(curves), _comparable(runs)
-    errors = curves[curves.epoch >= curves.prune_epoch].groupby("method").test_error.mean()
+    errors = _mean_errors(curves)
     values = (f"{errors[method]:.1f}" if method in errors else "–" for method in METHODS)
     pruned = runs[runs.method == "liprune"]
     settings = len(pruned) // pruned.seed.nunique()
     count = f"{pruned.seed.nunique()} seeds" + (
         f" in each of {settings} settings" if settings > 1 else ""
     )
-    return setting, "test error (%), mean over epochs", *values, count, hours
+    return setting, "test error (%), mean from the pruning on", *values, count, hours
+
+
+def _mean_errors(curves: pd.DataFrame) -> pd.Series:
+    """Average over the epochs after the pruning, the same without pruning, then over settings."""
+    none = curves[curves.method == "none"]
+    pruned = curves[curves.method != "none"]
+    copies = [none.assign(prune_epoch=epoch) for epoch in pruned.prune_epoch.unique()]
+    rows = pd.concat([pruned, *copies])
+    after = rows[rows.epoch >= rows.prune_epoch]
+    return after.groupby(["method", *CELL, "seed"]).test_error.mean().groupby("method").mean()
 
 
 def _on_gpu(sources: Iterable[Mapping[str, Any]]) -> str:

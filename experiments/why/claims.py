@@ -76,7 +76,9 @@ def points_claim(table: pd.DataFrame, *, cost: float) -> Claim:
         f"A gain counts beyond {bound - 1:.0%}. By batches the constants predict {expected}, and "
         f"the network trains {words['network', 'batches']}. By points the convex head trains "
         f"{words['head', 'points']} and the network {words['network', 'points']}. The networks "
-        f"are the runs of page 09 with all images, and of page 10 with a tenth of them."
+        f"are the runs of page 09 with all images, and of page 10 with a tenth of them; in these "
+        f"fewer epochs are left before the rate falls than the rule asks for, so that all epochs "
+        f"after the pruning count. Page 06 has the head with half kept, and with tuned steps."
     )
     facts = {"cost": cost, "note": note, "source": "recorded"}
     return claim("points-to-batches-b", cases["head", "batches"], _points_verdict(above), **facts)

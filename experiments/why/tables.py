@@ -15,6 +15,7 @@ from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, mean_interval
 
 LOSS_LEVEL = 0.99  # the register's level where it names no other
+HARDEST = "the images of largest norm"
 END_LEVEL = load_register()["asymptotic-loss-b"]["level"]
 METHODS = ("liprune", "hessian")  # batches, examples; each against random
 DIFFICULTY = ("loss", "el2n")  # of an image
@@ -57,7 +58,7 @@ def loss_table(runs: pd.DataFrame) -> pd.DataFrame:
     for measure in ("full_set_loss", "kept_set_loss", "test_error"):
         values = runs.set_index(["method", "seed"])[measure]
         pairs = [(method, "random") for method in METHODS]
-        table = _paired_differences(values, pairs, LOSS_LEVEL)
+        table = _paired_differences(values, pairs, END_LEVEL)
         tables.append(table.assign(measure=measure, random=values["random"].mean()))
     return pd.concat(tables, ignore_index=True)
 
@@ -73,7 +74,11 @@ def to_close(log_ratio: Estimate) -> str:
     """Say how many seeds would tell a ratio from 1, if the estimate stays."""
     if log_ratio.below(0.0) is not None:
         return ""
-    return f" With all images it is open. {to_settle(log_ratio, 0.0, log_ratio.num_runs)}"
+    largest = max(abs(end - 1) for end in log_ratio.exp()[1:3])
+    return (
+        f" With all images it is open; a difference of more than {largest:.1%} is excluded. "
+        f"{to_settle(log_ratio, 0.0, log_ratio.num_runs)}"
+    )
 
 
 def shift_table(kept: pd.DataFrame) -> pd.DataFrame:
@@ -88,6 +93,19 @@ def shift_table(kept: pd.DataFrame) -> pd.DataFrame:
         ({"arm": arm, "statistic": statistic}, "mean", mean_interval(values, LOSS_LEVEL))
         for (arm, statistic), values in samples.items()
         if len(values) >= 2  # random pruning scores nothing
+    )
+
+
+def shifts_in_words(shifts: pd.DataFrame) -> str:
+    """Say how the kept images differ from all, from the table of shifts."""
+    arms = {"random": "random batches", "liprune": "LiPrune's batches", "hessian": HARDEST}
+    means = shifts.pivot(index="arm", columns="statistic", values="mean")
+    losses = ", ".join(f"{means.loss_ratio[arm]:.2f} ({name})" for arm, name in arms.items())
+    classes = ", ".join(f"{means.class_shift[arm]:.2f}" for arm in arms)
+    return (
+        f"at the pruning, the mean loss of the kept images is {losses} times that of all images. "
+        f"The shares of the classes are off by {classes} (total variation distance; the first is "
+        f"chance)."
     )
 
 

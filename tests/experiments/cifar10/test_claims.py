@@ -153,7 +153,7 @@ def test_no_acceleration_is_decided_at_both_scales(whole, reduced, verdict):
 
 def test_no_acceleration_says_what_it_rests_on():
     note = acceleration_claim({"whole": small(stretch=1.25)}, cost=1).note
-    assert "With all images LiPrune's mean test error is" in note
+    assert "With all images (3 seeds in each of 4 settings) LiPrune's mean test error is" in note
     assert re.search(r"Pruned at epoch 1, it trains 20\S* slower", note)
     assert "An equal error is excluded, in favour of random pruning." in note
     ahead = acceleration_claim({"whole": small(constant(-0.5))}, cost=1).note

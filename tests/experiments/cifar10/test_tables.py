@@ -12,7 +12,6 @@ from experiments.cifar10.tables import (
     before_decay,
     contrast,
     control_difference,
-    devices_in_words,
     differences,
     effect_table,
     equal_updates,
@@ -20,12 +19,14 @@ from experiments.cifar10.tables import (
     faults,
     final_table,
     last_errors,
+    machines_in_words,
     pairs,
     pooled,
     precision_difference,
     record_table,
     select,
     throughput,
+    trial_in_words,
 )
 from liprune_utils.intervals import crossed_mean, mean_interval
 
@@ -312,10 +313,29 @@ def test_devices_are_compared_seed_by_seed():
         ("liprune", 0, -1.0, 0.25), ("liprune", 1, 1.0, 0.75),
     ]  # fmt: skip
     names = ["method", "seed", "difference", "same_images_kept"]
-    words = devices_in_words(pd.DataFrame(rows, columns=names))
-    assert "with 2 seeds: on the GPU the last test error is 0.300 points higher without" in words
+    words = trial_in_words(pd.DataFrame(rows, columns=names))
+    assert "of 2 seeds on both. On the GPU the last test error is 0.300 points higher with" in words
     assert "0 points lower or higher (90% interval 6 points lower to 6 points high" in words
-    assert words.endswith("share 25% to 75% of their images.")
+    assert words.endswith("of the images that one keeps the other keeps 25% to 75%.")
+
+
+def test_machines_are_named_with_what_they_found():
+    runs = pd.DataFrame({"seed": [0, 1, 1, 2], "commit": ["a", "a", "b", "b"]})
+    gaps = pd.DataFrame({"seed": [0, 1, 2], "mean_error": [0.5, 0.0, -0.25]})
+    rows = [
+        (seed, 1, rate, batch, 10.0 + batch + 0.1 * (rate == 0.1) * (seed == 1), batch > 2 - at)
+        for at, rate in enumerate((0.01, 0.1))
+        for seed in (0, 1)
+        for batch in range(4)
+    ]
+    names = ["seed", "prune_epoch", "learning_rate", "batch", "norm", "kept"]
+    words = machines_in_words(runs, pd.DataFrame(rows, columns=names), gaps, "b")
+    assert (
+        "on CPUs (seed 0), +0.50; on a GPU (seed 2), \N{MINUS SIGN}0.25; on both (seed 1), +0.00."
+        in words
+    )
+    assert "network of seed 1: norms differ by at most 1.00%" in words
+    assert words.endswith("of 2 batches that one keeps the other keeps 1.")
 
 
 def test_throughput_is_compared_turn_by_turn_where_all_is_kept():

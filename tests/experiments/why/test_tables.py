@@ -42,7 +42,7 @@ def test_losses_are_compared_with_random_pruning():
     found = loss_table(toy.long_runs(0.5, -1.0))
     assert len(found) == 6
     liprune = row(found, arm="liprune", measure="full_set_loss")
-    assert seed_estimate(liprune) == pytest.approx(mean_interval(np.array([0.45, 0.5, 0.55]), 0.99))
+    assert seed_estimate(liprune) == pytest.approx(mean_interval(np.array([0.45, 0.5, 0.55]), 0.95))
     assert liprune.random == pytest.approx(3)
     assert row(found, arm="hessian", measure="test_error").difference == pytest.approx(-1)
     assert row(found, arm="hessian", measure="kept_set_loss").difference == 0
