@@ -392,7 +392,8 @@ mean test error after the pruning is {gap} than that of random pruning, in
 {comparison.error.num_runs} pairs of runs. In {len(counted)} of {len(speed.spans)}
 settings speeds can be compared: it trains {found}. There are {whole.seed.nunique()}
 seeds, which share the images of {whole_grid["data_source"]}. With a tenth of the
-images, new ones for each of {reduced.seed.nunique()} seeds, it is {tenth_gap}.""",
+images, drawn anew for each of {reduced.seed.nunique()} seeds, the test error is
+{tenth_gap}.""",
     figures.summary_figure(
         claims.compare_groups(scales[0])
         | {scale.words: claims.compare(scale) for scale in scales[1:]}

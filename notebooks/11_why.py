@@ -454,7 +454,7 @@ seen = {
 }
 shown = [what for what, answer in seen.items() if answer]
 undecided = [what for what, answer in seen.items() if answer is None]
-lead = f"In the networks {' and '.join(shown)}." if shown else ""
+lead = f"In the networks, {' and '.join(shown)}." if shown else ""
 closing = (
     f"The runs do not tell whether {', or '.join(undecided)}." if undecided else ""
 )
