@@ -409,7 +409,7 @@ outcomes = [
         note=f"Reported: long training on a tenth of the images, {ends['liprune']} "
         f"with LiPrune's batches and {ends['hessian']} with single images of largest "
         f"norm; {losses.num_seeds.min()} seeds, each with images of its own."
-        + tables.to_close(whole_ends),
+        + tables.to_close(whole_ends, by_batch.seconds),
         cost=by_batch.seconds,
     ),
     variance_claim(reduced, cost=cost),
@@ -468,7 +468,7 @@ first_screen.fill(
     f"""**{answers.get(verdict, "The cause is not found.")}** A convex loss on the same
 images, logistic regression on a ResNet's features, trains {observed["head", "batches"]}
 with LiPrune's batches than with random ones ({counts["head", "batches"]} seeds, one
-network). Single images differ more. With those of the largest constants it trains
+network). Single images differ more: with those of the largest constants it trains
 {observed["head", "points"]}, and a ResNet trains {observed["network", "points"]}. In
 both, the mean constant of what is kept promised a gain. {lead} {closing}""",
     figures.answer_figure(compared, register.margin("points-to-batches-b", "speed_up")),

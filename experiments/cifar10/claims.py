@@ -18,8 +18,9 @@ from experiments.cifar10.tables import (
     last_errors,
     pooled,
     select,
+    to_settle_in_words,
 )
-from liprune_utils.book.formats import difference, relative, to_settle
+from liprune_utils.book.formats import difference, relative
 from liprune_utils.book.register import Claim, claim, decide, decides, margin
 from liprune_utils.intervals import Estimate
 from liprune_utils.speed_up import SpeedUp
@@ -114,7 +115,7 @@ def acceleration_claim(scales: Mapping[str, Scale], *, cost: float) -> Claim:
     notes = [
         _evidence(_sizes(scale), found[name], controls[name]) for name, scale in scales.items()
     ]
-    notes += [_to_close(scale, found[name]) for name, scale in scales.items()]
+    notes += [_to_close(scale, found[name], cost) for name, scale in scales.items()]
     return _recorded("cifar-no-acceleration-b", worst, verdict, cost, [*notes, *_missing(scales)])
 
 
@@ -124,7 +125,7 @@ def _sizes(scale: Scale) -> str:
     return f"{scale.words} ({num_seeds} seeds in each of {num_cells} settings)"
 
 
-def _to_close(scale: Scale, found: Comparison) -> str:
+def _to_close(scale: Scale, found: Comparison, cost: float) -> str:
     speed = found.speed_up.estimate
     logs = Estimate(*map(math.log, speed[:3]), speed.num_runs)
     num_seeds = scale.curves.seed.nunique()
@@ -132,7 +133,8 @@ def _to_close(scale: Scale, found: Comparison) -> str:
         "test error": (found.error, -ERROR_MARGIN), "speed": (logs, math.log(SPEED_MARGIN)),
     }  # fmt: skip
     return " ".join(
-        f"The {name} with {scale.words} is open. {to_settle(estimate, bound, num_seeds)}"
+        f"The {name} with {scale.words} is open. "
+        f"{to_settle_in_words(estimate, bound, num_seeds, cost)}"
         for name, (estimate, bound) in cases.items()
         if estimate.low <= bound <= estimate.high
     )
@@ -240,7 +242,7 @@ def late_claim(late: Scale, *, cost: float) -> Claim:
     verdict = _inside(error, "cifar-iteration-15-b")
     if verdict == "inconclusive":
         bound = math.copysign(margin("cifar-iteration-15-b", "test_error_points"), error.value)
-        notes.append(to_settle(error, bound, late.curves.seed.nunique()))
+        notes.append(to_settle_in_words(error, bound, late.curves.seed.nunique(), cost))
     return _recorded("cifar-iteration-15-b", error, verdict, cost, notes)
 
 

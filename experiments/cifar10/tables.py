@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from liprune_utils.book.formats import difference
+from liprune_utils.book.formats import difference, number, to_settle
 from liprune_utils.book.register import load_register
-from liprune_utils.intervals import Estimate, crossed_mean, mean_interval
+from liprune_utils.intervals import Estimate, crossed_mean, mean_interval, runs_to_settle
 from liprune_utils.speed_up import SpeedUp, speed_up
 
 LEVEL = load_register()["cifar-no-acceleration-b"]["level"]
@@ -202,6 +202,13 @@ def precision_difference(runs: pd.DataFrame) -> pd.DataFrame:
         estimate = {"difference": gap.value, "low": gap.low, "high": gap.high}
         rows.append({"statistic": name.replace("_", " ")} | estimate | spread)
     return pd.DataFrame(rows)
+
+
+def to_settle_in_words(estimate: Estimate, bound: float, num_seeds: int, seconds: float) -> str:
+    """Say how many seeds would decide, and what they cost if they run as these did."""
+    share = runs_to_settle(estimate, bound, num_seeds) / num_seeds - 1
+    hours = number(seconds * share / 3600, 1)
+    return f"{to_settle(estimate, bound, num_seeds)} They take some {hours} more hours of runs."
 
 
 def machines_in_words(

@@ -6,11 +6,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from experiments.cifar10.tables import CELL, LEVEL
+from experiments.cifar10.tables import CELL, LEVEL, to_settle_in_words
 from experiments.hessian_norm.tables import spreads
 from experiments.other_scores.tables import gap_table
 from experiments.why.matched_spread import matching_size
-from liprune_utils.book.formats import to_settle
 from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, mean_interval
 
@@ -70,14 +69,14 @@ def log_loss_ratio(runs: pd.DataFrame, method: str) -> Estimate:
     return mean_interval(logs.groupby("seed").mean(), END_LEVEL)
 
 
-def to_close(log_ratio: Estimate) -> str:
-    """Say how many seeds would tell a ratio from 1, if the estimate stays."""
+def to_close(log_ratio: Estimate, seconds: float) -> str:
+    """Say how many seeds would tell a ratio from 1, if the estimate stays, and at what cost."""
     if log_ratio.below(0.0) is not None:
         return ""
     largest = max(abs(end - 1) for end in log_ratio.exp()[1:3])
     return (
         f" With all images it is open; a difference of more than {largest:.1%} is excluded. "
-        f"{to_settle(log_ratio, 0.0, log_ratio.num_runs)}"
+        f"{to_settle_in_words(log_ratio, 0.0, log_ratio.num_runs, seconds)}"
     )
 
 
