@@ -414,7 +414,9 @@ outcomes = [
     ),
     variance_claim(reduced, cost=cost),
     points_claim(
-        compared, cost=recorded.head_seconds + by_batch.seconds + by_image.seconds
+        compared,
+        cost=recorded.head_seconds + by_batch.seconds + by_image.seconds,
+        images_cost=by_image.seconds,
     ),
 ]
 register.write_claims(folder, outcomes)

@@ -1,10 +1,12 @@
 """The three claims of page 11, decided by the register's rules."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pandas as pd
 
+from experiments.cifar10.tables import to_settle_in_words
 from experiments.convex_is_not_enough.convex_head import UNITS
 from experiments.why.less_variance import LESS
 from experiments.why.speed_ups import faster, found
@@ -65,7 +67,7 @@ def _variance_verdict(steps: Sequence[Estimate]) -> str:
 
 
 @decides("points-to-batches-b")
-def points_claim(table: pd.DataFrame, *, cost: float) -> Claim:
+def points_claim(table: pd.DataFrame, *, cost: float, images_cost: float) -> Claim:
     """Decide whether a convex loss on the same images is accelerated where the network is not."""
     bound = margin("points-to-batches-b", "speed_up")
     cases = {key: found(table, *key) for key in product(("head", "network"), UNITS)}
@@ -80,6 +82,11 @@ def points_claim(table: pd.DataFrame, *, cost: float) -> Claim:
         f"fewer epochs are left before the rate falls than the rule asks for, so that all epochs "
         f"after the pruning count. Page 06 has the head with half kept, and with tuned steps."
     )
+    speed = cases["network", "points"]
+    if speed.low <= bound <= speed.high:
+        logs = Estimate(*map(math.log, speed[:3]), speed.num_runs)
+        settled = to_settle_in_words(logs, math.log(bound), speed.num_runs, images_cost)
+        note += f" By points the network is open. {settled}"
     facts = {"cost": cost, "note": note, "source": "recorded"}
     return claim("points-to-batches-b", cases["head", "batches"], _points_verdict(above), **facts)
 

@@ -107,17 +107,18 @@ def test_points_to_batches(head_batches, network_batches, head_points, network_p
         head_batches=head_batches, head_points=head_points,
         network_batches=network_batches, network_points=network_points,
     )  # fmt: skip
-    found = points_claim(table, cost=1.0)
+    found = points_claim(table, cost=1.0, images_cost=3600.0)
     assert (found.id, found.verdict) == ("points-to-batches-b", verdict)
     assert (found.estimate, found.low, found.high) == head_batches[:3]
     assert (found.num_runs, found.source) == (10, "recorded")
+    assert ("By points the network is open" in found.note) == (network_points == OPEN)
 
 
 def test_the_note_has_the_margin_the_prediction_and_the_other_cases():
     table = speed_ups(
         head_batches=BELOW, head_points=ABOVE, network_batches=OPEN, network_points=ABOVE
     )
-    note = points_claim(table, cost=1.0).note
+    note = points_claim(table, cost=1.0, images_cost=3600.0).note
     assert "beyond 10%" in note
     assert "predict 3.0% faster" in note
     assert "the network trains 10% faster (90% interval 10% slower to 30% faster)" in note
