@@ -146,9 +146,8 @@ def stepper(method: str, device: str) -> Callable[[], int]:
     """Return a function that trains a little and returns on how many images."""
     torch.set_num_threads(1)
     if method == "common":
-        whole = SPEED.replace(
-            num_images=50_000, num_test_images=1
-        )  # else its loader's start counts
+        # On few images the start of its loader's workers would take most of the time.
+        whole = SPEED.replace(num_images=50_000, num_test_images=1)
         epoch = common_epoch(dataset(), whole, device)
         return lambda: epoch() or whole.num_images
     images = make_images(dataset(), SPEED.num_images, SPEED.num_test_images, device=device)

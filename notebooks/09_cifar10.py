@@ -323,7 +323,7 @@ figure = figures.error_figure(curves)
 #
 # | recorded | command | what it ran on |
 # |---|---|---|
-# | all images | `python -m liprune_utils.sweep experiments/grids/whole.yml` or, on a GPU, `python benchmarks/gpu.py --grids experiments/grids/whole.yml`; so, too, the next three | [provenance](../book/results/09_cifar10/whole_provenance.json) |
+# | all images | `python -m liprune_utils.sweep experiments/grids/whole.yml` or, on a GPU, `python benchmarks/gpu.py --grids experiments/grids/whole.yml`; the next three likewise | [provenance](../book/results/09_cifar10/whole_provenance.json) |
 # | ResNet-14, eight settings | `python -m liprune_utils.sweep experiments/grids/reduced14.yml` | [provenance](../book/results/09_cifar10/reduced14_provenance.json) |
 # | ResNet-20, eight settings | `python -m liprune_utils.sweep experiments/grids/reduced20.yml` | [provenance](../book/results/09_cifar10/reduced20_provenance.json) |
 # | pruned at epoch 15 | `python -m liprune_utils.sweep experiments/grids/prune15.yml` | [provenance](../book/results/09_cifar10/prune15_provenance.json) |

@@ -14,7 +14,6 @@ from liprune_utils.book.register import load_register
 from liprune_utils.intervals import Estimate, mean_interval
 
 LOSS_LEVEL = 0.99  # the register's level where it names no other
-HARDEST = "the images of largest norm"
 END_LEVEL = load_register()["asymptotic-loss-b"]["level"]
 METHODS = ("liprune", "hessian")  # batches, examples; each against random
 DIFFICULTY = ("loss", "el2n")  # of an image
@@ -97,7 +96,10 @@ def shift_table(kept: pd.DataFrame) -> pd.DataFrame:
 
 def shifts_in_words(shifts: pd.DataFrame) -> str:
     """Say how the kept images differ from all, from the table of shifts."""
-    arms = {"random": "random batches", "liprune": "LiPrune's batches", "hessian": HARDEST}
+    arms = {
+        "random": "random batches", "liprune": "LiPrune's batches",
+        "hessian": "images of largest norm",
+    }  # fmt: skip
     means = shifts.pivot(index="arm", columns="statistic", values="mean")
     losses = ", ".join(f"{means.loss_ratio[arm]:.2f} ({name})" for arm, name in arms.items())
     classes = ", ".join(f"{means.class_shift[arm]:.2f}" for arm in arms)

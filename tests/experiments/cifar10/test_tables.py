@@ -307,7 +307,7 @@ def test_precisions_are_compared_by_seed():
     assert loss.difference == pytest.approx(-0.002)
 
 
-def test_devices_are_compared_seed_by_seed():
+def test_a_trial_compares_machines_seed_by_seed():
     rows = [
         ("none", 0, 0.3, 1.0), ("none", 1, 0.3, 1.0),
         ("liprune", 0, -1.0, 0.25), ("liprune", 1, 1.0, 0.75),
