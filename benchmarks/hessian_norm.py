@@ -19,6 +19,7 @@ float32, from the vector found, to 1e-5.
 
 import argparse
 import copy
+import itertools
 import resource
 import sys
 import time
@@ -26,6 +27,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from unittest.mock import patch
 
 import networks
 import numpy as np
@@ -34,6 +36,7 @@ import torch
 from curvlinops import HessianLinearOperator
 from hessian_eigenthings import HessianOperator, lanczos
 from pyhessian import hessian as pyhessian
+from pyhessian.utils import hessian_vector_product
 from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,9 +45,9 @@ from tqdm import tqdm
 
 from experiments.hessian_norm.record import RECORDED
 from experiments.hessian_norm.tables import against_pyhessian, summarise_benchmark, times_faster
-from liprune_utils import data, files
+from liprune_utils import curvature, data, files
 from liprune_utils.checks import exit_status, require
-from liprune_utils.curvature import hessian_norm
+from liprune_utils.curvature import differentiate, hessian_norm
 from liprune_utils.images import fixed_batches, make_images
 from liprune_utils.settings import Recipe
 from liprune_utils.training import start, train_until
@@ -77,11 +80,30 @@ def reference(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
     return result.eigenvalue, result.num_products
 
 
+@dataclass
+class Watched:
+    """A function that counts its calls and their seconds of the processor."""
+
+    function: Callable
+    calls: int = 0
+    seconds: float = 0.0
+
+    def __call__(self, *args: object, **options: object) -> object:
+        """Call the function."""
+        began = time.process_time()
+        try:
+            return self.function(*args, **options)
+        finally:
+            self.calls, self.seconds = self.calls + 1, self.seconds + time.process_time() - began
+
+
 def by_pyhessian(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
     """PyHessian with its defaults."""
-    values, _ = pyhessian(model, loss_fn, data=(x, y), cuda=False).eigenvalues()
+    module = sys.modules[pyhessian.__module__]
+    with patch.object(module, "hessian_vector_product", Watched(hessian_vector_product)) as product:
+        values, _ = pyhessian(model, loss_fn, data=(x, y), cuda=False).eigenvalues()
     model.zero_grad(set_to_none=True)  # its graph would stay alive
-    return values[0], 0
+    return values[0], product.calls
 
 
 def by_curvlinops(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, int]:
@@ -177,12 +199,13 @@ def score_networks(dataset: data.Dataset, options: argparse.Namespace) -> pd.Dat
             networks.train(model, images.inputs, images.labels, batches, epochs)
             methods = {"accurate": engine, "PyHessian": by_pyhessian,
                        "reference": partial(from_guess, engine)}  # fmt: skip
-            for number, batch in enumerate(few):
-                for method, run in methods.items():
-                    network = without_running_statistics(model.train())
-                    row = measure(run, network, images.inputs[batch], images.labels[batch])
-                    keys = {"network": name, "epochs": epochs, "method": method, "batch": number}
-                    rows.append(keys | row)
+            for (number, batch), method in itertools.product(enumerate(few), methods):
+                network, own = without_running_statistics(model.train()), Watched(differentiate)
+                pair = images.inputs[batch], images.labels[batch]
+                with patch.object(curvature, "differentiate", own):
+                    row = measure(methods[method], network, *pair)
+                row |= {"derivative_seconds": own.seconds, "batch": number}
+                rows.append({"network": name, "epochs": epochs, "method": method} | row)
     return with_errors(pd.DataFrame(rows), ["network", "epochs", "batch"])
 
 
@@ -238,12 +261,11 @@ def without_running_statistics(model: nn.Module) -> nn.Module:
 
 def measure(method: Callable, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
     """Time one method on one batch, in seconds of the processor."""
-    began = time.process_time()
+    run = Watched(method)
     with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-        eigenvalue, products = method(model, x, y)
-    seconds = time.process_time() - began
+        eigenvalue, products = run(model, x, y)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"eigenvalue": eigenvalue, "num_products": products, "seconds": seconds,
+    return {"eigenvalue": eigenvalue, "num_products": products, "seconds": run.seconds,
             "peak_memory_mib": memory}  # fmt: skip
 
 

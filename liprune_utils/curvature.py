@@ -16,6 +16,7 @@ from torch.func import grad, jvp
 
 from liprune_utils.batch_norm import BatchNorm
 from liprune_utils.checks import InputError, require, whole_number
+from liprune_utils.first_layer import Coordinates
 from liprune_utils.lanczos import DominantEigenvalue, lanczos, near_one
 from liprune_utils.losses import Loss, accurate, check_targets, cross_entropy, loss_scales
 from liprune_utils.model_inputs import Inputs, num_examples, run, tensors
@@ -35,7 +36,7 @@ from liprune_utils.scoring import (
     untouched,
     without_hooks,
 )
-from liprune_utils.second_derivatives import fast_second_derivatives
+from liprune_utils.second_derivatives import differentiate, fast_second_derivatives
 
 
 def hessian_norm(
@@ -86,36 +87,46 @@ def hessian_norm(
     """
     seed = whole_number("seed", seed, 0)
     check_problem(model, inputs, targets, batch_norm)
-    with _engine(model, batch_norm):  # the products too, since a checkpoint runs the model again
-        gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, True)
-        return _dominant(model, gradient, scale, seed, start, (tolerance, max_products, rough))
+    limits = tolerance, max_products, rough
+    with _engine(model, batch_norm):
+        for reduced in (True, False):
+            coordinates = Coordinates(_trainable(model), reduced)
+            with coordinates.in_use():  # by products too: a checkpoint runs the model again
+                loss, scale = _scaled_loss(model, loss_fn, inputs, targets)
+                if coordinates.suffice(loss):
+                    return _dominant(model, coordinates, loss, scale, seed, start, limits)
 
 
 def _dominant(
     model: nn.Module,
-    gradient: Tensor,
+    coordinates: Coordinates,
+    loss: Tensor,
     scale: float,
     seed: int,
     start: Tensor | None,
     limits: tuple[float, int, bool],
 ) -> DominantEigenvalue:
-    """Return the Hessian's dominant eigenvalue, from the gradient of ``scale`` times the loss."""
-    if start is not None:
-        fits = start.shape == gradient.shape
-        require(fits, "The start vector's shape", list(start.shape), f"{list(gradient.shape)}")
+    """Return the Hessian's dominant eigenvalue, from ``scale`` times the loss."""
+    variables = coordinates.variables
+    gradient = _gradient(loss, variables, True)
 
     def draw() -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         vector = torch.randn(gradient.numel(), generator=generator, dtype=torch.float64)
         return vector.to(gradient)
 
-    product = partial(hessian_product, model, gradient)
     if start is None:
-        found = lanczos(product, draw(), *limits)
+        first, fresh = draw(), None
     else:
-        found = lanczos(product, near_one(start).to(gradient), *limits, draw)
-    values = found.eigenvalue / scale, found.residual / scale, found.error / scale
-    return replace(found, **dict(zip(("eigenvalue", "residual", "error"), values, strict=True)))
+        size = sum(p.numel() for p in coordinates.parameters)
+        require(start.shape == (size,), "The start vector's shape", list(start.shape), f"[{size}]")
+        first, fresh = coordinates.reduce(near_one(start).to(gradient)), draw
+        if not first.any() and start.any():  # the Hessian is zero along it
+            first = draw()
+    found = lanczos(partial(_product, model, variables, gradient), first, *limits, fresh)
+    values = {name: getattr(found, name) / scale for name in ("eigenvalue", "residual", "error")}
+    vectors = {name: coordinates.expand(getattr(found, name)) for name in ("eigenvector", "guess")}
+    return replace(found, **values, **vectors)
 
 
 def loss_gradient(
@@ -141,7 +152,8 @@ def loss_gradient(
     """
     check_problem(model, inputs, targets, batch_norm)
     with _engine(model, batch_norm):
-        gradient, scale = _scaled_gradient(model, loss_fn, inputs, targets, differentiable)
+        loss, scale = _scaled_loss(model, loss_fn, inputs, targets)
+        gradient = _gradient(loss, _trainable(model), differentiable)
     return gradient if scale == 1 else gradient / scale
 
 
@@ -156,14 +168,7 @@ def hessian_product(model: nn.Module, gradient: Tensor, vector: Tensor) -> Tenso
     Returns:
         The product :math:`H v`, shape ``[num_parameters]``, in the gradient's precision.
     """
-    vector = vector.to(gradient)  # its precision and device
-    if not gradient.requires_grad:  # the loss is linear in the parameters
-        return torch.zeros_like(vector)
-    with without_hooks(model):
-        products = torch.autograd.grad(
-            gradient, _trainable(model), vector, retain_graph=True, materialize_grads=True
-        )
-    return _flat(products)
+    return _product(model, _trainable(model), gradient, vector.to(gradient))
 
 
 def hessian_operator(
@@ -241,21 +246,35 @@ def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
         yield
 
 
-def _scaled_gradient(
-    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor, graph: bool
+def _scaled_loss(
+    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor
 ) -> tuple[Tensor, float]:
-    """Return the gradient of a multiple of the loss that float32 holds, and the multiple."""
-    loss_fn, parameters = accurate(loss_fn), _trainable(model)
+    """Return a multiple of the loss whose gradient float32 holds, and the multiple."""
+    loss_fn = accurate(loss_fn)
     outputs, loss = _outputs_and_loss(model, loss_fn, inputs, targets)
     scale = float(loss_scales(loss_fn, lambda z: loss_fn(z, targets), outputs))
-    gradients = [None] * len(parameters)
+    return loss if scale == 1 else loss * scale, scale
+
+
+def _gradient(loss: Tensor, variables: Sequence[Tensor], graph: bool) -> Tensor:
+    """Return the gradient to some variables; refuse a loss that depends on none."""
+    gradients = [None] * len(variables)
     if loss.requires_grad:
-        loss = loss if scale == 1 else loss * scale
-        gradients = torch.autograd.grad(loss, parameters, create_graph=graph, allow_unused=True)
+        gradients = differentiate(loss, variables, torch.ones_like(loss), create_graph=graph)
     if all(g is None for g in gradients):
         raise InputError("The loss does not depend on the model's trainable parameters.")
-    pairs = zip(gradients, parameters, strict=True)
-    return _flat([torch.zeros_like(p) if g is None else g for g, p in pairs]), scale
+    return _flat_or_zero(gradients, variables)
+
+
+def _product(
+    model: nn.Module, variables: Sequence[Tensor], gradient: Tensor, vector: Tensor
+) -> Tensor:
+    """Multiply the Hessian by a vector, through the graph of the gradient to some variables."""
+    if not gradient.requires_grad:  # the loss is linear in the variables
+        return torch.zeros_like(vector)
+    with without_hooks(model):
+        products = differentiate(gradient, variables, vector, retain_graph=True)
+    return _flat_or_zero(products, variables)
 
 
 def _outputs_and_loss(
@@ -292,6 +311,11 @@ def _check_loss(loss: Tensor) -> None:
 
 def _trainable(model: nn.Module) -> list[Tensor]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _flat_or_zero(derivatives: Sequence[Tensor | None], variables: Sequence[Tensor]) -> Tensor:
+    pairs = zip(derivatives, variables, strict=True)
+    return _flat([torch.zeros_like(v) if d is None else d for d, v in pairs])
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

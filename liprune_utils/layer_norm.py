@@ -52,7 +52,8 @@ class _Gradient(Function):
     def forward(ctx: FunctionCtx, g: Tensor, *saved: Tensor) -> Tensor:
         h, x, mean, scale = saved
         projected = _project(g, x, mean, scale)
-        ctx.save_for_backward(*saved, projected, _dot(h, g))
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(*saved, projected, _dot(h, g))
         return projected
 
     # u is the gradient of s P(g), and <u, s P(g)> depends on x through h and s alone: dh = s P(dx)

@@ -5,11 +5,12 @@ fails torch's own ``gradgradcheck``); within ``vmap``, an embedding gives its pa
 What else torch cannot differentiate is said in one sentence.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Variable
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -82,6 +83,26 @@ def fast_second_derivatives(model: nn.Module) -> Iterator[None]:
     """
     with fast_batch_norm(model), OtherForms(CONVOLUTIONS | LAYER_NORMS):
         yield
+
+
+def differentiate(
+    outputs: Tensor,
+    inputs: Sequence[Tensor],
+    vector: Tensor,
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradient of the inner product of outputs and a vector; None where it is zero.
+
+    As ``torch.autograd.grad``, but `OtherForms` hold within, where a checkpoint runs the model
+    again.
+    """
+    retain_graph |= create_graph
+    return Variable._execution_engine.run_backward(
+        (outputs,), (vector,), retain_graph, create_graph, tuple(inputs), True,
+        accumulate_grad=False,
+    )  # fmt: skip
 
 
 class OtherForms(TorchFunctionMode):

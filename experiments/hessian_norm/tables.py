@@ -188,8 +188,10 @@ def against_pyhessian(benchmark: pd.DataFrame) -> pd.DataFrame:
         ours, peer = (by_method.get_group(name) for name in ("accurate", "PyHessian"))
         row = {"network": network, "epochs": epochs, "num_batches": len(ours)}
         row |= {"times_faster": (peer.seconds / ours.seconds).median()}
-        row |= {"products": ours.num_products.mean()}
         row |= {"seconds": ours.seconds.median(), "seconds_pyhessian": peer.seconds.median()}
+        row |= {"derivatives": (ours.derivative_seconds / ours.seconds).median()}
+        row |= {"products": ours.num_products.mean()}
+        row |= {"products_pyhessian": peer.num_products.mean()}
         row |= {"worst_error": ours.relative_error.max()}
         rows.append(row | {"worst_error_pyhessian": peer.relative_error.max()})
     return pd.DataFrame(rows)
@@ -198,8 +200,11 @@ def against_pyhessian(benchmark: pd.DataFrame) -> pd.DataFrame:
 def pyhessian_table(ratios: pd.DataFrame) -> Styler:
     """List the comparison with PyHessian, with columns named for readers."""
     names = {"network": "network", "epochs": "epochs trained", "times_faster": "times faster"}
-    names |= {"seconds": "seconds", "seconds_pyhessian": "seconds, PyHessian"}
+    names |= {"seconds": "seconds", "derivatives": "of them derivatives"}
+    names |= {"products": "products", "products_pyhessian": "products, PyHessian"}
     names |= {"worst_error": "worst error", "worst_error_pyhessian": "worst error, PyHessian"}
     formats = {name: "{:.1g}" for name in names.values() if "error" in name}
     table = ratios[[*names]].rename(columns=names)
-    return table.style.hide().format(formats | {"epochs trained": "{}"}, precision=2)
+    formats |= {"epochs trained": "{}", "of them derivatives": "{:.0%}"}
+    formats |= {name: "{:.1f}" for name in names.values() if "products" in name}
+    return table.style.hide().format(formats, precision=2)

@@ -1,0 +1,218 @@
+"""A first layer in as many columns as examples: the same norms, eigenvectors and errors."""
+
+import pytest
+import torch
+from networks import draw, filled, seeded
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.func import vmap
+from torch.nn import functional
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+
+from liprune_utils import curvature
+from liprune_utils.checks import InputError
+from liprune_utils.curvature import hessian_norm
+from liprune_utils.first_layer import Coordinates
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NUM_FEATURES, NUM_EXAMPLES = 12, 4
+CLASSES = torch.randint(0, 3, (NUM_EXAMPLES,), generator=seeded(5))
+
+
+class Twice(nn.Module):
+    """A first layer that meets two inputs, or one input twice."""
+
+    def __init__(self, same: bool) -> None:
+        super().__init__()
+        self.first, self.last, self.same = nn.Linear(NUM_FEATURES, 6), nn.Linear(6, 3), same
+
+    def forward(self, x: Tensor) -> Tensor:
+        other = x if self.same else x.roll(1, dims=1)
+        return self.last(self.first(x).tanh() * self.first(other).sin())
+
+
+class Recomputed(nn.Module):
+    """Layers that a checkpoint runs again in each product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(NUM_FEATURES, 6), nn.LayerNorm(6), nn.GELU())
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(checkpoint(self.layers, 2 * x, use_reentrant=False))
+
+
+class ForEach(nn.Module):
+    """Layers that torch.func runs for each example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(NUM_FEATURES, 6), nn.Tanh(), nn.Linear(6, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return vmap(lambda row: self.layers(row[None])[0])(x)
+
+
+class Slope(nn.Module):
+    """Outputs that are derivatives in the inputs, by forward mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(NUM_FEATURES, 6), nn.Sigmoid(), nn.Linear(6, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x, x.roll(1, dims=1))
+            return forward_ad.unpack_dual(self.layers(dual)).tangent
+
+
+class Rows(nn.Module):
+    """A first layer that meets two rows of each example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(NUM_FEATURES, 9), nn.Linear(9, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = torch.stack([x, x.square()], dim=1)
+        return self.last(self.first(pairs).tanh().sum(dim=1))
+
+
+MODELS = {
+    "perceptron": lambda: nn.Sequential(nn.Linear(NUM_FEATURES, 6), nn.GELU(), nn.Linear(6, 3)),
+    "without bias": lambda: nn.Sequential(
+        nn.Linear(NUM_FEATURES, 6, bias=False), nn.Tanh(), nn.Linear(6, 3)
+    ),
+    "the same input twice": lambda: Twice(True),
+    "two inputs": lambda: Twice(False),
+    "checkpoint": Recomputed,
+    "rows": Rows,
+    "torch.func": ForEach,
+    "forward mode": Slope,
+}
+
+
+def flat(tensors: list[Tensor | None], model: nn.Module) -> Tensor:
+    pairs = zip(tensors, model.parameters(), strict=True)
+    return torch.cat([(torch.zeros_like(p) if t is None else t).flatten() for t, p in pairs])
+
+
+def dense(model: nn.Module, loss_fn, x: Tensor) -> Tensor:
+    """The Hessian row by row, by torch's own operations."""
+    parameters = list(model.parameters())
+    loss = loss_fn(model(x), CLASSES)
+    options = {"create_graph": True, "allow_unused": True}
+    first = flat(torch.autograd.grad(loss, parameters, **options), model)
+    return torch.stack([flat(torch.autograd.grad(g, parameters, **options), model) for g in first])
+
+
+def check(model: nn.Module, loss_fn, x: Tensor) -> None:
+    """Compare the eigenvalue and its vector with the dense Hessian's."""
+    found = hessian_norm(model, loss_fn, x, CLASSES, tolerance=1e-9, max_products=200)
+    hessian = dense(model, loss_fn, x)
+    assert found.norm == pytest.approx(torch.linalg.eigvalsh(hessian).abs().max().item(), rel=1e-6)
+    image, vector = hessian @ found.eigenvector, found.eigenvector
+    torch.testing.assert_close(image, found.eigenvalue * vector, atol=1e-3 * found.norm, rtol=0)
+    assert found.guess.shape == vector.shape == (len(hessian),)
+
+
+@pytest.fixture
+def widths(monkeypatch) -> list[int]:
+    """The lengths of the vectors that Lanczos' method works on."""
+    lengths, search = [], curvature.lanczos
+
+    def lanczos(product, start: Tensor, *limits) -> object:
+        lengths.append(len(start))
+        return search(product, start, *limits)
+
+    monkeypatch.setattr(curvature, "lanczos", lanczos)
+    return lengths
+
+
+def data(num_examples: int = NUM_EXAMPLES) -> Tensor:
+    return draw(num_examples, NUM_FEATURES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_norm_and_vector_are_those_of_the_dense_hessian(name, widths):
+    model = filled(MODELS[name]()).double()
+    check(model, cross_entropy, data())
+    all_numbers = sum(p.numel() for p in model.parameters())
+    fewer = name in ("perceptron", "without bias", "the same input twice", "checkpoint", "rows")
+    assert (widths[-1] < all_numbers) == fewer
+
+
+def test_vectors_have_a_column_for_each_example(widths):
+    hessian_norm(filled(MODELS["perceptron"]()).double(), cross_entropy, data(), CLASSES)
+    assert widths == [6 * NUM_EXAMPLES + 6 + 6 * 3 + 3]
+
+
+def test_more_examples_than_columns_or_rows_need_all_weights(widths):
+    model, classes = filled(MODELS["perceptron"]()).double(), torch.zeros(6, dtype=torch.int64)
+    hessian_norm(model, cross_entropy, data(6), classes)
+    assert widths == [sum(p.numel() for p in model.parameters())]
+
+
+def test_weights_in_the_loss_need_all_of_them(widths):
+    model = filled(MODELS["perceptron"]()).double()
+
+    def penalised(outputs: Tensor, classes: Tensor) -> Tensor:
+        return cross_entropy(outputs, classes) + model[0].weight.pow(4).sum()
+
+    check(model, penalised, data())
+    assert widths == [sum(p.numel() for p in model.parameters())]
+
+
+def test_tied_weights_need_all_of_them():
+    model = filled(nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6))).double()
+    model[2].weight = model[0].weight
+    check(model, cross_entropy, draw(NUM_EXAMPLES, 6))
+
+
+@pytest.mark.parametrize("x", [torch.zeros, torch.ones])
+def test_examples_may_be_zero_or_equal(x):
+    check(filled(MODELS["perceptron"]()).double(), cross_entropy, x(4, NUM_FEATURES).double())
+
+
+def test_a_frozen_network_before_it_makes_a_first_layer(widths):
+    model = filled(nn.Sequential(nn.Linear(5, 12), nn.Tanh(), *MODELS["perceptron"]())).double()
+    model[0].requires_grad_(False)
+    found = hessian_norm(model, cross_entropy, draw(NUM_EXAMPLES, 5), CLASSES, tolerance=1e-9)
+    after = model[2:]
+    expected = dense(after, cross_entropy, model[:2](draw(NUM_EXAMPLES, 5)))
+    assert widths[0] < len(expected)
+    assert found.norm == pytest.approx(torch.linalg.eigvalsh(expected).abs().max().item(), rel=1e-6)
+
+
+def test_a_start_vector_of_which_nothing_is_left_gives_way_to_a_random_one():
+    model = filled(MODELS["without bias"]()).double()
+    outside = torch.linalg.svd(data())[2][-1]  # orthogonal to the examples
+    start = torch.cat([outside.repeat(6), torch.zeros(6 * 3 + 3).double()])
+    found = hessian_norm(model, cross_entropy, data(), CLASSES, start=start, tolerance=1e-9)
+    exact = torch.linalg.eigvalsh(dense(model, cross_entropy, data())).abs().max().item()
+    assert found.norm == pytest.approx(exact, rel=1e-6)
+    with pytest.raises(InputError, match="start vector"):
+        hessian_norm(model, cross_entropy, data(), CLASSES, start=torch.zeros_like(start))
+
+
+def test_inputs_too_large_for_squares_keep_all_weights(widths):
+    model = nn.Sequential(nn.Linear(NUM_FEATURES, 6), nn.Tanh(), nn.Linear(6, 3))
+    with torch.no_grad():
+        model[0].weight.mul_(1e-38)
+    with pytest.raises(InputError, match="not finite"):
+        hessian_norm(model, cross_entropy, 2e38 * data().float().sign(), CLASSES)
+    assert widths == [sum(p.numel() for p in model.parameters())]
+
+
+def test_a_projection_and_back_is_the_projection():
+    weight = filled(nn.Linear(NUM_FEATURES, 6)).double().weight
+    coordinates = Coordinates([weight])
+    with coordinates.in_use():
+        functional.linear(data(), weight)
+    vector = draw(weight.numel(), seed=3)
+    inside = coordinates.expand(coordinates.reduce(vector)).view_as(weight)
+    rows = data()
+    expected = vector.view_as(weight) @ torch.linalg.pinv(rows) @ rows
+    torch.testing.assert_close(inside, expected)
