@@ -38,16 +38,16 @@ from hessian_eigenthings import HessianOperator, lanczos
 from pyhessian import hessian as pyhessian
 from pyhessian.utils import hessian_vector_product
 from scipy.sparse.linalg import eigsh
-from torch import Tensor, nn
+from torch import Tensor, autograd, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from experiments.hessian_norm.record import RECORDED
 from experiments.hessian_norm.tables import against_pyhessian, summarise_benchmark, times_faster
-from liprune_utils import curvature, data, files
+from liprune_utils import data, files
 from liprune_utils.checks import exit_status, require
-from liprune_utils.curvature import differentiate, hessian_norm
+from liprune_utils.curvature import hessian_norm
 from liprune_utils.images import fixed_batches, make_images
 from liprune_utils.settings import Recipe
 from liprune_utils.training import start, train_until
@@ -131,13 +131,13 @@ def by_power_iteration(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, i
     """Plain power iteration by double backward, with PyHessian's stopping rule."""
     parameters = list(model.parameters())
     sizes = [p.numel() for p in parameters]
-    gradient = torch.autograd.grad(loss_fn(model(x), y), parameters, create_graph=True)
+    gradient = autograd.grad(loss_fn(model(x), y), parameters, create_graph=True)
     vector = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0))
     values = []
     while len(values) < 2 or abs(values[-1] - values[-2]) > 1e-3 * abs(values[-1]):
         parts = zip((vector / vector.norm()).split(sizes), parameters, strict=True)
         shaped = [part.view_as(p) for part, p in parts]
-        image = torch.autograd.grad(gradient, parameters, shaped, retain_graph=True)
+        image = autograd.grad(gradient, parameters, shaped, retain_graph=True)
         values.append(sum((a * b).sum() for a, b in zip(image, shaped, strict=True)).item())
         vector = torch.cat([part.reshape(-1) for part in image])
         if len(values) == 100:
@@ -200,9 +200,10 @@ def score_networks(dataset: data.Dataset, options: argparse.Namespace) -> pd.Dat
             methods = {"accurate": engine, "PyHessian": by_pyhessian,
                        "reference": partial(from_guess, engine)}  # fmt: skip
             for (number, batch), method in itertools.product(enumerate(few), methods):
-                network, own = without_running_statistics(model.train()), Watched(differentiate)
+                network = without_running_statistics(model.train())
+                own = Watched(autograd.grad)
                 pair = images.inputs[batch], images.labels[batch]
-                with patch.object(curvature, "differentiate", own):
+                with patch.object(autograd, "grad", own):
                     row = measure(methods[method], network, *pair)
                 row |= {"derivative_seconds": own.seconds, "batch": number}
                 rows.append({"network": name, "epochs": epochs, "method": method} | row)

@@ -36,7 +36,7 @@ from liprune_utils.scoring import (
     untouched,
     without_hooks,
 )
-from liprune_utils.second_derivatives import differentiate, fast_second_derivatives
+from liprune_utils.second_derivatives import fast_second_derivatives
 
 
 def hessian_norm(
@@ -57,6 +57,8 @@ def hessian_norm(
     .. math:: \Big\| \nabla_w^2 \frac1B \sum_{i=1}^B \ell(f_w(x_i), y_i) \Big\|_2
 
     The model is left as it was: parameters, gradients, buffers, modes; so are torch's generators.
+    A first layer of more inputs than the batch has examples is searched in fewer coordinates, which
+    hold all of its Hessian (`liprune_utils.first_layer`).
 
     Args:
         model: Any network whose operations can be differentiated twice, float32 or float64.
@@ -91,10 +93,10 @@ def hessian_norm(
     with _engine(model, batch_norm):
         for reduced in (True, False):
             coordinates = Coordinates(_trainable(model), reduced)
-            with coordinates.in_use():  # by products too: a checkpoint runs the model again
+            with coordinates.in_use():
                 loss, scale = _scaled_loss(model, loss_fn, inputs, targets)
-                if coordinates.suffice(loss):
-                    return _dominant(model, coordinates, loss, scale, seed, start, limits)
+            if coordinates.suffice(loss):
+                return _dominant(model, coordinates, loss, scale, seed, start, limits)
 
 
 def _dominant(
@@ -120,6 +122,8 @@ def _dominant(
     else:
         size = sum(p.numel() for p in coordinates.parameters)
         require(start.shape == (size,), "The start vector's shape", list(start.shape), f"[{size}]")
+        real = start.is_floating_point()
+        require(real, "The start vector's precision", start.dtype, "torch.float32 or another")
         first, fresh = coordinates.reduce(near_one(start).to(gradient)), draw
         if not first.any() and start.any():  # the Hessian is zero along it
             first = draw()
@@ -260,10 +264,11 @@ def _gradient(loss: Tensor, variables: Sequence[Tensor], graph: bool) -> Tensor:
     """Return the gradient to some variables; refuse a loss that depends on none."""
     gradients = [None] * len(variables)
     if loss.requires_grad:
-        gradients = differentiate(loss, variables, torch.ones_like(loss), create_graph=graph)
+        gradients = torch.autograd.grad(loss, variables, create_graph=graph, allow_unused=True)
     if all(g is None for g in gradients):
         raise InputError("The loss does not depend on the model's trainable parameters.")
-    return _flat_or_zero(gradients, variables)
+    pairs = zip(gradients, variables, strict=True)
+    return _flat([torch.zeros_like(v) if g is None else g for g, v in pairs])
 
 
 def _product(
@@ -273,8 +278,10 @@ def _product(
     if not gradient.requires_grad:  # the loss is linear in the variables
         return torch.zeros_like(vector)
     with without_hooks(model):
-        products = differentiate(gradient, variables, vector, retain_graph=True)
-    return _flat_or_zero(products, variables)
+        products = torch.autograd.grad(
+            gradient, variables, vector, retain_graph=True, materialize_grads=True
+        )
+    return _flat(products)
 
 
 def _outputs_and_loss(
@@ -311,11 +318,6 @@ def _check_loss(loss: Tensor) -> None:
 
 def _trainable(model: nn.Module) -> list[Tensor]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def _flat_or_zero(derivatives: Sequence[Tensor | None], variables: Sequence[Tensor]) -> Tensor:
-    pairs = zip(derivatives, variables, strict=True)
-    return _flat([torch.zeros_like(v) if d is None else d for d, v in pairs])
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional
 
-from liprune_utils.second_derivatives import OtherForms, differentiate
+from liprune_utils.second_derivatives import OtherForms
 
 
 class _Layer(NamedTuple):
-    inputs: Tensor  #: [B, n]
     basis: Tensor  #: Q, [n, B]
     factor: Tensor  #: R', [B, B]
     weight: Tensor  #: A, zero, [num_outputs, B]
@@ -40,7 +39,7 @@ class Coordinates:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Let a model's linear layers, when first called, be those of these coordinates."""
+        """Let a model's first layers be those of these coordinates."""
         with OtherForms({functional.linear: self._linear} if self._reduced else {}):
             yield
 
@@ -54,7 +53,7 @@ class Coordinates:
         replaced = [p for p, layer in self._pairs() if layer]
         if not replaced or not loss.requires_grad:
             return True
-        gradients = differentiate(loss, replaced, torch.ones_like(loss), retain_graph=True)
+        gradients = torch.autograd.grad(loss, replaced, retain_graph=True, allow_unused=True)
         return all(gradient is None for gradient in gradients)
 
     def reduce(self, vector: Tensor) -> Tensor:
@@ -79,13 +78,16 @@ class Coordinates:
         layer = self._layer(input, weight) if self._is_first(input, weight) else None
         if layer is None:
             return functional.linear(input, weight, bias)
-        y = functional.linear(input, weight.detach(), bias)
+        # A copy that needs a gradient, since torch multiplies in another order if none does.
+        copy = weight.detach().requires_grad_()
+        y = functional.linear(input, copy, bias)
         return torch.addmm(y.flatten(0, -2), layer.factor, layer.weight.T).view(y.shape)
 
     def _is_first(self, input: Tensor, weight: Tensor) -> bool:
-        """Whether weights of ours meet data, of fewer examples than the weights have columns."""
-        ours = any(weight is p for p in self.parameters) and input.dtype == weight.dtype
-        if not ours or input.ndim < 2 or not torch.is_grad_enabled() or input.requires_grad:
+        """Whether weights of ours meet data for the first time, of fewer rows than theirs."""
+        ours = any(weight is p for p in self.parameters) and id(weight) not in self._layers
+        plain = input.layout == torch.strided and input.dtype == weight.dtype and input.ndim >= 2
+        if not ours or not plain or not torch.is_grad_enabled() or input.requires_grad:
             return False
         wrapped = torch._C._functorch.is_functorch_wrapped_tensor(input)  # by torch.func
         if wrapped or forward_ad.unpack_dual(input).tangent is not None:
@@ -94,16 +96,13 @@ class Coordinates:
 
     @torch.no_grad()
     def _layer(self, input: Tensor, weight: Tensor) -> _Layer | None:
-        """Return the coordinates of some weights, unless they have met other inputs before."""
-        inputs, known = input.flatten(0, -2), self._layers.get(id(weight))
-        if known:  # as within a checkpoint, which runs again
-            return known if torch.equal(inputs, known.inputs) else None
-        basis, triangle = torch.linalg.qr(inputs.T)
+        """Make the coordinates of some weights; there are none if the inputs are not finite."""
+        basis, triangle = torch.linalg.qr(input.flatten(0, -2).T)
         if not triangle.isfinite().all():
             return None
-        small = weight.new_zeros(len(weight), len(inputs)).requires_grad_()
-        layer = _Layer(inputs.clone(), basis, triangle.T.contiguous(), small)
-        return self._layers.setdefault(id(weight), layer)
+        small = weight.new_zeros(len(weight), len(triangle)).requires_grad_()
+        self._layers[id(weight)] = layer = _Layer(basis, triangle.T.contiguous(), small)
+        return layer
 
 
 def _flat(tensors: Iterable[Tensor]) -> Tensor:

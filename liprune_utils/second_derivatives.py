@@ -5,12 +5,11 @@ fails torch's own ``gradgradcheck``); within ``vmap``, an embedding gives its pa
 What else torch cannot differentiate is said in one sentence.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Variable
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -25,6 +24,7 @@ _NO_VMAP = (
     "torch.func.vmap cannot run this model or loss for each example ({}); score batches of one by "
     "lp.batch_hessian_norms(model, inputs, targets, [[0], [1], ...], batch_norm='eval')."
 )
+_NO_CHECKPOINT = "A checkpoint runs other operations again than before; score the model without it."
 _NOT_TWICE = "The model or the loss cannot be differentiated twice by torch ({})."
 _MEANINGS = {  # what torch says: what it means here; the first that fits counts
     "Using a target size": "The targets' shape is not that of the outputs; expected the same.",
@@ -35,6 +35,7 @@ _MEANINGS = {  # what torch says: what it means here; the first that fits counts
     "doesn't have storage": _NO_VMAP,  # of .numpy() within vmap
     "mutate a captured Tensor": _NO_VMAP,
     "saved tensor hooks": _NO_VMAP,  # of checkpoints
+    "torch.utils.checkpoint: ": _NO_CHECKPOINT,
     "differentiate twice": _NOT_TWICE,
     "once_differentiable": _NOT_TWICE,
     "double backward": _NOT_TWICE,
@@ -49,7 +50,7 @@ def differentiable_twice() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()  # of nn.TransformerEncoder
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH), OtherForms(_FORMS), _full_precision():
+        with sdpa_kernel(SDPBackend.MATH), OtherForms(_FORMS, always=True), _full_precision():
             yield
     except (RuntimeError, UserWarning) as error:
         meaning = _meaning(str(error))
@@ -85,35 +86,26 @@ def fast_second_derivatives(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def differentiate(
-    outputs: Tensor,
-    inputs: Sequence[Tensor],
-    vector: Tensor,
-    *,
-    retain_graph: bool = False,
-    create_graph: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """Return the gradient of the inner product of outputs and a vector; None where it is zero.
-
-    As ``torch.autograd.grad``, but `OtherForms` hold within, where a checkpoint runs the model
-    again.
-    """
-    retain_graph |= create_graph
-    return Variable._execution_engine.run_backward(
-        (outputs,), (vector,), retain_graph, create_graph, tuple(inputs), True,
-        accumulate_grad=False,
-    )  # fmt: skip
-
-
 class OtherForms(TorchFunctionMode):
-    """Calls other forms of some of torch's functions, for a block's time."""
+    """Calls other forms of some of torch's functions, for a block's time.
 
-    def __init__(self, forms: Mapping[Callable, Callable]) -> None:
+    Unless they are meant ``always``, a checkpoint calls torch's functions: it runs again in a
+    backward pass, where torch leaves out every mode, and has to find the same operations.
+    """
+
+    def __init__(self, forms: Mapping[Callable, Callable], always: bool = False) -> None:
         super().__init__()
-        self._forms = forms
+        self._forms, self._always = forms, always
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return self._forms.get(func, func)(*args, **(kwargs or {}))
+        form = self._forms.get(func)
+        if form is None or not (self._always or _runs_once()):
+            form = func
+        return form(*args, **(kwargs or {}))
+
+
+def _runs_once() -> bool:
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is None
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:

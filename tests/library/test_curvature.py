@@ -13,6 +13,7 @@ from networks import draw, filled, lived_in, seeded, small_net, unchanged
 from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from liprune_utils.checks import InputError
 from liprune_utils.curvature import hessian_norm, hessian_operator, hessian_product, loss_gradient
@@ -372,3 +373,18 @@ def test_half_precision_by_autocast_is_refused():
 def test_options_out_of_range_are_refused(option, value):
     with pytest.raises(InputError, match=f"^{option} is {value!r}; expected"):
         hessian_norm(small_net(), loss_fn, draw(4, 2, 3, 3), torch.arange(4), **{option: value})
+
+
+def test_a_checkpoint_that_cannot_run_as_before_is_refused():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))
+
+    class Recomputed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(self.layer, x, use_reentrant=False)
+
+    with pytest.raises(InputError, match="score the model without it"):
+        hessian_norm(Recomputed(), loss_fn, draw(4, 3).float(), torch.arange(4) % 3)
