@@ -89,48 +89,61 @@ def hessian_norm(
     """
     seed = whole_number("seed", seed, 0)
     check_problem(model, inputs, targets, batch_norm)
-    limits = tolerance, max_products, rough
-    with _engine(model, batch_norm):
-        for reduced in (True, False):
-            coordinates = Coordinates(_trainable(model), reduced)
-            with coordinates.in_use():
-                loss, scale = _scaled_loss(model, loss_fn, inputs, targets)
-            if coordinates.suffice(loss):
-                return _dominant(model, coordinates, loss, scale, seed, start, limits)
+    problem = model, loss_fn, inputs, targets, batch_norm
+    search = partial(_dominant, problem, seed, start, (tolerance, max_products, rough))
+    try:
+        found = search(Coordinates(_trainable(model)))
+    except Exception:  # a model may do something with its weights for which it needs them all
+        found = None
+    return found or search(Coordinates(_trainable(model), reduced=False))
 
 
 def _dominant(
-    model: nn.Module,
-    coordinates: Coordinates,
-    loss: Tensor,
-    scale: float,
+    problem: tuple,
     seed: int,
     start: Tensor | None,
     limits: tuple[float, int, bool],
-) -> DominantEigenvalue:
-    """Return the Hessian's dominant eigenvalue, from ``scale`` times the loss."""
-    variables = coordinates.variables
-    gradient = _gradient(loss, variables, True)
-
-    def draw() -> Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        vector = torch.randn(gradient.numel(), generator=generator, dtype=torch.float64)
-        return vector.to(gradient)
-
-    if start is None:
-        first, fresh = draw(), None
-    else:
-        size = sum(p.numel() for p in coordinates.parameters)
-        require(start.shape == (size,), "The start vector's shape", list(start.shape), f"[{size}]")
-        real = start.is_floating_point()
-        require(real, "The start vector's precision", start.dtype, "torch.float32 or another")
-        first, fresh = coordinates.reduce(near_one(start).to(gradient)), draw
-        if not first.any() and start.any():  # the Hessian is zero along it
-            first = draw()
-    found = lanczos(partial(_product, model, variables, gradient), first, *limits, fresh)
+    coordinates: Coordinates,
+) -> DominantEigenvalue | None:
+    """Return the Hessian's dominant eigenvalue, or None if the coordinates do not suffice."""
+    model, loss_fn, inputs, targets, batch_norm = problem
+    with _engine(model, batch_norm):  # the products too, since a checkpoint runs the model again
+        with coordinates.in_use():
+            outputs, loss = _outputs_and_loss(model, accurate(loss_fn), inputs, targets)
+        if not coordinates.suffice(loss):
+            return None
+        loss, scale = _scaled(loss_fn, targets, outputs, loss)
+        variables = coordinates.variables
+        gradient = _gradient(loss, variables, True)
+        product = partial(_product, model, variables, gradient)
+        found = lanczos(product, *_start(coordinates, gradient, seed, start, limits))
     values = {name: getattr(found, name) / scale for name in ("eigenvalue", "residual", "error")}
     vectors = {name: coordinates.expand(getattr(found, name)) for name in ("eigenvector", "guess")}
     return replace(found, **values, **vectors)
+
+
+def _start(
+    coordinates: Coordinates,
+    like: Tensor,
+    seed: int,
+    start: Tensor | None,
+    limits: tuple[float, int, bool],
+) -> tuple:
+    """Return the arguments of Lanczos' method: start vector, limits, what to go on with."""
+
+    def draw() -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(like.numel(), generator=generator, dtype=torch.float64).to(like)
+
+    if start is None:
+        return draw(), *limits
+    size = sum(p.numel() for p in coordinates.parameters)
+    require(start.shape == (size,), "The start vector's shape", list(start.shape), f"[{size}]")
+    real = start.is_floating_point()
+    require(real, "The start vector's precision", start.dtype, "torch.float32 or another")
+    first = coordinates.reduce(near_one(start).to(like))
+    lost = not first.any() and start.any()  # the Hessian is zero along it
+    return draw() if lost else first, *limits, draw
 
 
 def loss_gradient(
@@ -156,7 +169,8 @@ def loss_gradient(
     """
     check_problem(model, inputs, targets, batch_norm)
     with _engine(model, batch_norm):
-        loss, scale = _scaled_loss(model, loss_fn, inputs, targets)
+        outputs, loss = _outputs_and_loss(model, accurate(loss_fn), inputs, targets)
+        loss, scale = _scaled(loss_fn, targets, outputs, loss)
         gradient = _gradient(loss, _trainable(model), differentiable)
     return gradient if scale == 1 else gradient / scale
 
@@ -250,12 +264,9 @@ def _engine(model: nn.Module, batch_norm: Mode) -> Iterator[None]:
         yield
 
 
-def _scaled_loss(
-    model: nn.Module, loss_fn: Loss, inputs: Inputs, targets: Tensor
-) -> tuple[Tensor, float]:
+def _scaled(loss_fn: Loss, targets: Tensor, outputs: Tensor, loss: Tensor) -> tuple[Tensor, float]:
     """Return a multiple of the loss whose gradient float32 holds, and the multiple."""
     loss_fn = accurate(loss_fn)
-    outputs, loss = _outputs_and_loss(model, loss_fn, inputs, targets)
     scale = float(loss_scales(loss_fn, lambda z: loss_fn(z, targets), outputs))
     return loss if scale == 1 else loss * scale, scale
 

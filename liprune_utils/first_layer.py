@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn import functional
+from torch.nn import Parameter, functional
+from torch.overrides import _get_current_function_mode_stack
 
 from liprune_utils.second_derivatives import OtherForms
 
@@ -34,13 +35,15 @@ class Coordinates:
     """
 
     def __init__(self, parameters: Sequence[Tensor], reduced: bool = True) -> None:
-        self.parameters, self._reduced = parameters, reduced
+        self.parameters, self._reduced, self._differentiated = parameters, reduced, False
         self._layers: dict[int, _Layer] = {}
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Let a model's first layers be those of these coordinates."""
-        with OtherForms({functional.linear: self._linear} if self._reduced else {}):
+        forms = {functional.linear: self._linear, torch.autograd.grad: self._grad}
+        others = [m for m in _get_current_function_mode_stack() if not isinstance(m, OtherForms)]
+        with OtherForms(forms if self._reduced and not others else {}):
             yield
 
     @property
@@ -53,6 +56,8 @@ class Coordinates:
         replaced = [p for p, layer in self._pairs() if layer]
         if not replaced or not loss.requires_grad:
             return True
+        if self._differentiated:  # within the model, maybe to weights that have been replaced
+            return False
         gradients = torch.autograd.grad(loss, replaced, retain_graph=True, allow_unused=True)
         return all(gradient is None for gradient in gradients)
 
@@ -83,16 +88,22 @@ class Coordinates:
         y = functional.linear(input, copy, bias)
         return torch.addmm(y.flatten(0, -2), layer.factor, layer.weight.T).view(y.shape)
 
+    def _grad(self, *args: object, **named: object) -> tuple[Tensor | None, ...]:
+        self._differentiated = True
+        return torch.autograd.grad(*args, **named)
+
     def _is_first(self, input: Tensor, weight: Tensor) -> bool:
         """Whether weights of ours meet data for the first time, of fewer rows than theirs."""
         ours = any(weight is p for p in self.parameters) and id(weight) not in self._layers
-        plain = input.layout == torch.strided and input.dtype == weight.dtype and input.ndim >= 2
-        if not ours or not plain or not torch.is_grad_enabled() or input.requires_grad:
+        if not ours or not torch.is_grad_enabled() or input.requires_grad:
+            return False
+        plain = type(input) is Tensor and type(weight) is Parameter and weight.requires_grad
+        if not plain or input.layout != torch.strided or input.dtype != weight.dtype:
             return False
         wrapped = torch._C._functorch.is_functorch_wrapped_tensor(input)  # by torch.func
-        if wrapped or forward_ad.unpack_dual(input).tangent is not None:
+        if wrapped or forward_ad.unpack_dual(input).tangent is not None or input.ndim < 2:
             return False
-        return 0 < input.numel() // input.shape[-1] < min(weight.shape)
+        return 0 < input.shape[:-1].numel() < min(weight.shape)
 
     @torch.no_grad()
     def _layer(self, input: Tensor, weight: Tensor) -> _Layer | None:

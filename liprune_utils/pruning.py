@@ -1,6 +1,7 @@
 """Algorithm 1 (LiPrune): keep the functions with the largest scores."""
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def num_kept(num_functions: int, keep_fraction: float) -> int:
         300
     """
     require(num_functions >= 1, "num_functions", num_functions, "at least 1")
-    require(0 < keep_fraction <= 1, "keep_fraction", keep_fraction, "a fraction in (0, 1]")
+    fits = isinstance(keep_fraction, Real) and 0 < keep_fraction <= 1
+    require(fits, "keep_fraction", keep_fraction, "a fraction in (0, 1]")
     return max(1, math.floor(keep_fraction * num_functions + 0.5))
 
 
@@ -44,7 +46,9 @@ def rank(scores: np.ndarray) -> np.ndarray:
     """
     scores = np.asarray(scores)
     bad = np.argwhere(np.isnan(scores))
-    require(not len(bad), "score", bad[:1].tolist(), "a number at every index, found NaN there")
+    if len(bad):
+        place = ", ".join(map(str, bad[0]))
+        require(False, f"The score at index {place}", "NaN", "a number")
     # Not argsort(-scores): the negative of an unsigned or the least integer is no such number.
     return scores.shape[-1] - 1 - np.argsort(scores[..., ::-1], axis=-1, kind="stable")[..., ::-1]
 

@@ -26,7 +26,7 @@ except ModuleNotFoundError:
 
 first_screen.reserve("answer")
 
-# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-own-problem", "caption": "Left: test error of a network when the examples with the largest scores are kept, less that with random examples; mean over paired runs with 95% intervals. The score hessian is LiPrune's. Right: mean test loss of SGD on a convex loss, with 95% intervals: LiPrune's points, random points, and random points with steps that are on average as long as LiPrune's."}, "image": {"alt": "Two panels. On the left a row for each score, with a marker and a bar, and a vertical line at zero, the error with random examples. On the right three falling curves of test loss against SGD step: LiPrune, random pruning, and random pruning with LiPrune's step."}}
+# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-own-problem", "caption": "Left: test error of a network when the examples with the largest scores are kept, less that with random examples; mean over paired runs with 95% intervals. The score hessian, if it is among them, is LiPrune's. Right: mean test loss of SGD on a convex loss, with 95% intervals: LiPrune's points, random points, and random points with steps that are on average as long as LiPrune's."}, "image": {"alt": "Two panels. On the left a row for each score, with a marker and a bar, and a vertical line at zero, the error with random examples. On the right three falling curves of test loss against SGD step: LiPrune, random pruning, and random pruning with LiPrune's step."}}
 first_screen.reserve("figure")
 
 # %% [markdown]
@@ -360,9 +360,11 @@ if of_points.below(0):
         None: ", as a longer step may",
     }
     convex_words += if_longer[of_step.below(0)]
-measure = {"hessian": "Hessian norms"}.get(score, f"{score} scores")
+is_liprune = score == "hessian"
+measure = "Hessian norms" if is_liprune else f"{score} scores"
+by_score = "" if is_liprune else f" by {score}, which is not LiPrune's score"
 first_screen.fill(
-    f"""**For the network, {network_words}. For the convex loss, {convex_words}.**
+    f"""**For the network{by_score}, {network_words}. For the convex loss, {convex_words}.**
 On the data set *{examples.name}*, keeping the {keep_fraction:.0%} of the examples with
 the largest {measure} gives a test error {network} than keeping random ones, over
 {num_seeds} pairs of runs. On *{targets.name}*, LiPrune's points give a mean test loss

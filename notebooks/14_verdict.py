@@ -55,6 +55,8 @@ from liprune_utils.grid import read_tables
 
 style.use_style()
 folder = files.results_folder(results_dir)
+facts = files.provenance(data_source="the results of the other pages")
+files.write_json(folder / "provenance.json", facts)
 results = files.PROJECT / records_dir
 
 # %% [markdown]
@@ -71,7 +73,7 @@ decided = table[table.source.isin(["executed", "recorded"])]
 tables.counts(table)
 
 # %% [markdown]
-# Here a claim whose rule was replaced counts once, by the new rule if it has been decided. Every claim of the register is in the table below once. Every claim that a page reports is among them, and each has a function that decides it. A replaced rule whose successor is decided is no longer computed: its last outcome stands in the register.
+# Here a claim whose rule was replaced counts once, by the new rule. Every claim of the register is in the table below once. Every claim that a page reports is among them, and each has a function that decides it. A replaced rule whose successor is decided is no longer computed: its last outcome stands in the register.
 
 # %%
 functions = register.deciding_functions(experiments)
@@ -84,7 +86,7 @@ assert set(decided.id) <= set(functions)
 #
 # *Measured* is the quantity that the rule asks for, in its least favourable case, with its interval. The last number of a sentence is $n$, and it says
 # what $n$ counts: runs, problems, data sets or seeds. Claims of one page may rest on the same runs, as those about CIFAR-10 do: these are not independent. Each row opens to show the rule, the data, the code that decides, the cost of computing, and the [errata](../book/errata.md) about it. What you choose here stands in the
-# page's address, so that you can send a link to it.
+# page's address, so that you can send a link to it. Replaced rules are among the rows, so the filter's numbers are larger than those above.
 
 # %% tags=["hide-input"]
 pages = [path.parent.name for path in results.glob("*/claims.json")]

@@ -82,7 +82,7 @@ def tuned_words(results: Path) -> str:
 
 
 def main_claims(table: pd.DataFrame) -> pd.DataFrame:
-    """Take the claims that matter most, each by its latest rule that has been decided."""
+    """Take the claims that matter most, each by its latest rule."""
     latest = current(table)
     named = latest.assign(claim=latest.supersedes.fillna(latest.id)).set_index("claim")
     return named.loc[list(MAIN_CLAIMS)].reset_index()

@@ -71,11 +71,8 @@ def load_errata() -> dict[str, list[int]]:
 
 
 def current(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep of each claim the latest rule that has been decided, or else the first."""
-    undecided = table.id[table.verdict == "not-evaluated"]
-    replaced = table.superseded_by.notna() & ~table.superseded_by.isin(undecided)
-    waiting = table.supersedes.notna() & table.id.isin(undecided)
-    return table[~replaced & ~waiting]
+    """Keep of each claim the rule that has no successor."""
+    return table[table.superseded_by.isna()]
 
 
 def themes(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -87,7 +84,7 @@ def themes(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the claims by theme and verdict, each by its latest rule that has been decided."""
+    """Count the claims by theme and verdict, each by its latest rule."""
     latest = current(table)
     found = pd.crosstab(latest.theme, latest.verdict)
     found = found.reindex(index=latest.theme.unique(), columns=VERDICTS, fill_value=0)

@@ -127,7 +127,7 @@ def render(build: Path) -> None:
 def page(name: str, build: Path, profile: str) -> None:
     """Execute one page, by its number or name, unless it is up to date, and render it alone."""
     twins()
-    found = [path for path in pages() if name in (path.stem, path.stem.split("_")[0])]
+    found = [path for path in pages() if name.zfill(2) in (path.stem, path.stem.split("_")[0])]
     known = ", ".join(path.stem for path in pages())
     require(len(found) == 1, "PAGE", name, f"the number or the name of a page: {known}")
     parameters = PROJECT / "notebooks" / "params" / f"{found[0].stem}.{profile}.yml"
@@ -139,6 +139,9 @@ def view(notebook: Path, build: Path) -> None:
     """Render one executed notebook as the book would, but for its links to other pages."""
     is_notebook = notebook.suffix == ".ipynb" and notebook.is_file()
     require(is_notebook, "NOTEBOOK", str(notebook), "an executed notebook, such as out.ipynb")
+    cells = nbformat.read(notebook, as_version=4).cells
+    executed = any(cell.get("execution_count") for cell in cells)
+    require(executed, "NOTEBOOK", f"{notebook}, not executed", "an executed one, such as out.ipynb")
     folder = build / "view" / notebook.stem
     with _exclusive(folder / ".lock"):
         stage_alone(notebook, folder)

@@ -172,7 +172,7 @@ def test_a_failing_cell_stops_the_build_with_page_and_traceback(built):
 
 def test_one_page_is_run_and_shown_alone(built):
     toy.write_page(built, "01_toy", extra="\n# %%\nprint('seen alone')\n")
-    result = toy.make(built, "page", "PAGE=01")
+    result = toy.make(built, "page", "PAGE=1")
     assert toy.ran(result) == {"01_toy"}
     shown = built / "build" / "view" / "01_toy" / "_build" / "html" / "page.html"
     assert f"[view] open {shown.relative_to(built)}" in result.stdout
@@ -184,13 +184,15 @@ def test_a_rerun_is_shown_as_the_book_would(built, tmp_path):
     new, path = toy.nbformat.v4, tmp_path / "out.ipynb"
     output = new.new_output("stream", text="of a rerun")
     cells = [new.new_markdown_cell("# A rerun\nAs in [Ayed and Hayou (2022)](cite:ayed2022)."),
-             new.new_code_cell("print(1)", outputs=[output])]  # fmt: skip
+             new.new_code_cell("print(1)", execution_count=1, outputs=[output])]  # fmt: skip
     toy.nbformat.write(new.new_notebook(cells=cells), path)
     result = toy.make(built, "view", f"NOTEBOOK={path}")
     assert result.returncode == 0, result.stderr
     shown = built / "build" / "view" / "out" / "_build" / "html" / "page.html"
     assert "of a rerun" in shown.read_text()
     assert "The curse of (non)convexity" in shown.read_text()
+    result = toy.make(built, "view", "NOTEBOOK=notebooks/01_toy.ipynb")
+    assert "01_toy.ipynb, not executed'; expected an executed one" in result.stderr
 
 
 @pytest.mark.browser

@@ -1,5 +1,7 @@
 """A first layer in as many columns as examples: the same norms, eigenvectors and errors."""
 
+import copy
+
 import pytest
 import torch
 from networks import draw, filled, seeded
@@ -8,6 +10,7 @@ from torch.autograd import forward_ad
 from torch.func import vmap
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from liprune_utils import curvature
@@ -82,6 +85,69 @@ class Rows(nn.Module):
         return self.last(self.first(pairs).tanh().sum(dim=1))
 
 
+class OwnGradient(nn.Module):
+    """Outputs that depend on the gradient to the model's own weights."""
+
+    def __init__(self, options: dict[str, bool]) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(NUM_FEATURES, 6), nn.Linear(6, 3)
+        self.options = {"create_graph": True} | options
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.last(self.first(x).tanh())
+        (own,) = torch.autograd.grad(z.square().mean(), self.first.weight, **self.options)
+        return z if own is None else z * (1 + own.square().sum())
+
+
+class Cached(nn.Module):
+    """A layer whose first outputs stay in the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.kept = nn.Linear(NUM_FEATURES, 6), nn.Linear(6, 3), {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if "z" not in self.kept:
+            self.kept["z"] = self.first(x).tanh()
+        return self.last(self.kept["z"]) + self.first.weight.pow(4).sum()
+
+
+class FrozenMeanwhile(nn.Module):
+    """A first layer that is constant within the forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(NUM_FEATURES, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.first.weight.requires_grad_(False)
+        z = self.first(x).tanh()
+        self.first.weight.requires_grad_(True)
+        return self.last(z)
+
+
+class BesideVmap(nn.Module):
+    """A first layer within a transform of something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(NUM_FEATURES, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scales = torch.ones(2, dtype=x.dtype)
+        return self.last(vmap(lambda scale: scale * self.first(x).tanh())(scales).sum(dim=0))
+
+
+class Cubed(TorchFunctionMode):
+    """Linear layers of another kind, while it is on."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is functional.linear:
+            x, weight, *rest = args
+            args = x, weight.pow(3), *rest
+        return func(*args, **(kwargs or {}))
+
+
 MODELS = {
     "perceptron": lambda: nn.Sequential(nn.Linear(NUM_FEATURES, 6), nn.GELU(), nn.Linear(6, 3)),
     "without bias": lambda: nn.Sequential(
@@ -93,6 +159,11 @@ MODELS = {
     "rows": Rows,
     "torch.func": ForEach,
     "forward mode": Slope,
+    "its own gradient": lambda: OwnGradient({}),
+    "its own gradient or none": lambda: OwnGradient({"allow_unused": True}),
+    "its own gradient or zero": lambda: OwnGradient({"materialize_grads": True}),
+    "frozen meanwhile": FrozenMeanwhile,
+    "beside vmap": BesideVmap,
 }
 
 
@@ -181,6 +252,21 @@ def test_rows_out_of_order_give_the_same_outputs_in_both_passes(widths):
     assert widths[0] < sum(p.numel() for p in model.parameters())
 
 
+def test_what_a_pass_leaves_in_the_model_is_not_there_in_the_next():
+    model = filled(Cached()).double()
+    expected = dense(copy.deepcopy(model), cross_entropy, data())
+    found = hessian_norm(model, cross_entropy, data(), CLASSES, tolerance=1e-9).norm
+    assert found == pytest.approx(torch.linalg.eigvalsh(expected).abs().max().item(), rel=1e-6)
+    assert not model.kept
+
+
+def test_a_mode_around_it_needs_all_weights(widths):
+    model = filled(MODELS["perceptron"]()).double()
+    with Cubed():
+        check(model, cross_entropy, data())
+    assert widths == [sum(p.numel() for p in model.parameters())]
+
+
 def test_sparse_inputs_keep_all_weights(widths):
     model = filled(MODELS["perceptron"]()).double()
     found = hessian_norm(model, cross_entropy, data().to_sparse(), CLASSES, tolerance=1e-9)
@@ -228,7 +314,7 @@ def test_inputs_too_large_for_squares_keep_all_weights(widths):
         model[0].weight.mul_(1e-38)
     with pytest.raises(InputError, match="not finite"):
         hessian_norm(model, cross_entropy, 2e38 * data().float().sign(), CLASSES)
-    assert widths == [sum(p.numel() for p in model.parameters())]
+    assert set(widths) == {sum(p.numel() for p in model.parameters())}
 
 
 def test_a_projection_and_back_is_the_projection():

@@ -40,19 +40,21 @@ def test_the_answer_has_four_sentences_whatever_the_verdicts(claim, verdict):
 
 def test_the_answer_changes_with_a_verdict():
     verdicts = ("holds", "does-not-hold", "inconclusive")
+    successors = {e["supersedes"]: name for name, e in load_register().items() if "supersedes" in e}
     for claim in ANSWERS:
-        texts = {answer(decided(**{claim.replace("-", "_"): verdict})) for verdict in verdicts}
+        latest = successors.get(claim, claim).replace("-", "_")
+        texts = {answer(decided(**{latest: verdict})) for verdict in verdicts}
         assert len(texts) == 3
 
 
-def test_a_successor_takes_over_when_it_is_decided():
-    first = decided(cifar_no_acceleration="inconclusive")
+def test_a_successor_counts_even_where_only_the_first_rule_is_decided():
+    first = decided(cifar_no_acceleration="holds")
     both = decided(cifar_no_acceleration="inconclusive", cifar_no_acceleration_b="holds")
-    assert "cifar-no-acceleration" in set(main_claims(first).id)
-    assert "cifar-no-acceleration-b" in set(main_claims(both).id)
-    assert "cannot tell" in answer(first)
+    for table in (first, both):
+        assert "cifar-no-acceleration-b" in set(main_claims(table).id)
+        assert list(main_claims(table).claim) == list(MAIN_CLAIMS)
+    assert "CIFAR-10, no:" not in answer(first)
     assert "CIFAR-10, no:" in answer(both)
-    assert list(main_claims(both).claim) == list(MAIN_CLAIMS)
 
 
 def test_the_tally_counts_each_claim_once():
