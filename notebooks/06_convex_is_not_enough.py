@@ -271,7 +271,7 @@ figure = figures.step_figure(steps)
 real = {**races._asdict(), "losses": losses, "steps": steps}
 for name, rows in (real | {"sooner": sooner, "classes": classes}).items():
     files.write_table(folder, f"real_{name}", rows)
-source = f"generated data; {', '.join(runs.SOURCES)} of scikit-learn; {dataset.source}"
+source = f"{runs.DATA}; {dataset.source}"
 facts = {"data_source": source, "pixel_sha256": dataset.sha256}
 files.write_json(folder / "provenance.json", files.provenance(**facts))
 figure = figures.class_figure(classes)

@@ -277,8 +277,9 @@ frames.frame_browser(
 #
 # A batch is far cheaper than its examples one by one. In the record this library took three or four products per batch of 128 images on average.
 # On the same batches each of three other libraries took at least twice as long ([table](../results/08_hessian_norm/benchmark_ratios.csv); recorded on CPU with a ResNet-20).
-# On four kinds of networks this library is at least as fast as PyHessian at its defaults, with at most a fifth of its error (worst of a few batches each; [table](../results/08_hessian_norm/benchmark_pyhessian.csv)).
-# The perceptron gains least: its products are so cheap that the work between them counts.
+# On four kinds of networks this library is faster than PyHessian at its defaults, and its worst error is smaller (a few batches each; [table](../results/08_hessian_norm/benchmark_pyhessian.csv)).
+# It takes fewer products with the Hessian. Most of its time goes into these and the gradient, so there is little else to save. The perceptron is the exception:
+# its products are so cheap that half of the time or more goes into the work around them.
 
 # %%
 began = time.perf_counter()
@@ -298,7 +299,9 @@ networks = pd.read_csv(files.PROJECT / RECORDED / "benchmark_networks.csv")
 pyhessian = tables.against_pyhessian(networks)
 files.write_table(folder, "benchmark_pyhessian", pyhessian)
 assert (pyhessian.times_faster > 1).all()
-assert (pyhessian.worst_error < pyhessian.worst_error_pyhessian / 5).all()
+assert (pyhessian.worst_error < pyhessian.worst_error_pyhessian).all()
+assert (pyhessian.products < pyhessian.products_pyhessian).all()
+assert ((pyhessian.derivatives < 0.7) == (pyhessian.network == "perceptron")).all()
 tables.pyhessian_table(pyhessian)
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Comparison with other libraries", "code_prompt_hide": "Comparison with other libraries", "figure": {"name": "fig-peers", "caption": "Worst relative error against median time for the Hessian norm of a batch of 128 images, ResNet-20, recorded on two CPU cores: this library to an estimated error of a thousandth (accurate) and of three hundredths (ranking), three other libraries, and plain power iteration, before training (left) and after two epochs (right). The reference is a cold search in double precision. An estimated error is no bound, so single errors may exceed it."}, "image": {"alt": "Two panels of worst relative error against seconds per batch, both logarithmic, a marker for each method. This library's two modes are the fastest."}}

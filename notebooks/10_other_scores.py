@@ -45,7 +45,6 @@ seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
 results_dir: str = "reruns/10_other_scores"  # folder for tables; made if missing
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Check of the parameters, imports", "code_prompt_hide": "Check of the parameters, imports"}
-from experiments.convex_is_not_enough import runs as convex_runs
 from experiments.other_scores.runs import OtherScoresParameters
 
 parameters = OtherScoresParameters.from_notebook(globals())
@@ -59,6 +58,7 @@ from IPython.display import HTML, Markdown, display
 from torch.nn.functional import cross_entropy, one_hot
 
 import liprune_utils as lp
+from experiments.convex_is_not_enough import runs as convex_runs
 from experiments.hessian_norm.record import RECIPE
 from experiments.other_scores import claims, convex_tables, figures, tables
 from experiments.other_scores import convex as convex_scores
@@ -72,7 +72,7 @@ from liprune_utils.images import draw_images, make_images
 style.use_style()
 folder = files.results_folder(results_dir)
 dataset = data.load()
-source = f"{dataset.source}; generated data; {', '.join(convex_runs.SOURCES)} of scikit-learn"
+source = f"{dataset.source}; {convex_runs.DATA}"
 facts = files.provenance(data_source=source, pixel_sha256=dataset.sha256)
 files.write_json(folder / "provenance.json", facts)
 

@@ -41,7 +41,6 @@ seed: int = 0  # root of all random streams, from 0 to 2^63 - 1
 results_dir: str = "reruns/12_what_to_keep"  # folder for tables; made if missing
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Check of the parameters, imports", "code_prompt_hide": "Check of the parameters, imports"}
-from experiments.convex_is_not_enough import runs as convex_runs
 from experiments.what_to_keep.runs import WhatToKeepParameters
 
 parameters = WhatToKeepParameters.from_notebook(globals())
@@ -71,8 +70,7 @@ from liprune_utils.pruning import overlap
 
 style.use_style()
 folder = files.results_folder(results_dir)
-source = f"generated data; {', '.join(convex_runs.SOURCES)} of scikit-learn; features of CIFAR-10"
-files.write_json(folder / "provenance.json", files.provenance(data_source=source))
+files.write_json(folder / "provenance.json", files.provenance(data_source=real.DATA))
 
 # %% [markdown]
 # ## What each part of the loss asks for

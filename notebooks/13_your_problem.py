@@ -360,11 +360,11 @@ if of_points.below(0):
         None: ", as a longer step may",
     }
     convex_words += if_longer[of_step.below(0)]
-is_liprune = score == "hessian"
-measure = "Hessian norms" if is_liprune else f"{score} scores"
-by_score = "" if is_liprune else f" by {score}, which is not LiPrune's score"
+measure = {"hessian": "Hessian norms"}.get(score, f"{score} scores")
+by_score = "" if score == "hessian" else f" by {score}, not LiPrune's score"
 first_screen.fill(
-    f"""**For the network{by_score}, {network_words}. For the convex loss, {convex_words}.**
+    f"""**For the network{by_score}, {network_words}.
+For the convex loss, {convex_words}.**
 On the data set *{examples.name}*, keeping the {keep_fraction:.0%} of the examples with
 the largest {measure} gives a test error {network} than keeping random ones, over
 {num_seeds} pairs of runs. On *{targets.name}*, LiPrune's points give a mean test loss

@@ -23,6 +23,7 @@ SOURCES = {
     "digits": (datasets.load_digits, MULTINOMIAL),
     "diabetes": (datasets.load_diabetes, SQUARED),
 }
+DATA = f"generated data; {', '.join(SOURCES)} of scikit-learn"
 TRAIN_FRACTION = 0.75
 BATCH_SIZE, NUM_STEPS, KEEP_FRACTIONS = 10, 300, (0.1, 0.3, 0.5)
 TARGET = 0.1  # excess at which a run has arrived

@@ -200,11 +200,11 @@ def against_pyhessian(benchmark: pd.DataFrame) -> pd.DataFrame:
 def pyhessian_table(ratios: pd.DataFrame) -> Styler:
     """List the comparison with PyHessian, with columns named for readers."""
     names = {"network": "network", "epochs": "epochs trained", "times_faster": "times faster"}
-    names |= {"seconds": "seconds", "derivatives": "of them derivatives"}
+    names |= {"seconds": "seconds", "derivatives": "in derivatives"}
     names |= {"products": "products", "products_pyhessian": "products, PyHessian"}
     names |= {"worst_error": "worst error", "worst_error_pyhessian": "worst error, PyHessian"}
     formats = {name: "{:.1g}" for name in names.values() if "error" in name}
     table = ratios[[*names]].rename(columns=names)
-    formats |= {"epochs trained": "{}", "of them derivatives": "{:.0%}"}
+    formats |= {"epochs trained": "{}", "in derivatives": "{:.0%}"}
     formats |= {name: "{:.1f}" for name in names.values() if "products" in name}
     return table.style.hide().format(formats, precision=2)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.convex_is_not_enough import convex_head
+from experiments.convex_is_not_enough import runs as convex
 from experiments.convex_is_not_enough.runs import BATCH_SIZE, SOURCES, Split, load
 from experiments.other_scores.convex import descend
 from experiments.other_scores.figures import BARS
@@ -34,6 +35,7 @@ from liprune_utils.streams import StreamFamily
 CLAIM = "design-real"
 RECORDED, HEAD = "book/results/12_what_to_keep", "convex head"
 DATA_SETS = (*SOURCES, HEAD)
+DATA = f"{convex.DATA}; features of CIFAR-10"
 KEEP_FRACTIONS, STEPS = (0.1, 0.3), (100, 1000)
 NUM_SPLITS, NUM_TUNING = 20, 10  # splits that race, and others that tune
 MULTIPLES = 2.0 ** np.arange(-6, 12)  # step sizes tried, in units of 1 / (2 max L) of the kept
