@@ -279,7 +279,7 @@ frames.frame_browser(
 # On the same batches each of three other libraries took at least twice as long ([table](../results/08_hessian_norm/benchmark_ratios.csv); recorded on CPU with a ResNet-20).
 # On four kinds of networks this library is faster than PyHessian at its defaults, and its worst error is smaller (a few batches each; [table](../results/08_hessian_norm/benchmark_pyhessian.csv)).
 # It takes fewer products with the Hessian. Most of its time goes into these and the gradient, so there is little else to save. The perceptron is the exception:
-# its products are so cheap that half of the time or more goes into the work around them.
+# its products are so cheap that about half of the time goes into the work around them.
 
 # %%
 began = time.perf_counter()
