@@ -274,6 +274,8 @@ frames.frame_browser(
 # The paper restricts itself to batches because of the cost. We score random samples of single examples with the recorded ResNet-14, before training and after four epochs.
 # Each example has its own weights and vector in one vectorised product. The time is measured against gradients of a training batch, in turns.
 # A gradient of every example is an epoch of training, so the ratio of the two times per example is the cost in epochs. The verdict takes the dearer of the two stages.
+# A gradient passes three times through each convolution (forward, to its inputs, to its weights) and a product six times, so two epochs per product are the least.
+# The search needs more, mostly because each example has weights of its own, for which convolutions are slower.
 #
 # A batch is far cheaper than its examples one by one. In the record this library took three or four products per batch of 128 images on average.
 # On the same batches each of three other libraries took at least twice as long ([table](../results/08_hessian_norm/benchmark_ratios.csv); recorded on CPU with a ResNet-20).
@@ -293,7 +295,8 @@ files.write_table(folder, "example_costs", costs)
 spent = time.perf_counter() - began
 costly = claims.cost_claim(costs, is_cifar10=dataset.is_cifar10, cost=spent)
 means = costs.groupby("epochs")[["gradients", "num_products"]].mean().reset_index()
-means.columns = ["epochs trained", "cost in epochs", "products per example"]
+means["each"] = means.gradients / means.num_products
+means.columns = ["epochs trained", "cost in epochs", "products", "epochs per product"]
 display(means.style.hide().format(precision=1))
 networks = pd.read_csv(files.PROJECT / RECORDED / "benchmark_networks.csv")
 pyhessian = tables.against_pyhessian(networks)
