@@ -275,7 +275,7 @@ frames.frame_browser(
 # Each example has its own weights and vector in one vectorised product. The time is measured against gradients of a training batch, in turns.
 # A gradient of every example is an epoch of training, so the ratio of the two times per example is the cost in epochs. The verdict takes the dearer of the two stages.
 # A gradient passes three times through each convolution (forward, to its inputs, to its weights) and a product six times, so two epochs per product are the least.
-# The search needs more, mostly because each example has weights of its own, for which convolutions are slower.
+# Here it is more: each example has weights of its own, for which convolutions are slower.
 #
 # A batch is far cheaper than its examples one by one. In the record this library took three or four products per batch of 128 images on average.
 # On the same batches each of three other libraries took at least twice as long ([table](../results/08_hessian_norm/benchmark_ratios.csv); recorded on CPU with a ResNet-20).
