@@ -26,13 +26,6 @@ def find() -> str | None:
     return next((path for path in found if path and not path.startswith("/snap/")), None)
 
 
-def missing() -> str:
-    """What the browser tests lack, in words; empty if nothing."""
-    if not PAGES:
-        return "there is no built book: run `make book` first"
-    return "" if find() else "Chromium is missing: run `make browser` first"
-
-
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass

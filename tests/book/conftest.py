@@ -7,18 +7,25 @@ import shutil
 import threading
 
 import pytest
-from chromium import FLAGS, HTML, Quiet, find, missing
+from chromium import FLAGS, HTML, PAGES, Quiet, find
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 
+def lacks(words: str) -> None:
+    """Leave a test out, or fail it where nothing may be left out."""
+    (pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip)(words)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("built") and not PAGES:
+        lacks("there is no built book: run `make book` first")
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    lacking = missing()
-    if lacking and os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(lacking)
-    if lacking:
-        pytest.skip(lacking)
+    if not find():
+        lacks("Chromium is missing: run `make browser` first")
     options = webdriver.ChromeOptions()
     options.binary_location = find()
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
