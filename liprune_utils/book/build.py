@@ -136,7 +136,7 @@ def page(name: str, build: Path, profile: str) -> None:
 
 
 def view(notebook: Path, build: Path) -> None:
-    """Render one executed notebook as the book would, but for its links to other pages."""
+    """Render one executed notebook as the book would, to whose pages its links lead."""
     is_notebook = notebook.suffix == ".ipynb" and notebook.is_file()
     require(is_notebook, "NOTEBOOK", str(notebook), "an executed notebook, such as out.ipynb")
     cells = nbformat.read(notebook, as_version=4).cells
@@ -144,7 +144,7 @@ def view(notebook: Path, build: Path) -> None:
     require(executed, "NOTEBOOK", f"{notebook}, not executed", "an executed one, such as out.ipynb")
     folder = build / "view" / notebook.stem
     with _exclusive(folder / ".lock"):
-        stage_alone(notebook, folder)
+        stage_alone(notebook, folder, build)
         shutil.rmtree(folder / "_build", ignore_errors=True)
         _run_jupyter_book(folder, strict=False)
     _report("view", f"open {folder / '_build' / 'html' / 'page.html'}")

@@ -1,7 +1,9 @@
 """What jupyter-book renders, laid out: prose, executed pages, tables, lists, local JavaScript."""
 
 import json
+import os
 import re
+from itertools import product
 from pathlib import Path
 
 import nbformat
@@ -50,6 +52,12 @@ INJECTED = {
     "tags": ["hide-cell"],
     "mystnb": dict.fromkeys(("code_prompt_show", "code_prompt_hide"), "Values set by the build"),
 }
+# Links to other pages and to tables, in Markdown and in HTML.
+LINKS = (
+    re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<to>[\w./-]+\.\w+)(?P<place>#[\w-]+)?\)"),
+    re.compile(r'<a href="(?P<to>[\w./-]+\.html)(?P<place>#[\w-]+)?">(?P<text>[^<]+)</a>'),
+)
+RESULTS_DIR = re.compile(r"^results_dir\b.*?= *[\"'](.+?)[\"']", re.MULTILINE)
 FOLDERS = re.compile(r"^(results|records)_dir = .*$", re.MULTILINE)
 MODULE_PAGE = """# `{name}`
 
@@ -109,9 +117,10 @@ def as_download(path: Path) -> str:
     return nbformat.writes(page)
 
 
-def stage_alone(notebook: Path, folder: Path) -> None:
+def stage_alone(notebook: Path, folder: Path, build: Path) -> None:
     """Lay out one executed notebook as the only page of a book."""
     page = _page_as_myst(notebook)
+    _link_to_book(page, build)
     cited = "```{bibliography}\n:filter: docname in docnames\n```"
     page.cells.append(nbformat.v4.new_markdown_cell(cited, id="cited"))
     files = _tree(PROJECT / "book" / "_static", "book/_static") | _javascript()
@@ -120,6 +129,34 @@ def stage_alone(notebook: Path, folder: Path) -> None:
     texts["_toc.yml"] = "format: jb-book\nroot: page\n"
     for name, content in (files | {name: text.encode() for name, text in texts.items()}).items():
         _write_if_changed(folder / name, content)
+
+
+def _link_to_book(page: nbformat.NotebookNode, build: Path) -> None:
+    """Let a page's links lead to the built book, and to the tables that the page wrote."""
+    chosen = [name for cell in page.cells for name in RESULTS_DIR.findall(cell.source)]
+    results = PROJECT / Path(chosen[-1] if chosen else "").expanduser()
+
+    def lead(match: re.Match) -> str:
+        file = _find(match["to"], build.absolute(), results)
+        href = f"{file.as_uri()}{match['place'] or ''}"
+        return f'<a href="{href}">{match["text"]}</a>' if file.is_file() else match[0]
+
+    texts = [cell for cell in page.cells if cell.cell_type == "markdown"]
+    texts += [output.get("data", {}) for cell in page.cells for output in cell.get("outputs", [])]
+    for text, kind, links in product(texts, ("source", "text/markdown", "text/html"), LINKS):
+        if kind in text:
+            text[kind] = links.sub(lead, text[kind])
+
+
+def _find(link: str, build: Path, results: Path) -> Path:
+    """Find the file that a link on a page of the book leads to."""
+    path = Path(os.path.normpath(f"notebooks/{link}"))
+    match path.parts:
+        case "results", _, *rest:
+            return results.joinpath(*rest)
+        case "book", "results", *_:
+            return PROJECT / path
+    return build / "html" / path.with_suffix(".html")
 
 
 def _closed_page(path: Path) -> str:

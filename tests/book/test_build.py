@@ -182,15 +182,23 @@ def test_one_page_is_run_and_shown_alone(built):
 
 def test_a_rerun_is_shown_as_the_book_would(built, tmp_path):
     new, path = toy.nbformat.v4, tmp_path / "out.ipynb"
-    output = new.new_output("stream", text="of a rerun")
-    cells = [new.new_markdown_cell("# A rerun\nAs in [Ayed and Hayou (2022)](cite:ayed2022)."),
-             new.new_code_cell("print(1)", execution_count=1, outputs=[output])]  # fmt: skip
+    how = new.new_output("display_data", {"text/html": '<a href="../book/rerun.html#own">how</a>'})
+    cells = [
+        new.new_markdown_cell("# A rerun\nAs in [Ayed and Hayou (2022)](cite:ayed2022)."),
+        new.new_markdown_cell("[`all`](14_verdict.ipynb#end), [own](../results/01_toy/a.csv)."),
+        new.new_code_cell('results_dir: str = "reruns/01_toy"  # of the book'),
+        new.new_code_cell(f'results_dir = "{tmp_path}"', execution_count=1, outputs=[how]),
+    ]
     toy.nbformat.write(new.new_notebook(cells=cells), path)
+    (tmp_path / "a.csv").touch()
     result = toy.make(built, "view", f"NOTEBOOK={path}")
     assert result.returncode == 0, result.stderr
-    shown = built / "build" / "view" / "out" / "_build" / "html" / "page.html"
-    assert "of a rerun" in shown.read_text()
-    assert "The curse of (non)convexity" in shown.read_text()
+    shown = (built / "build" / "view" / "out" / "_build" / "html" / "page.html").read_text()
+    assert "The curse of (non)convexity" in shown
+    book = (built / "build" / "html").as_uri()
+    assert f'<a href="{book}/notebooks/14_verdict.html#end">' in shown
+    assert f'<a href="{book}/book/rerun.html#own">how</a>' in shown
+    assert f'<a href="{(tmp_path / "a.csv").as_uri()}">own</a>' in shown
     result = toy.make(built, "view", "NOTEBOOK=notebooks/01_toy.ipynb")
     assert "01_toy.ipynb, not executed'; expected an executed one" in result.stderr
 
