@@ -1,5 +1,6 @@
 """A reader's own data: a file read, or refused with the line that mends it; both recipes' views."""
 
+import re
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -71,13 +72,14 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read x as float64, [n, dim], and y as it is, [n]."""
     x, y = _read_csv(file) if file.lower().endswith(".csv") else _read_npz(file)
     x = _numbers(x, "x", file)
-    fits = y.ndim == 1 and x.ndim >= 2 and len(x) == len(y) >= FEWEST
+    fits = y.ndim == 1 and x.ndim >= 2 and x.size and len(x) == len(y) >= FEWEST
     shapes = f"x {list(x.shape)}, y {list(y.shape)}"
-    expected = f"x [n, ...] and y [n] with n >= {FEWEST}"
-    mend = (
-        "; of a column y = y.ravel(), of one-hot rows y = y.argmax(axis=1)" if y.ndim == 2 else ""
-    )
-    require(fits, f"The shape in {file}", shapes, expected + mend)
+    expected = f"x [n, ...], not empty, and y [n] with n >= {FEWEST}"
+    if x.ndim == 1:
+        expected += "; of one number per example x = x[:, None]"
+    if y.ndim == 2:
+        expected += "; of a column y = y.ravel(), of one-hot rows y = y.argmax(axis=1)"
+    require(bool(fits), f"The shape in {file}", shapes, expected)
     return x.reshape(len(x), -1), y
 
 
@@ -102,37 +104,51 @@ def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
 def _read_csv(file: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         table = pd.read_csv(PROJECT / file)
+        fault = _fault(table, file)
+    except UnicodeDecodeError:
+        fault = "is not in UTF-8", f"pd.read_csv({file!r}, encoding='latin-1')"
     except (OSError, ValueError) as error:
         expected = "expected a table with a line of names"
         raise InputError(f"{file!r} cannot be read ({error}); {expected}.") from None
-    read = f"pd.read_csv({file!r})"
-    if "y" not in table:
-        names = ", ".join(map(str, table.columns[:5]))
-        mend = (
-            f"{read}.rename(columns={{{table.columns[-1]!r}: 'y'}}).to_csv('mine.csv', index=False)"
-        )
-        raise InputError(f"{file} has no column y, but {names}; name it: {mend}")
-    if table.isna().any(axis=None):
-        mend = f"{read}.dropna().to_csv('mine.csv', index=False)"
-        raise InputError(f"{file} has empty fields; leave their lines out: {mend}")
-    x = table.drop(columns="y")
-    for name in x.columns[[column.dtype.kind not in "biuf" for _, column in x.items()]]:
-        numbers = f"pd.get_dummies({read}, columns=[{name!r}], dtype=float)"
-        mend = f"{numbers}.to_csv('mine.csv', index=False)"
-        raise InputError(f"Column {name!r} of {file} holds words; make numbers of them: {mend}")
-    y = table.y.to_numpy()
-    return x.to_numpy(dtype=np.float64), y.astype(str) if y.dtype.kind == "O" else y
+    if fault:
+        raise InputError(f"{file} {fault[0]}: {fault[1]}.to_csv('mine.csv', index=False)")
+    x, y = table.drop(columns="y").to_numpy(dtype=np.float64), table.y.to_numpy()
+    return x, y.astype(str) if y.dtype.kind == "O" else y
+
+
+def _fault(table: pd.DataFrame, file: str) -> tuple[str, str] | None:
+    """Say what keeps a table from being used, if anything does, and name one that could be."""
+    names, read = [str(name) for name in table.columns], f"pd.read_csv({file!r}"
+    if "y" not in names:
+        last = f".rename(columns={{{names[-1]!r}: 'y'}})"
+        if len(names) == 1 and re.search(r"[;\t| ]", names[0]):
+            return "has another separator than commas", f"{read}, sep=None, engine='python')"
+        if any(re.match(r"-?\d*\.\d", name) for name in names):
+            last = f".rename(columns={{{len(names) - 1}: 'y'}})"
+            return "has no line of names; name its columns", f"{read}, header=None){last}"
+        return f"has no column y, but {', '.join(names[:5])}; name it", f"{read}){last}"
+    if names[0] == "Unnamed: 0":
+        return "numbers its lines in a first column; leave it out", f"{read}, index_col=0)"
+    if (table.isna() | table.isin([np.inf, -np.inf])).any(axis=None):
+        said = "has fields that are empty, infinite, or say NA, None or the like"
+        finite = ".replace([float('inf'), -float('inf')], float('nan'))"
+        return f"{said}; leave their lines out", f"{read}){finite}.dropna()"
+    for name, column in table.drop(columns="y").items():
+        if column.dtype.kind not in "biuf":
+            numbers = f"pd.get_dummies({read}), columns=[{name!r}], dtype=float)"
+            return f"holds words in its column {name!r}; make numbers of them", numbers
+    return None
 
 
 def _numbers(values: np.ndarray, name: str, file: str) -> np.ndarray:
     """Return numbers as float64; refuse words, bytes, and what overflows."""
     mends = {
-        "S": "x = np.stack([np.asarray(Image.open(io.BytesIO(b))) for b in x])",
-        "U": f"{name} = {name}.astype(float)",
-        "c": f"{name} = np.abs({name})",
+        "xS": "x = np.stack([np.asarray(Image.open(io.BytesIO(b))) for b in x])",
+        "xc": "x = np.abs(x)",
+        "yc": "y = np.abs(y)",
     }
     if values.dtype.kind not in "biuf":
-        mend = mends.get(values.dtype.kind, f"{name} = {name}.astype(float)")
+        mend = mends.get(name + values.dtype.kind, f"{name} = {name}.astype(float)")
         raise InputError(f"{name} in {file} is {values.dtype}; expected numbers: {mend}")
     numbers = values.astype(np.float64)
     largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)

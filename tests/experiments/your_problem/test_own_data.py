@@ -12,6 +12,7 @@ from experiments.your_problem.own_data import FINITE, read_classes, read_targets
 from liprune_utils.checks import InputError
 
 THREE = np.arange(30) % 3
+TENTHS = np.arange(30) / 10 + 0.05
 
 
 @pytest.fixture
@@ -96,6 +97,11 @@ BAD = {
     "no y": ({"x": pixels()}, "has no arrays x and y, but x: np.savez('mine.npz', x=x, y=y)"),
     "lengths": ({"x": pixels(), "y": THREE[:29]}, "x [30, 2, 3], y [29]'; expected x [n, ...]"),
     "few": ({"x": pixels(19), "y": THREE[:19]}, "with n >= 20"),
+    "no x": (
+        {"x": pixels()[:, :0], "y": THREE},
+        "'x [30, 0, 3], y [30]'; expected x [n, ...]",
+    ),
+    "one number": ({"x": THREE, "y": THREE}, "of one number per example x = x[:, None]"),
     "one-hot": ({"x": pixels(), "y": np.eye(3)[THREE]}, "of one-hot rows y = y.argmax(axis=1)"),
     "one class": ({"x": pixels(), "y": np.zeros(30)}, "is [0.0]; expected at least two classes"),
     "numbers": ({"x": pixels(), "y": np.arange(30) / 7}, "numbers belong to targets_file"),
@@ -134,26 +140,41 @@ def test_targets_are_numbers_that_differ(arrays, y):
 
 
 @pytest.mark.parametrize(
-    ("columns", "mend"),
+    ("columns", "written", "mend"),
     [
-        (
-            {"x": range(30), "kind": THREE},
-            "rename(columns={'kind': 'y'}).to_csv('mine.csv', index=F",
-        ),
-        (
-            {"x": ["a", "b", "c"] * 10, "y": THREE},
-            "columns=['x'], dtype=float).to_csv('mine.csv', i",
-        ),
-        ({"x": [None, *range(29)], "y": THREE}, "dropna().to_csv('mine.csv', index=False)"),
+        ({"x": TENTHS, "kind": THREE}, {}, "rename(columns={'kind': 'y'})"),
+        ({"x": [None, *TENTHS[1:]], "y": THREE}, {}, "float('nan')).dropna()"),
+        ({"x": [np.inf, *TENTHS[1:]], "y": THREE}, {}, "float('nan')).dropna()"),
+        ({"x": TENTHS, "y": THREE}, {"index": True}, "index_col=0)"),
+        ({"x": TENTHS, "y": THREE}, {"sep": ";"}, "sep=None, engine='python')"),
+        ({"x": TENTHS, "y": THREE}, {"sep": "\t"}, "sep=None, engine='python')"),
+        ({"x": TENTHS, "y": THREE}, {"header": False}, "header=None).rename(columns={1: 'y'})"),
+        ({"é": TENTHS, "y": THREE}, {"encoding": "latin-1"}, "encoding='latin-1')"),
     ],
 )
-def test_the_named_line_mends_a_bad_table(table, columns, mend, monkeypatch, tmp_path):
-    file = table(**columns)
+def test_the_named_line_mends_a_bad_table(columns, written, mend, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame(columns).to_csv("bad.csv", **{"index": False} | written)
     with pytest.raises(InputError, match=re.escape(mend)) as error:
-        read_classes(file)
+        read_classes(str(tmp_path / "bad.csv"))
+    exec(str(error.value).split(": ", 1)[1], {"pd": pd})
+    mended = read_classes(str(tmp_path / "mine.csv"))
+    left = slice(30 - len(mended.y), None)  # one line may have been left out
+    np.testing.assert_allclose(mended.x, TENTHS[left, None])
+    np.testing.assert_array_equal(mended.y, THREE[left])
+
+
+def test_words_in_a_table_are_made_numbers_by_the_named_line(table, monkeypatch, tmp_path):
+    with pytest.raises(InputError, match=r"words in its column 'x'; make numbers") as error:
+        read_classes(table(x=["a", "b", "c"] * 10, y=THREE))
     monkeypatch.chdir(tmp_path)
     exec(str(error.value).split(": ", 1)[1], {"pd": pd})
-    assert len(read_classes(str(tmp_path / "mine.csv")).y) in (29, 30)
+    np.testing.assert_array_equal(read_classes(str(tmp_path / "mine.csv")).x, np.eye(3)[THREE])
+
+
+def test_a_table_of_classes_alone_is_refused(table):
+    with pytest.raises(InputError, match=re.escape("'x [30, 0], y [30]'; expected x [n, ...]")):
+        read_classes(table(y=THREE))
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
