@@ -355,5 +355,7 @@ def standardise(values: np.ndarray, num_train: int) -> np.ndarray:
     Returns:
         Array of the same shape; what is constant on the training entries is only centred.
     """
-    mean, sd = values[:num_train].mean(axis=0), values[:num_train].std(axis=0)
-    return (values - mean) / np.where(sd > 0, sd, 1)
+    train = values[:num_train]
+    varies = train.min(axis=0) < train.max(axis=0)  # by rounding the deviation of 0.1 is not 0
+    sd = np.where(varies, train.std(axis=0), 0)
+    return (values - train.mean(axis=0)) / np.where(sd > 0, sd, 1)

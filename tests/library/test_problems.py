@@ -338,3 +338,4 @@ def test_columns_are_standardised_by_their_first_entries():
     mean, sd = values[:40, 0].mean(), values[:40, 0].std()
     np.testing.assert_allclose(found[:, 0], (values[:, 0] - mean) / sd)
     np.testing.assert_array_equal(found[:, 1], values[:, 1] - 1)  # constant: only centred
+    assert np.abs(standardise(np.full(45, 0.1), 45)).max() < 1e-15  # though its deviation is not 0
