@@ -27,7 +27,7 @@ _NO_VMAP = (
 _NO_CHECKPOINT = "A checkpoint runs other operations again than before; score the model without it."
 _NOT_TWICE = "The model or the loss cannot be differentiated twice by torch ({})."
 _MEANINGS = {  # what torch says: what it means here; the first that fits counts
-    "Using a target size": "The targets' shape is not that of the outputs; expected the same.",
+    "Using a target size": "Targets or labels differ from the outputs in shape; expected the same.",
     "randomness error mode": f"The model or the loss draws random numbers; expected {SAME}.",
     "Batching rule not implemented": _NO_VMAP,
     "vmap": _NO_VMAP,
