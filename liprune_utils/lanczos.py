@@ -207,41 +207,76 @@ def lanczos_many(
         InputError: If a product is not finite.
     """
     _check_limits(tolerance, max_products)
-    count = len(start)
-    tridiagonal = np.zeros((count, max_products + 1, max_products + 1))
-    results, numbers, active = np.empty((count, 4)), np.arange(count), np.ones(count, dtype=bool)
-    product, basis, scale = products(numbers), [start / start.norm(dim=1, keepdim=True)], None
-    for k in range(1, max_products + 1):
-        image = product(basis[-1])
-        if scale is None:  # so that squares are within float32; a power of two changes no digit
-            scale = _power_of_two(image.abs().amax(dim=1))
-        image = image / scale[:, None]
-        inner = [_inner(q, image).cpu().numpy() for q in basis[-2:]]
-        rest = _orthogonalise(image, basis)
-        beta = rest.norm(dim=1)
-        tridiagonal[:, k - 1, k - 1] = inner[-1]
-        if not np.isfinite(inner[-1] + beta.cpu().numpy()).all():
-            raise InputError(_NOT_FINITE)
-        values, _, residuals = _ritz(tridiagonal[:, :k, :k], beta.double().cpu().numpy())
-        if k > 1 and len(active) == count:  # of few, one that is rounding would be most
-            beta_before = tridiagonal[active, k - 1, k - 2]
-            skew = np.abs(inner[0][active] - beta_before)
-            _check_symmetry(skew, beta_before, values[active, 0])
-        value, error = values[:, 0], _error(values, residuals)
-        current = np.column_stack([value, residuals[:, 0], error, np.full(len(value), k)])
-        current[:, :3] *= scale.double().cpu().numpy()[:, None]
-        results[numbers[active]] = current[active]
-        if k >= _MIN_PRODUCTS:
+    krylov, active = _ManyKrylov(products, start, max_products), np.ones(len(start), dtype=bool)
+    results = np.empty((len(start), 4))
+    for num_products in range(1, max_products + 1):
+        krylov.multiply(active)
+        found = krylov.estimates()
+        results[krylov.numbers[active]] = found[active]
+        if num_products >= _MIN_PRODUCTS:
+            value, _, error, _ = found.T
             active &= error > tolerance * np.abs(value)
         if not active.any():
             break
-        tridiagonal[:, k - 1, k] = tridiagonal[:, k, k - 1] = beta.cpu()
-        basis.append(rest.div_(beta.clamp(min=torch.finfo(beta.dtype).tiny)[:, None]))
+        krylov.extend()
         if 2 * active.sum() <= len(active):
-            basis = [vectors[active] for vectors in basis]
-            numbers, tridiagonal, scale = numbers[active], tridiagonal[active], scale[active]
-            product, active = products(numbers), active[active]
+            krylov.keep(active)
+            active = active[active]
     return results
+
+
+class _ManyKrylov:
+    """As `_Krylov`, for many operators in step: ``T`` is [count, ...], a vector is a row."""
+
+    def __init__(
+        self,
+        products: Callable[[np.ndarray], Callable[[Tensor], Tensor]],
+        start: Tensor,
+        max_products: int,
+    ) -> None:
+        self.products, self.numbers, self.scale = products, np.arange(len(start)), None
+        self.product, self.basis = products(self.numbers), [start / start.norm(dim=1)[:, None]]
+        self.T = np.zeros((len(start), max_products + 1, max_products + 1))
+        self.is_whole = True  # until some are left out
+
+    def multiply(self, active: np.ndarray) -> None:
+        """Multiply the last vectors; find the rests, of length ``beta``, and the Ritz values."""
+        image, last = self.product(self.basis[-1]), len(self.basis) - 1
+        if self.scale is None:  # so that squares are within float32; a power changes no digit
+            self.scale = _power_of_two(image.abs().amax(dim=1))
+        image = image / self.scale[:, None]
+        inner = [_inner(q, image).cpu().numpy() for q in self.basis[-2:]]
+        self.rest = _orthogonalise(image, self.basis)
+        self.beta = self.rest.norm(dim=1)
+        beta = self.beta.double().cpu().numpy()
+        if not np.isfinite(inner[-1] + beta).all():
+            raise InputError(_NOT_FINITE)
+        self.T[:, last, last] = inner[-1]
+        self.values, _, self.residuals = _ritz(self.T[:, : last + 1, : last + 1], beta)
+        if last and self.is_whole:  # of few, one that is rounding would be most
+            beta_before = self.T[active, last, last - 1]
+            skews = np.abs(inner[0][active] - beta_before)
+            _check_symmetry(skews, beta_before, self.values[active, 0])
+
+    def estimates(self) -> np.ndarray:
+        """Return the columns that `lanczos_many` does."""
+        scale = self.scale.double().cpu().numpy()[:, None]
+        error = _error(self.values, self.residuals)
+        found = scale * np.column_stack([self.values[:, 0], self.residuals[:, 0], error])
+        return np.column_stack([found, np.full(len(found), len(self.basis))])
+
+    def extend(self) -> None:
+        """Go on with the rests."""
+        last = len(self.basis) - 1
+        self.T[:, last, last + 1] = self.T[:, last + 1, last] = self.beta.cpu()
+        tiny = torch.finfo(self.beta.dtype).tiny
+        self.basis.append(self.rest.div_(self.beta.clamp(min=tiny)[:, None]))
+
+    def keep(self, some: np.ndarray) -> None:
+        """Leave the other operators out."""
+        self.basis = [vectors[some] for vectors in self.basis]
+        self.numbers, self.T, self.scale = self.numbers[some], self.T[some], self.scale[some]
+        self.product, self.is_whole = self.products(self.numbers), False
 
 
 def near_one(vector: Tensor) -> Tensor:
