@@ -63,7 +63,7 @@ from liprune_utils.problems import LeastSquares, draw_least_squares
 from liprune_utils.sgd import importance_sgd
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 began = time.perf_counter()
 
 # %% [markdown]

@@ -63,7 +63,7 @@ from liprune_utils.problems import LeastSquares, draw_linear
 from liprune_utils.pruning import keep_highest, overlap
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 began = time.perf_counter()
 for_linear, for_search, for_sine, for_check, for_batches, for_example = (
     np.random.default_rng(seed).spawn(6)

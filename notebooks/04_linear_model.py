@@ -73,7 +73,7 @@ from liprune_utils import files, sgd
 from liprune_utils.book import formats, frames, register, style
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 
 # %% [markdown]
 # ## What the paper claims

@@ -63,7 +63,7 @@ from liprune_utils.intervals import Estimate
 from liprune_utils.problems import LinearData
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 
 # %% [markdown]
 # ## What the paper claims

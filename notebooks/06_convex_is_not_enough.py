@@ -70,7 +70,7 @@ from liprune_utils.problems import LeastSquares
 from liprune_utils.pruning import keep_highest
 
 style.use_style()
-folder, dataset = files.results_folder(results_dir), data.load()
+folder, dataset = parameters.results_folder(), data.load()
 
 # %% [markdown]
 # ## What the paper claims

@@ -69,7 +69,7 @@ from liprune_utils.book import formats, register, style
 from liprune_utils.intervals import Estimate
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 began = time.perf_counter()
 
 # %% [markdown]

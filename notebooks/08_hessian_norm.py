@@ -72,7 +72,7 @@ from liprune_utils.intervals import Estimate
 from liprune_utils.training import initial_network
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 dataset = data.load()
 images = make_images(dataset, RECIPE.num_images, RECIPE.num_test_images)
 facts = files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256)

@@ -80,7 +80,7 @@ from liprune_utils.training import initial_network
 from liprune_utils.training_run import Workspace, final_state
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 dataset = data.load()
 facts = files.provenance(data_source=dataset.source, pixel_sha256=dataset.sha256)
 files.write_json(folder / "provenance.json", facts)

@@ -70,7 +70,7 @@ from liprune_utils.grid import read_tables
 from liprune_utils.images import draw_images, make_images
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 dataset = data.load()
 source = f"{dataset.source}; {convex_runs.DATA}"
 facts = files.provenance(data_source=source, pixel_sha256=dataset.sha256)

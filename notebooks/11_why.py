@@ -77,7 +77,7 @@ from liprune_utils.intervals import Estimate
 from liprune_utils.training_run import Workspace, before_pruning
 
 style.use_style()
-folder, began = files.results_folder(results_dir), time.perf_counter()
+folder, began = parameters.results_folder(), time.perf_counter()
 
 # %% tags=["hide-input"]
 recorded = read_recorded()

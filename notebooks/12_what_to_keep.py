@@ -69,7 +69,7 @@ from liprune_utils.intervals import Estimate
 from liprune_utils.pruning import overlap
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 files.write_json(folder / "provenance.json", files.provenance(data_source=real.DATA))
 
 # %% [markdown]

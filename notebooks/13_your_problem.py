@@ -75,7 +75,7 @@ from liprune_utils.lipschitz import largest_secant
 from liprune_utils.score_files import weights_sha256
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 
 # %% [markdown]
 # ## What the paper claims

@@ -54,7 +54,7 @@ from liprune_utils.book import formats, register, style
 from liprune_utils.grid import read_tables
 
 style.use_style()
-folder = files.results_folder(results_dir)
+folder = parameters.results_folder()
 facts = files.provenance(data_source="the results of the other pages")
 files.write_json(folder / "provenance.json", facts)
 results = files.PROJECT / records_dir

@@ -1,12 +1,15 @@
-"""Parameters of a page: read from its notebook, checked before anything runs."""
+"""Parameters of a page: read from its notebook, checked before anything runs, noted beside it."""
 
 import types
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self, get_origin
 
+import yaml
 from pydantic import Field
 
 from liprune_utils.checks import Checked, InputError, refuse_unknown
+from liprune_utils.files import results_folder, write_atomically
 
 NOTEBOOK_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}  # put there by IPython itself
 
@@ -34,6 +37,13 @@ class Parameters(Checked):
                 how = f'a list, for papermill -y "{name}: [{entries}]"'
                 raise InputError(f"{name} is {values[name]!r}; expected {how}.")
         return cls(**values)
+
+    def results_folder(self) -> Path:
+        """Make the folder for the page's tables, with the parameters in it for ``papermill -f``."""
+        folder = results_folder(self.results_dir)
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        write_atomically(folder / "parameters.yml", lambda path: path.write_text(text))
+        return folder
 
 
 def _user_names(namespace: Mapping[str, Any]) -> set[str]:

@@ -59,6 +59,13 @@ def test_the_sentence_says_how_to_pass_a_list(given):
     assert Listed.from_notebook({"results_dir": "x"} | values).names == ["a", "b"]
 
 
+def test_a_folder_of_tables_notes_the_parameters_that_lead_to_it(tmp_path):
+    page = Page(results_dir=str(tmp_path / "tables"), count=2, rate=1e-5)
+    assert page.results_folder() == tmp_path / "tables"
+    noted = yaml.safe_load((tmp_path / "tables" / "parameters.yml").read_text())
+    assert Page.from_notebook(noted) == page
+
+
 def test_names_of_a_real_kernel_are_ignored(tmp_path):
     parameters, check = parameters_and_check("01_importance_sampling")
     code = f"{parameters}\n{check}\nprint(repr(parameters))"
