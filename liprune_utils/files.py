@@ -113,7 +113,7 @@ def results_folder(results_dir: str | Path) -> Path:
 
 def writable_folder(path: str | Path, name: str) -> Path:
     """Make a folder, in the project, absolute or from ``~``, and test that it can be written."""
-    folder = PROJECT / Path(path).expanduser()
+    folder = PROJECT / os.path.expanduser(path)  # that of Path fails where there is no such user
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

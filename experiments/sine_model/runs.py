@@ -35,7 +35,7 @@ FLOOR = NOISE_SD**2 / 2  # the expected loss at the true weight
 class SineParameters(Parameters):
     """Parameters of page 07: one setting of the reader's own, and the size of the experiments."""
 
-    keep_fraction: float = Field(ge=0.01, le=1)  # in "your setting"; 0.01 keeps a batch of 10
+    keep_fraction: float = Field(ge=0.01, lt=1)  # in "your setting"; 0.01 keeps a batch of 10
     learning_rate: float = Field(gt=0, le=10)  # in "your setting", for the loss with the half
     start: float = Field(ge=-20, le=20)  # first weight of SGD in "your setting"
     num_draws: int = Field(ge=5000, le=10**6)  # data sets of 1000 points; the checks need 5000

@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.cifar10.tables import CELL
 from liprune_utils.book.formats import number
-from liprune_utils.checks import exit_status
+from liprune_utils.checks import InputError, exit_status
 from liprune_utils.files import PROJECT, read_table, write_atomically
 from liprune_utils.grid import read_tables
 
@@ -42,7 +42,10 @@ def markdown(rows: list[tuple[str, ...]]) -> str:
 
 def replace_table(text: str, table: str) -> str:
     """Put a table between the marks of a text."""
-    before, _, rest = text.partition(MARKS[0])
+    before, start, rest = text.partition(MARKS[0])
+    if not start or MARKS[1] not in rest:
+        lines = " and ".join(mark.strip() for mark in MARKS)
+        raise InputError(f"The README lacks a line; expected both {lines} around the table.")
     return before + MARKS[0] + table + MARKS[1] + rest.partition(MARKS[1])[2]
 
 

@@ -1,20 +1,17 @@
 """A reader's own data: a file read, or refused with the line that mends it; both recipes' views."""
 
-import re
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from sklearn import datasets
 
+from experiments.your_problem.own_table import FEWEST, find, read_table
 from liprune_utils.checks import InputError, require
-from liprune_utils.files import PROJECT
 
-FEWEST = 20  # examples
 LARGEST = 1e100  # sums of squares of larger numbers may overflow
-FINITE = "keep = np.isfinite(x.reshape(len(x), -1)).all(axis=1); x, y = x[keep], y[keep]"
+FINITE = "keep = np.isfinite(x.reshape(len(x), -1)).all(axis=1)"
 
 
 class Examples(NamedTuple):
@@ -31,7 +28,11 @@ def read_classes(classes_file: str, targets_file: str = "") -> Examples:
         return _classes(classes_file)[0]
     if targets_file:
         name, x, y = read_targets(targets_file)
-        return Examples(f"{name}, above the median or not", x, (y > np.median(y)).astype(np.int64))
+        middle = np.median(y)
+        if middle == y.max():  # then more than half are equal, and none is above
+            middle = y[y < middle].max()
+        which = "the median" if middle == np.median(y) else f"{middle:.3g}"
+        return Examples(f"{name}, above {which} or not", x, (y > middle).astype(np.int64))
     bunch = datasets.load_digits()
     return Examples("handwritten digits", bunch.data, bunch.target.astype(np.int64))
 
@@ -70,7 +71,9 @@ def _classes(file: str) -> tuple[Examples, np.ndarray]:
 
 def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read x as float64, [n, dim], and y as it is, [n]."""
-    x, y = _read_csv(file) if file.lower().endswith(".csv") else _read_npz(file)
+    kind = Path(file).suffix.lower()
+    require(kind in (".csv", ".npz"), "The file", file, "a .csv or an .npz file")
+    x, y = read_table(file) if kind == ".csv" else _read_npz(file)
     x = _numbers(x, "x", file)
     fits = y.ndim == 1 and x.ndim >= 2 and x.size and len(x) == len(y) >= FEWEST
     shapes = f"x {list(x.shape)}, y {list(y.shape)}"
@@ -80,18 +83,23 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
     if y.ndim == 2:
         expected += "; of a column y = y.ravel(), of one-hot rows y = y.argmax(axis=1)"
     require(bool(fits), f"The shape in {file}", shapes, expected)
+    differ = not np.array_equal(x, np.broadcast_to(x[:1], x.shape))
+    require(differ, f"x in {file}", "the same for all examples", "inputs that differ")
     return x.reshape(len(x), -1), y
 
 
 def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(PROJECT / file, allow_pickle=False) as arrays:
-            names = ", ".join(arrays.files)
+        with np.load(find(file), allow_pickle=False) as arrays:
+            names = {name.lower(): name for name in arrays.files}
             return arrays["x"], arrays["y"]
     except KeyError:
-        save = "np.savez('mine.npz', x=x, y=y)"
-        raise InputError(f"{file} has no arrays x and y, but {names}: {save}") from None
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        renamed = "x=a[{x!r}], y=a[{y!r}])".format_map(names) if {"x", "y"} <= set(names) else ""
+        save = f"a = np.load({file!r}); " if renamed else ""
+        save += f"np.savez('mine.npz', {renamed or 'x=x, y=y)'}"
+        found = ", ".join(names.values())
+        raise InputError(f"{file} has no arrays x and y, but {found}: {save}") from None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         if "Object arrays" in str(error):
             save = "np.savez('mine.npz', x=np.stack(list(x)), y=np.array(list(y)))"
             raise InputError(
@@ -99,45 +107,6 @@ def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
             ) from None
         expected = "expected a .csv or an .npz file with arrays x and y"
         raise InputError(f"{file!r} cannot be read ({error}); {expected}.") from None
-
-
-def _read_csv(file: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        table = pd.read_csv(PROJECT / file)
-        fault = _fault(table, file)
-    except UnicodeDecodeError:
-        fault = "is not in UTF-8", f"pd.read_csv({file!r}, encoding='latin-1')"
-    except (OSError, ValueError) as error:
-        expected = "expected a table with a line of names"
-        raise InputError(f"{file!r} cannot be read ({error}); {expected}.") from None
-    if fault:
-        raise InputError(f"{file} {fault[0]}: {fault[1]}.to_csv('mine.csv', index=False)")
-    x, y = table.drop(columns="y").to_numpy(dtype=np.float64), table.y.to_numpy()
-    return x, y.astype(str) if y.dtype.kind == "O" else y
-
-
-def _fault(table: pd.DataFrame, file: str) -> tuple[str, str] | None:
-    """Say what keeps a table from being used, if anything does, and name one that could be."""
-    names, read = [str(name) for name in table.columns], f"pd.read_csv({file!r}"
-    if "y" not in names:
-        last = f".rename(columns={{{names[-1]!r}: 'y'}})"
-        if len(names) == 1 and re.search(r"[;\t| ]", names[0]):
-            return "has another separator than commas", f"{read}, sep=None, engine='python')"
-        if any(re.match(r"-?\d*\.\d", name) for name in names):
-            last = f".rename(columns={{{len(names) - 1}: 'y'}})"
-            return "has no line of names; name its columns", f"{read}, header=None){last}"
-        return f"has no column y, but {', '.join(names[:5])}; name it", f"{read}){last}"
-    if names[0] == "Unnamed: 0":
-        return "numbers its lines in a first column; leave it out", f"{read}, index_col=0)"
-    if (table.isna() | table.isin([np.inf, -np.inf])).any(axis=None):
-        said = "has fields that are empty, infinite, or say NA, None or the like"
-        finite = ".replace([float('inf'), -float('inf')], float('nan'))"
-        return f"{said}; leave their lines out", f"{read}){finite}.dropna()"
-    for name, column in table.drop(columns="y").items():
-        if column.dtype.kind not in "biuf":
-            numbers = f"pd.get_dummies({read}), columns=[{name!r}], dtype=float)"
-            return f"holds words in its column {name!r}; make numbers of them", numbers
-    return None
 
 
 def _numbers(values: np.ndarray, name: str, file: str) -> np.ndarray:
@@ -149,10 +118,12 @@ def _numbers(values: np.ndarray, name: str, file: str) -> np.ndarray:
     }
     if values.dtype.kind not in "biuf":
         mend = mends.get(name + values.dtype.kind, f"{name} = {name}.astype(float)")
+        if name == "y" and values.dtype.kind in "US" and not _are_numbers(values):
+            mend = f"words belong to classes_file, -p classes_file {file}"
         raise InputError(f"{name} in {file} is {values.dtype}; expected numbers: {mend}")
     numbers = values.astype(np.float64)
     largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
-    mend = f"numbers below {LARGEST:g}: {name} = {name} / np.abs({name}).max(axis=0)"
+    mend = f"numbers below {LARGEST:g}: {name} = {name} / np.abs({name}).max()"
     require(largest < LARGEST, f"The largest number of {name} in {file}", float(largest), mend)
     return numbers
 
@@ -160,6 +131,14 @@ def _numbers(values: np.ndarray, name: str, file: str) -> np.ndarray:
 def _check_finite(x: np.ndarray, y: np.ndarray, file: str) -> None:
     finite = np.isfinite(x).all(axis=1) & (np.isfinite(y) if y.dtype.kind == "f" else True)
     bad = np.flatnonzero(~finite)
-    require(
-        not len(bad), f"Example {bad[:1].tolist()} of {file}", "not finite", f"numbers: {FINITE}"
-    )
+    keep = f"{FINITE} & np.isfinite(y)" if y.dtype.kind == "f" else FINITE
+    mend = f"numbers: {keep}; x, y = x[keep], y[keep]"
+    require(not len(bad), f"Example {bad[:1].tolist()} of {file}", "not finite", mend)
+
+
+def _are_numbers(words: np.ndarray) -> bool:
+    try:
+        words.astype(float)
+    except ValueError:
+        return False
+    return True

@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from torch.utils.data import TensorDataset
 
 from experiments.your_problem.own_data import Examples
+from experiments.your_problem.own_table import find
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import require
-from liprune_utils.files import PROJECT
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.problems import standardise
 from liprune_utils.scores import SCORES
@@ -42,8 +42,8 @@ class OwnProblemParameters(Parameters):
         require("random" in self.scores and once, "scores", self.scores, "'random' and others")
         for name in ("classes_file", "targets_file"):
             file = getattr(self, name)
-            exists = not file or (PROJECT / file).is_file()
-            require(exists, name, file, f"an .npz or .csv file, but {PROJECT / file} is none")
+            exists = not file or find(file).is_file()
+            require(exists, name, file, f"an .npz or .csv file, but {find(file)} is none")
         return self
 
 
@@ -87,27 +87,30 @@ def difference(compared: pd.DataFrame, name: str) -> Estimate:
 def check_step(step_size: float, largest: float) -> None:
     """Refuse steps that diverge: longer than two over the largest constant, both in its units."""
     most = 2 / largest
-    expected = f"at most {most:.2g} for these data, so that SGD converges: -p step_size {most:.1g}"
+    digit = 10.0 ** np.floor(np.log10(most))
+    good = f"{np.floor(most / digit) * digit:.1g}"  # rounded down
+    expected = f"at most {most:.2g} for these data, so that SGD converges: -p step_size {good}"
     require(step_size <= most, "step_size", step_size, expected)
 
 
 def largest_curvature(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], targets: np.ndarray
 ) -> float:
-    r"""Find the largest second derivative of a loss in its prediction, on a grid from -50 to 50.
+    r"""Find the largest second derivative of a loss in its prediction, within 50 of its target.
 
     For :math:`f_i(w) = \phi(w \cdot x_i, y_i)` the gradient has the Lipschitz constant
     :math:`c \|x_i\|^2` with :math:`c = \sup_z |\phi''(z, y_i)|`.
     """
-    z = torch.linspace(-50, 50, 100_001, dtype=torch.float64)
+    around = torch.linspace(-50, 50, 100_001, dtype=torch.float64)
     second = torch.func.vmap(torch.func.grad(torch.func.grad(loss)), in_dims=(0, None))
     largest = 0.0
     for target in (targets.min(), targets.max()):
+        z = float(target) + around
         values = second(z, torch.tensor(float(target), dtype=torch.float64)).abs()
         inner = float(values[1:-1].max())
         settled = float(values.max()) <= inner * (1 + 1e-9)
         place = float(z[values.argmax()])
-        expected = "a place within 50 of 0, so that a Lipschitz constant exists"
-        require(settled, "The place of the largest curvature", place, expected)
+        expected = f"one within 50 of the target {target:.3g}, so that a Lipschitz constant exists"
+        require(settled, "The prediction of the largest curvature", place, expected)
         largest = max(largest, inner)
     return largest

@@ -10,7 +10,7 @@ import sys
 from liprune_utils.checks import exit_status, require
 from liprune_utils.files import PROJECT, read_yaml, write_atomically
 
-ADDRESS = re.compile(r"(?:https://github\.com/([\w-]+)/([\w.-]+))?")
+ADDRESS = re.compile(r"(?:https://github\.com/([\w-]+)/(?!\.+$)([\w.-]+)(?<!\.git))?")
 BADGES = re.compile(r"^\[!\[.*\n\n", re.MULTILINE)
 LINKS = re.compile(r"^(?:repository-code|url): .*\n", re.MULTILINE)
 

@@ -139,7 +139,10 @@ def view(notebook: Path, build: Path) -> None:
     """Render one executed notebook as the book would, to whose pages its links lead."""
     is_notebook = notebook.suffix == ".ipynb" and notebook.is_file()
     require(is_notebook, "NOTEBOOK", str(notebook), "an executed notebook, such as out.ipynb")
-    cells = nbformat.read(notebook, as_version=4).cells
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (ValueError, AttributeError, nbformat.ValidationError):
+        raise InputError(f"{notebook} is no notebook; expected an executed one.") from None
     executed = any(cell.get("execution_count") for cell in cells)
     require(executed, "NOTEBOOK", f"{notebook}, not executed", "an executed one, such as out.ipynb")
     folder = build / "view" / notebook.stem

@@ -22,7 +22,7 @@ VERDICTS = (
 )  # fmt: skip
 SOURCES = ("executed", "recorded", "frozen")
 CLAIMS = "book/claims.yml"
-UNDECIDED = "No page decides it yet."
+UNDECIDED = "Not among these results."
 FROZEN = ["first_verdict", "first_estimate", "first_note"]  # of an entry: see `frozen`
 DECIDED_BY: dict[str, str] = {}  # for each claim the full name of its function
 Function = Callable[..., object]

@@ -1,5 +1,6 @@
 """What jupyter-book renders, laid out: prose, executed pages, tables, lists, local JavaScript."""
 
+import ast
 import json
 import os
 import re
@@ -52,12 +53,13 @@ INJECTED = {
     "tags": ["hide-cell"],
     "mystnb": dict.fromkeys(("code_prompt_show", "code_prompt_hide"), "Values set by the build"),
 }
-# Links to other pages and to tables, in Markdown and in HTML.
+# Links to pages, tables and labels, in Markdown and in HTML; where a page defines a label.
 LINKS = (
-    re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<to>[\w./-]+\.\w+)(?P<place>#[\w-]+)?\)"),
+    re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<to>[\w./-]+)(?P<place>#[\w-]+)?\)"),
     re.compile(r'<a href="(?P<to>[\w./-]+\.html)(?P<place>#[\w-]+)?">(?P<text>[^<]+)</a>'),
 )
-RESULTS_DIR = re.compile(r"^results_dir\b.*?= *[\"'](.+?)[\"']", re.MULTILINE)
+LABEL = r'(?:id=\\?"|label{{|"name": "){}["}}\\]'
+RESULTS_DIR = re.compile(r"""^results_dir\b[^=]*= *((["'])(?:\\.|.)*?\2)""", re.MULTILINE)
 FOLDERS = re.compile(r"^(results|records)_dir = .*$", re.MULTILINE)
 MODULE_PAGE = """# `{name}`
 
@@ -120,7 +122,7 @@ def as_download(path: Path) -> str:
 def stage_alone(notebook: Path, folder: Path, build: Path) -> None:
     """Lay out one executed notebook as the only page of a book."""
     page = _page_as_myst(notebook)
-    _link_to_book(page, build)
+    _link_to_book(page, build, notebook.read_text())
     cited = "```{bibliography}\n:filter: docname in docnames\n```"
     page.cells.append(nbformat.v4.new_markdown_cell(cited, id="cited"))
     files = _tree(PROJECT / "book" / "_static", "book/_static") | _javascript()
@@ -131,14 +133,17 @@ def stage_alone(notebook: Path, folder: Path, build: Path) -> None:
         _write_if_changed(folder / name, content)
 
 
-def _link_to_book(page: nbformat.NotebookNode, build: Path) -> None:
+def _link_to_book(page: nbformat.NotebookNode, build: Path, own: str) -> None:
     """Let a page's links lead to the built book, and to the tables that the page wrote."""
-    chosen = [name for cell in page.cells for name in RESULTS_DIR.findall(cell.source)]
-    results = PROJECT / Path(chosen[-1] if chosen else "").expanduser()
+    chosen = [text for cell in page.cells for text, _ in RESULTS_DIR.findall(cell.source)]
+    results = PROJECT / os.path.expanduser(ast.literal_eval(chosen[-1]) if chosen else "")
 
     def lead(match: re.Match) -> str:
-        file = _find(match["to"], build.absolute(), results)
-        href = f"{file.as_uri()}{match['place'] or ''}"
+        to, place = match["to"], match["place"] or ""
+        if "." not in to and not re.search(LABEL.format(to), own):
+            to, place = _page_with(to), f"#equation-{to}" if to.startswith("eq-") else f"#{to}"
+        file = _find(to, build.absolute(), results)
+        href = f"{file.as_uri()}{place}"
         return f'<a href="{href}">{match["text"]}</a>' if file.is_file() else match[0]
 
     texts = [cell for cell in page.cells if cell.cell_type == "markdown"]
@@ -146,6 +151,13 @@ def _link_to_book(page: nbformat.NotebookNode, build: Path) -> None:
     for text, kind, links in product(texts, ("source", "text/markdown", "text/html"), LINKS):
         if kind in text:
             text[kind] = links.sub(lead, text[kind])
+
+
+def _page_with(label: str) -> str:
+    """Name the page that defines a label; "" if none does."""
+    pages = sorted((PROJECT / "notebooks").glob("*.py"))
+    names = (path.name for path in pages if re.search(LABEL.format(label), path.read_text()))
+    return next(names, "")
 
 
 def _find(link: str, build: Path, results: Path) -> Path:

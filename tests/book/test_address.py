@@ -62,7 +62,17 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     assert all(URL in (tmp_path / name).read_text() for name in CHANGES)
 
 
-@pytest.mark.parametrize("url", ["http://github.com/a/b", "https://github.com/a", f"{URL}/", "a/b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://github.com/a/b",
+        "https://github.com/a",
+        f"{URL}/",
+        f"{URL}.git",
+        "https://github.com/a/..",
+        "a/b",
+    ],
+)
 def test_an_address_that_leads_nowhere_is_refused(tmp_path, monkeypatch, url):
     set_address(tmp_path, url)
     monkeypatch.setattr(address, "PROJECT", tmp_path)

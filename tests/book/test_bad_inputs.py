@@ -39,6 +39,7 @@ FILES = {
     "build/results/04_linear_model/curves.csv": "of the book",
     "mine.yml": GRID,
     "list.yml": "- keep_fraction: 0.2",
+    "list.ipynb": "[]",
     "broken.yml": "keep_fraction: [0.2",
     "zero.yml": "keep_fraction: 0",
 }
@@ -103,6 +104,7 @@ COMMANDS = [
     ("liprune_utils.book.address --url x", "unrecognized arguments: --url x"),
     ("liprune_utils.book render --build {here}/none", "expected a folder with executed pages"),
     ("liprune_utils.book page 99 --build {here}/build", "PAGE is '99'; expected the number or the"),
+    ("liprune_utils.book view {here}/list.ipynb --build {here}/build", "list.ipynb is no notebook"),
     ("liprune_utils.book view {here}/list.yml --build {here}/build", "expected an executed noteb"),
     ("liprune_utils.book pdf --build {here}/none", "expected a folder with a book that `make"),
     ("experiments.grids.bring_over {here}/none", "none'; expected a copy of the project, with exp"),

@@ -181,16 +181,22 @@ def test_one_page_is_run_and_shown_alone(built):
 
 
 def test_a_rerun_is_shown_as_the_book_would(built, tmp_path):
-    new, path = toy.nbformat.v4, tmp_path / "out.ipynb"
+    new, path, results = toy.nbformat.v4, tmp_path / "out.ipynb", tmp_path / "it's mine"
     how = new.new_output("display_data", {"text/html": '<a href="../book/rerun.html#own">how</a>'})
     cells = [
         new.new_markdown_cell("# A rerun\nAs in [Ayed and Hayou (2022)](cite:ayed2022)."),
         new.new_markdown_cell("[`all`](14_verdict.ipynb#end), [own](../results/01_toy/a.csv)."),
+        new.new_markdown_cell(
+            "[there](there), [here](here), [nowhere](nowhere).\n\n(here)=\n# Here"
+        ),
         new.new_code_cell('results_dir: str = "reruns/01_toy"  # of the book'),
-        new.new_code_cell(f'results_dir = "{tmp_path}"', execution_count=1, outputs=[how]),
+        new.new_code_cell(f"results_dir = {str(results)!r}", execution_count=1, outputs=[how]),
     ]
     toy.nbformat.write(new.new_notebook(cells=cells), path)
-    (tmp_path / "a.csv").touch()
+    results.mkdir()
+    (results / "a.csv").touch()
+    with (built / "notebooks" / "14_verdict.py").open("a") as file:
+        file.write('\n# %% [markdown]\n# <a id="there"></a>\n')
     result = toy.make(built, "view", f"NOTEBOOK={path}")
     assert result.returncode == 0, result.stderr
     shown = (built / "build" / "view" / "out" / "_build" / "html" / "page.html").read_text()
@@ -198,7 +204,8 @@ def test_a_rerun_is_shown_as_the_book_would(built, tmp_path):
     book = (built / "build" / "html").as_uri()
     assert f'<a href="{book}/notebooks/14_verdict.html#end">' in shown
     assert f'<a href="{book}/book/rerun.html#own">how</a>' in shown
-    assert f'<a href="{(tmp_path / "a.csv").as_uri()}">own</a>' in shown
+    assert f'<a href="{book}/notebooks/14_verdict.html#there">there</a>' in shown
+    assert f'<a href="{(results / "a.csv").as_uri()}">own</a>' in shown
     result = toy.make(built, "view", "NOTEBOOK=notebooks/01_toy.ipynb")
     assert "01_toy.ipynb, not executed'; expected an executed one" in result.stderr
 

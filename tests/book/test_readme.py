@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.verdict import headline
+from liprune_utils.checks import InputError
 from liprune_utils.files import PROJECT
 from liprune_utils.grid import read_scores
 
@@ -31,6 +32,12 @@ def test_a_table_takes_the_place_of_the_one_before():
     new = headline.replace_table(text, "new\n")
     assert new == text.replace("old", "new")
     assert headline.replace_table(new, "old\n") == text
+
+
+@pytest.mark.parametrize("mark", headline.MARKS)
+def test_a_table_has_no_place_without_its_marks(mark):
+    with pytest.raises(InputError, match="README lacks a line; expected both <!-- headline table"):
+        headline.replace_table(README.read_text().replace(mark, ""), "new\n")
 
 
 @pytest.mark.built

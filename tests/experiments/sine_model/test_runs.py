@@ -201,7 +201,7 @@ def test_from_the_plain_no_one_arrives_and_from_the_well_liprune_is_faster():
     ("name", "value"),
     [
         ("keep_fraction", 0.005),  # keeps fewer than a batch of ten
-        ("keep_fraction", 1.5),
+        ("keep_fraction", 1.0),  # prunes nothing
         ("learning_rate", 0.0),
         ("start", float("nan")),
         ("num_draws", 4999),

@@ -75,6 +75,13 @@ def test_the_largest_curvature_is_the_known_one(loss, constant):
     assert largest_curvature(loss, np.array([-1.0, 1.0])) == pytest.approx(constant, rel=1e-6)
 
 
+def test_the_largest_curvature_is_found_at_any_target():
+    def loss(z, y):
+        return torch.logaddexp(z - y, y - z)
+
+    assert largest_curvature(loss, np.array([-1.0, 1e6])) == pytest.approx(1, rel=1e-6)
+
+
 def test_a_loss_without_a_constant_is_refused():
     with pytest.raises(InputError, match="so that a Lipschitz constant exists"):
         largest_curvature(lambda z, y: torch.exp(z) - y * z, np.array([0.0, 3.0]))
@@ -105,3 +112,5 @@ def test_steps_that_diverge_are_refused_with_those_that_do_not():
     check_step(0.5, 4)
     with pytest.raises(InputError, match=r"^step_size is 0.6; expected at most 0\.5 for .*: -p st"):
         check_step(0.6, 4)
+    with pytest.raises(InputError, match=r"at most 0\.028 for these data, .* -p step_size 0\.02\."):
+        check_step(0.03, 2 / 0.0279)
