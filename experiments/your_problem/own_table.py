@@ -101,6 +101,9 @@ def _words(name: str, words: pd.Series, file: str) -> Fault:
     numbers = pd.to_numeric(words, errors="coerce")
     odd = sorted(words[numbers.isna()].unique())
     said = f"holds words in its column {name!r}"
+    if not odd:
+        long = f"has whole numbers of many digits in its column {name!r}; round them"
+        return long, f"{_read(file)}.astype({{{name!r}: float}})"
     if words.str.fullmatch(THOUSANDS).all():
         return f"has commas in its column {name!r}", _read(file, "thousands=','")
     if words.str.fullmatch(DECIMAL).all():
