@@ -64,7 +64,7 @@ results = files.PROJECT / records_dir
 #
 # Each claim has an entry in a register, `book/claims.yml`. Its rule, with statistic, margin and level, was written down before the
 # measurement. A page measures and applies the rule; the verdict is one of five: *holds*, *holds with correction*, *holds in part*, *does not
-# hold*, and *inconclusive* where the data cannot decide. *Not evaluated* means that no page has applied the rule. A rule that proved weak is not
+# hold*, and *inconclusive* where the data cannot decide. *Not evaluated* means that no page among these results has applied the rule. A rule that proved weak is not
 # changed. It keeps its verdict, and a new rule stands right below it.
 
 # %%
