@@ -201,7 +201,7 @@ def pyhessian_table(ratios: pd.DataFrame) -> Styler:
     """List the comparison for readers, PyHessian's own numbers in brackets."""
     table = ratios[["network", "epochs", "times_faster", "derivatives"]]
     table.columns = ["network", "epochs trained", "times faster", "time in derivatives"]
-    formats = {"seconds": "{:.2f}", "products": "{:.1f}", "worst_error": "{:.1g}"}
+    formats = {"products": "{:.1f}", "worst_error": "{:.1g}"}
     pairs = {
         f"{name.replace('_', ' ')} (PyHessian's)": [
             f"{number.format(own)} ({number.format(peer)})"
