@@ -5,8 +5,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from liprune_utils.book import style
+
+# A busy machine fails no test, and each run draws the same.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture

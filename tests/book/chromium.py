@@ -17,6 +17,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--hide-scrollbars", "--force-device-scale-factor=1",
 )  # fmt: skip
+PATIENCE = 100  # seconds, for a machine all of whose cores work
 OWN = ("data:", "blob:", "chrome:", "about:", "file:")
 
 

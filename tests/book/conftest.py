@@ -7,7 +7,7 @@ import shutil
 import threading
 
 import pytest
-from chromium import FLAGS, HTML, PAGES, Quiet, find
+from chromium import FLAGS, HTML, PAGES, PATIENCE, Quiet, find
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -33,7 +33,7 @@ def browser(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = Service(shutil.which("chromedriver"))  # or else Selenium fetches the one that fits
     driver = webdriver.Chrome(options=options, service=service)
-    driver.set_script_timeout(100)  # axe takes its time where all cores work
+    driver.set_script_timeout(PATIENCE)
     yield driver
     driver.quit()
 

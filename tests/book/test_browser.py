@@ -2,12 +2,20 @@
 
 import base64
 import re
-import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from chromium import HTML, PAGES, open_page, open_without_fault, resize, set_theme, settle
+from chromium import (
+    HTML,
+    PAGES,
+    PATIENCE,
+    open_page,
+    open_without_fault,
+    resize,
+    set_theme,
+    settle,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -43,14 +51,18 @@ def test_a_page_opens_from_a_server_on_a_wide_screen(browser, server, page):
     open_without_fault(browser, server, page)
 
 
+def is_only_change(place: int, before: list[str], after: list[str]) -> bool:
+    others = [frames[:place] + frames[place + 1 :] for frames in (before, after)]
+    return before != after and others[0] == others[1]
+
+
 @pytest.mark.parametrize("page", many(SLIDERS))
 def test_sliders_show_other_frames_without_a_kernel(browser, page):
     resize(browser, 1440)
     open_page(browser, f"{HTML.as_uri()}/{page}")
-    deadline = time.monotonic() + 10
-    while not (handles := browser.find_elements(By.CSS_SELECTOR, ".noUi-handle")):
-        assert time.monotonic() < deadline, "the slider did not appear"
-        time.sleep(0.1)
+    handles = WebDriverWait(browser, PATIENCE).until(
+        lambda b: b.find_elements(By.CSS_SELECTOR, ".noUi-handle")
+    )
 
     def frames() -> list[str]:
         shown = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox img, .jupyter-widgets img")
@@ -60,13 +72,10 @@ def test_sliders_show_other_frames_without_a_kernel(browser, page):
         before, said = frames(), handle.get_attribute("aria-valuetext")
         assert handle.get_attribute("aria-label")
         handle.send_keys(Keys.ARROW_RIGHT)
-        time.sleep(0.3)
-        changed = [
-            place
-            for place, pair in enumerate(zip(before, frames(), strict=True))
-            if len({*pair}) == 2
-        ]
-        assert changed == [number]  # its own frame and no other
+        WebDriverWait(browser, PATIENCE).until(
+            lambda _, old=(number, before): is_only_change(*old, frames()),
+            "its frame alone did not change",
+        )
         assert handle.get_attribute("aria-valuetext") not in ("", said)
 
 
@@ -74,23 +83,25 @@ def test_sliders_show_other_frames_without_a_kernel(browser, page):
 def test_menus_show_other_charts_without_a_kernel(browser, page):
     resize(browser, 1440)
     open_page(browser, f"{HTML.as_uri()}/{page}")
-    menus = WebDriverWait(browser, 10).until(
+    menus = WebDriverWait(browser, PATIENCE).until(
         lambda b: b.find_elements(By.CSS_SELECTOR, ".widget-dropdown")
     )
 
-    def chart() -> str:
-        shown = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox img, .jupyter-widgets img")
-        (image,) = [image for image in shown if image.is_displayed()]
-        return image.get_attribute("alt")
+    seen = []
 
-    seen = [chart()]
+    def shows_another_chart(_) -> bool:
+        shown = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox img, .jupyter-widgets img")
+        texts = [image.get_attribute("alt") for image in shown if image.is_displayed()]
+        is_new = len(texts) == 1 and texts[0] not in seen
+        seen.extend(texts if is_new else [])
+        return is_new
+
+    WebDriverWait(browser, PATIENCE).until(shows_another_chart)
     for menu in menus:
         assert menu.find_element(By.TAG_NAME, "label").text
         menu.find_element(By.TAG_NAME, "select").send_keys(Keys.ARROW_DOWN)
-        time.sleep(0.3)
-        seen.append(chart())
+        WebDriverWait(browser, PATIENCE).until(shows_another_chart)
     assert len(menus) == 4
-    assert len(set(seen)) == len(seen)
 
 
 @pytest.mark.parametrize("page", WIDGETS)
@@ -197,7 +208,7 @@ def test_the_verdict_prints_on_seven_sheets(browser):
 )
 def test_a_search_finds_pages_before_functions(browser, query, first):
     open_page(browser, f"{HTML.as_uri()}/search.html?q={quote(query)}")
-    found = WebDriverWait(browser, 20).until(
+    found = WebDriverWait(browser, PATIENCE).until(
         lambda browser: browser.find_elements(By.CSS_SELECTOR, "#search-results li a")
     )
     links = [link.get_attribute("href").replace(f"?highlight={query}", "") for link in found]

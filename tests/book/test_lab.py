@@ -10,6 +10,7 @@ import urllib.request
 import nbformat
 import pytest
 from by_hand import BIN
+from chromium import PATIENCE
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -95,4 +96,4 @@ def test_the_sliders_of_a_trusted_page_move(browser, lab):
 
     before = shown()
     handle.send_keys(Keys.ARROW_RIGHT)
-    WebDriverWait(browser, 30).until(lambda _: shown() != before)
+    WebDriverWait(browser, PATIENCE).until(lambda _: shown() != before)

@@ -61,7 +61,7 @@ def small(tmp_path_factory):
     offset=st.integers(0, 167),
     byte=st.integers(0, 255),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_byte_of_an_array_is_guarded(small, name, offset, byte):
     intact, content = data.load(small), (small / name).read_bytes()
     changed = bytearray(content)

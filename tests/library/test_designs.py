@@ -35,7 +35,7 @@ def best_value(x: np.ndarray, count: int, criterion: str) -> float:
 
 
 @criteria
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(4, 6))
 def test_a_design_is_nearly_the_best_of_all_sets(criterion, seed, dim, count):
     generator = np.random.default_rng(seed)

@@ -77,7 +77,7 @@ def test_failed_download_says_why_and_leaves_nothing(
     monkeypatch.setattr(data, "SILENCE_S", 0.3)
     start, path = time.monotonic(), tmp_path / "data" / "archive.tar.gz"
     assert not data._download(serve(response, close), path, MD5)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30  # on a busy machine, too
     assert re.search(f"CIFAR-10 could not be downloaded: .*{reason}", caplog.text)
     assert list(path.parent.iterdir()) == []
 

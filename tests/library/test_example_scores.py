@@ -74,7 +74,7 @@ def test_scores_from_losses_are_those_of_dense_derivatives(chunk_size):
     np.testing.assert_allclose(values, expected[2], rtol=1e-12)
 
 
-@settings(deadline=None, max_examples=20, derandomize=True)
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(2, 4), st.integers(0, 1000))
 def test_of_a_linear_classifier_all_is_known(count, num_classes, seed):
     model = nn.Linear(3, num_classes).double()
@@ -187,7 +187,6 @@ def test_logits_of_a_float32_network_are_scored_in_float64():
     np.testing.assert_allclose(example_losses(model, logits, labels), expected)
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.integers(0, 1000), st.integers(2, 5), st.floats(-50, 50))
 def test_a_constant_added_to_the_logits_changes_nothing(seed, num_classes, constant):
     model = nn.Linear(3, num_classes).double()
@@ -237,7 +236,6 @@ def counted_by_hand(history: list[bool]) -> int:
     return count if learnt else len(history)
 
 
-@settings(deadline=None, derandomize=True)
 @given(st_numpy.arrays(bool, st.tuples(st.integers(1, 9), st.integers(0, 4))))
 def test_forgetting_is_counted_as_by_hand(correct):
     counts = forgetting_counts(correct)

@@ -24,7 +24,7 @@ from liprune_utils.runs import (
 
 FORK = multiprocessing.get_context("fork")
 STARTED = []  # processes of the test
-PATIENCE = 30  # seconds for another process to answer
+PATIENCE = 120  # seconds for another process to answer
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ VALUES = st.floats(-10, 10).map(lambda value: round(value, 12)) | st.integers(-2
 SPECTRA = st.lists(VALUES, min_size=1, max_size=12)  # the integers repeat eigenvalues
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(values=SPECTRA, log_tolerance=st.integers(-9, -1), seed=st.integers(0, 99))
 def test_some_eigenvalue_lies_within_the_residual(values, log_tolerance, seed):
     n = len(values)
@@ -82,7 +82,7 @@ def test_some_eigenvalue_lies_within_the_residual(values, log_tolerance, seed):
     assert result.norm <= np.abs(values).max() + rounding
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(values=SPECTRA, seed=st.integers(0, 99))
 def test_norm_is_the_spectral_norm(values, seed):
     assert diagonal_norm(values, seed).norm == pytest.approx(np.abs(values).max(), rel=1e-8)
@@ -96,7 +96,7 @@ def test_near_equal_top_eigenvalues_are_separated_by_a_small_tolerance(gap):
     assert result.eigenvector[0].abs() > 0.999
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(values=SPECTRA, count=st.integers(1, 6), seed=st.integers(0, 99))
 def test_the_error_is_never_above_the_residual(values, count, seed):
     result = diagonal_norm(values, seed, tolerance=1e-15, max_products=count)

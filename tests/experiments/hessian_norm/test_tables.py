@@ -132,7 +132,7 @@ def switching(powers: dict[tuple[int, str], float], activation: str = "relu") ->
     return pd.DataFrame(rows, columns=names)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-2, 1), min_size=2, max_size=5))
 def test_the_power_of_switching_is_recovered_where_units_switch(powers):
     lines = {(number % 2, f"random {number // 2}"): power for number, power in enumerate(powers)}

@@ -114,7 +114,7 @@ def test_a_quadratic_is_tight_along_its_top_eigenvector():
         np.testing.assert_allclose(ratios[name], known, rtol=1e-4)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(-1, 1), st.floats(-3, 3)), min_size=1, max_size=8),
     st.floats(-1, 1),

@@ -41,7 +41,7 @@ def test_correlations_are_scipys_ties_included():
     assert found.correlation["b", "c"] == pytest.approx(-1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(-50, 50), min_size=3, max_size=20, unique=True), st.integers(0, 99))
 def test_correlations_know_ranks_alone(values, seed):
     other = np.random.default_rng(seed).permutation(len(values))
