@@ -35,7 +35,7 @@ first_screen.reserve("figure")
 # Change a value, run all cells, and the answer changes with it. [How to rerun a page](../book/rerun.md) has the details.
 
 # %% tags=["parameters", "hide-cell"] mystnb={"code_prompt_show": "Parameters", "code_prompt_hide": "Parameters"}
-keep_fraction: float = 0.2  # "your setting": share of points kept, 0.01 to below 1
+keep_fraction: float = 0.2  # "your setting": share of points kept, in [0.01, 1)
 learning_rate: float = 0.1  # "your setting": step size of SGD, in (0, 10]
 start: float = 11.0  # "your setting": first weight, from -20 to 20; the paper: 8
 num_draws: int = 10_000  # data sets behind the landscapes, from 5000 to 1000000
