@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn import datasets
 
-from experiments.your_problem.own_table import FEWEST, find, read_table
+from experiments.your_problem.own_table import FEWEST, find, read_columns
 from liprune_utils.checks import InputError, require
 
 LARGEST = 1e100  # sums of squares of larger numbers may overflow
@@ -28,11 +28,10 @@ def read_classes(classes_file: str, targets_file: str = "") -> Examples:
         return _classes(classes_file)[0]
     if targets_file:
         name, x, y = read_targets(targets_file)
-        middle = np.median(y)
-        if middle == y.max():  # then more than half are equal, and none is above
-            middle = y[y < middle].max()
-        which = "the median" if middle == np.median(y) else f"{middle:.3g}"
-        return Examples(f"{name}, above {which} or not", x, (y > middle).astype(np.int64))
+        median = np.median(y)  # none is above it where most are the largest
+        cut = median if median < y.max() else y[y < median].max()
+        which = "the median" if cut == median else f"{cut:.3g}"
+        return Examples(f"{name}, above {which} or not", x, (y > cut).astype(np.int64))
     bunch = datasets.load_digits()
     return Examples("handwritten digits", bunch.data, bunch.target.astype(np.int64))
 
@@ -73,7 +72,7 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read x as float64, [n, dim], and y as it is, [n]."""
     kind = Path(file).suffix.lower()
     require(kind in (".csv", ".npz"), "The file", file, "a .csv or an .npz file")
-    x, y = read_table(file) if kind == ".csv" else _read_npz(file)
+    x, y = read_columns(file) if kind == ".csv" else _read_npz(file)
     x = _numbers(x, "x", file)
     fits = y.ndim == 1 and x.ndim >= 2 and x.size and len(x) == len(y) >= FEWEST
     shapes = f"x {list(x.shape)}, y {list(y.shape)}"
@@ -94,9 +93,10 @@ def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
             names = {name.lower(): name for name in arrays.files}
             return arrays["x"], arrays["y"]
     except KeyError:
-        renamed = "x=a[{x!r}], y=a[{y!r}])".format_map(names) if {"x", "y"} <= set(names) else ""
-        save = f"a = np.load({file!r}); " if renamed else ""
-        save += f"np.savez('mine.npz', {renamed or 'x=x, y=y)'}"
+        save = "np.savez('mine.npz', x=x, y=y)"
+        if {"x", "y"} <= set(names):  # in capitals
+            arrays = f"x=a[{names['x']!r}], y=a[{names['y']!r}]"
+            save = f"a = np.load({file!r}); np.savez('mine.npz', {arrays})"
         found = ", ".join(names.values())
         raise InputError(f"{file} has no arrays x and y, but {found}: {save}") from None
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -22,7 +22,7 @@ def find(file: str) -> Path:
     return PROJECT / os.path.expanduser(file)  # that of Path fails where there is no such user
 
 
-def read_table(file: str) -> tuple[np.ndarray, np.ndarray]:
+def read_columns(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read all columns but y as float64, [n, dim], and the column y as it is, [n]."""
     try:
         table = pd.read_csv(find(file))
@@ -42,7 +42,7 @@ def read_table(file: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _faults(table: pd.DataFrame, file: str) -> Iterator[Fault]:
-    """Find what keeps a table from being used; a fault is right if there is none before it."""
+    """Find what keeps a table from being used; only the first is sure, since others may follow."""
     yield from _faults_of_lines(table, file)
     yield from _faults_of_names([str(name) for name in table.columns], file)
     if len(table):
@@ -59,7 +59,7 @@ def _read(file: str, options: str = "") -> str:
 def _faults_of_lines(table: pd.DataFrame, file: str) -> Iterator[Fault]:
     first, *others = map(str, table.columns)
     if first.startswith("#"):
-        yield "begins with a comment", _read(file, "comment='#'")
+        yield "begins with a comment", _read(file, "comment='#', sep=None, engine='python'")
     if not others and re.search(r"[;\t|]", first):
         yield "has another separator than commas", _read(file, "sep=None, engine='python'")
     if not others and " " in first:
@@ -75,9 +75,9 @@ def _faults_of_names(names: list[str], file: str) -> Iterator[Fault]:
         yield "has no line of names; name its columns", _read(file, "header=None") + renamed
     if "y" not in names:
         alike = [name for name in names if name.strip().lower() == "y"]
-        said = "" if alike else "the right one, for example the last, "
+        said = "it" if alike else "the right one, for example the last"
         renamed = f".rename(columns={{{[*names, *alike][-1]!r}: 'y'}})"
-        yield f"has no column y, but {', '.join(names[:5])}; name {said}y", _read(file) + renamed
+        yield f"has no column y, but {', '.join(names[:5])}; rename {said}", _read(file) + renamed
     if "y.1" in names:
         yield "has two columns y; leave one out", f"{_read(file)}.drop(columns=['y.1'])"
     if names[0] == "Unnamed: 0":

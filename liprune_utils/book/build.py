@@ -136,7 +136,7 @@ def page(name: str, build: Path, profile: str) -> None:
 
 
 def view(notebook: Path, build: Path) -> None:
-    """Render one executed notebook as the book would, to whose pages its links lead."""
+    """Render one executed notebook as the book would, with links to the pages of the built book."""
     is_notebook = notebook.suffix == ".ipynb" and notebook.is_file()
     require(is_notebook, "NOTEBOOK", str(notebook), "an executed notebook, such as out.ipynb")
     try:

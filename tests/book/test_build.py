@@ -205,6 +205,7 @@ def test_a_rerun_is_shown_as_the_book_would(built, tmp_path):
     assert f'<a href="{book}/notebooks/14_verdict.html#end">' in shown
     assert f'<a href="{book}/book/rerun.html#own">how</a>' in shown
     assert f'<a href="{book}/notebooks/14_verdict.html#there">there</a>' in shown
+    assert 'href="#here"' in shown
     assert f'<a href="{(results / "a.csv").as_uri()}">own</a>' in shown
     result = toy.make(built, "view", "NOTEBOOK=notebooks/01_toy.ipynb")
     assert "01_toy.ipynb, not executed'; expected an executed one" in result.stderr
