@@ -36,7 +36,9 @@ class DominantEigenvalue:
     How likely it is was measured on 1,000 random perceptrons in float64, one to three layers deep
     and up to 16 wide (``tests/library/test_honest_errors.py``). To a tolerance of 1e-2, 11% of the
     norms that had converged, of batches and of single examples, were more than 1% too small; to a
-    tolerance of 1e-4, which takes half as many products again, 0.8% were.
+    tolerance of 1e-4, which takes half as many products again, 0.8% were. They had two to five
+    classes. Of many, an example has several eigenvalues close to the largest: with 30 classes 21%
+    of the examples' norms were too small to 1e-2, and again 0.8% to 1e-4.
 
     Attributes:
         eigenvalue: The Ritz value :math:`\lambda`, with its sign; :math:`|\lambda| \le \|H\|_2`.

@@ -90,7 +90,8 @@ def score(
         loss: Mean loss, (outputs, labels) -> scalar, of all scores that have one; ``"el2n"`` and
             ``"margin"`` are of the cross-entropy alone.
         seed: Seed of the start vectors of the Hessian norms, or of ``"random"``.
-        tolerance: As in `liprune_utils.curvature.hessian_norm`, for the Hessian norms.
+        tolerance: As in `liprune_utils.curvature.hessian_norm`, for the Hessian norms; better 1e-4
+            for examples of many classes.
         chunk_size: Examples at once, for the scores of single examples; by default theirs.
         folder: For a data set: keeps each finished shard there, so that the same call goes on after
             it was killed. Shards of another model, data set or option are refused; a data set is

@@ -17,11 +17,15 @@ TOLERANCES = (1e-2, 1e-4)
 loss_fn = functional.cross_entropy
 
 
-def networks(count: int) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
-    """Perceptrons of any width, depth, activation and scale in float64, and 32 examples each."""
+def networks(count: int, many: int | None) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+    """Perceptrons of any width, depth, activation and scale in float64, and 32 examples each.
+
+    They have two to five classes, or ``many``.
+    """
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        dim, width, classes, depth = rng.integers([2, 3, 2, 1], [9, 17, 6, 4]).tolist()
+        dim, width, few, depth = rng.integers([2, 3, 2, 1], [9, 17, 6, 4]).tolist()
+        classes = many or few
         activation, scale = ACTIVATIONS[rng.integers(5)], rng.choice([0.5, 1, 2, 3])
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -36,10 +40,10 @@ def networks(count: int) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
             yield model, x, torch.randint(classes, (32,))
 
 
-def shares_off(count: int) -> dict[tuple[str, float], float]:
+def shares_off(count: int, many: int | None = None) -> dict[tuple[str, float], float]:
     """The share of norms that are more than 1% too small although they have converged."""
     off = {(kind, t): [] for kind in ("examples", "batches") for t in TOLERANCES}
-    for model, x, y in networks(count):
+    for model, x, y in networks(count, many):
         some, exact = (x[:8], y[:8]), {"tolerance": 1e-9, "max_products": 200, "seed": 7}
         examples = example_hessian_norms(model, loss_fn, *some, **exact).norm
         batch = hessian_norm(model, loss_fn, x, y, **exact).norm
@@ -60,3 +64,12 @@ def test_the_documented_shares_hold(count, slack):
     for (kind, rough), fine in {("examples", 0.11): 0.008, ("batches", 0.11): 0.008}.items():
         assert shares[kind, 1e-2] == pytest.approx(rough, abs=slack)
         assert shares[kind, 1e-4] == pytest.approx(fine, abs=slack / 2)
+
+
+@pytest.mark.parametrize(
+    ("count", "slack"), [(20, 0.1), pytest.param(300, 0.03, marks=pytest.mark.slow)]
+)
+def test_the_documented_shares_of_many_classes_hold(count, slack):
+    shares = shares_off(count, many=30)
+    assert shares["examples", 1e-2] == pytest.approx(0.21, abs=slack)
+    assert shares["examples", 1e-4] == pytest.approx(0.008, abs=slack / 2)
