@@ -32,7 +32,7 @@ from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
 from liprune_utils.checks import InputError, exit_status, require
-from liprune_utils.files import PROJECT, write_atomically
+from liprune_utils.files import in_project, write_atomically
 
 CIFAR10 = "CIFAR-10"
 CIFAR10_JPEG = "CIFAR-10 (JPEG re-encoding)"
@@ -88,7 +88,7 @@ def load(folder: str | Path = "data") -> Dataset:
     Raises:
         InputError: If the folder is not prepared or one of its files is damaged.
     """
-    folder = PROJECT / folder
+    folder = in_project(folder)
     if not (folder / "ready.json").is_file():
         raise InputError(f"The folder {folder} holds no prepared data: run `make data`.")
     ready = _read_ready(folder / "ready.json")
@@ -111,7 +111,7 @@ def prepare(folder: str | Path = "data", retry: bool = False) -> Dataset:
         InputError: If the folder is a file, the JPEG tree is broken, or ``REQUIRE_CIFAR10=1`` and
             only the digits remain.
     """
-    folder = PROJECT / folder
+    folder = in_project(folder)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     require(existing.is_dir(), "folder", str(folder), "a folder, or the name of one to be made")
     prepared = _load_intact(folder)

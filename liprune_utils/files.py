@@ -111,9 +111,14 @@ def results_folder(results_dir: str | Path) -> Path:
     return folder
 
 
+def in_project(path: str | Path) -> Path:
+    """Find a path of a user's own: in the project, absolute or from ``~``."""
+    return PROJECT / os.path.expanduser(path)  # that of Path fails where there is no such user
+
+
 def writable_folder(path: str | Path, name: str) -> Path:
-    """Make a folder, in the project, absolute or from ``~``, and test that it can be written."""
-    folder = PROJECT / os.path.expanduser(path)  # that of Path fails where there is no such user
+    """Make a folder, found by `in_project`, and test that it can be written."""
+    folder = in_project(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from liprune_utils.checks import Checked, InputError, refuse_unknown, require
 from liprune_utils.files import (
-    PROJECT,
+    in_project,
     read_json,
     read_table,
     read_yaml,
@@ -88,7 +88,7 @@ def read_grid(path: str | Path) -> Grid:
         InputError: If the file or one of its runs is not as described; the sentence names it.
 
     Example:
-        >>> grid = read_grid(PROJECT / "experiments" / "grids" / "paper_cell.yml")
+        >>> grid = read_grid(in_project("experiments/grids/paper_cell.yml"))
         >>> grid.runs[-1].label
         'resnet14-liprune-keep0.2-prune1-rate0.01-seed1'
     """
@@ -159,7 +159,7 @@ def run_name(run: TrainingRun, workspace: Workspace) -> str:
 
 def recorded_runs(grid: Grid, workspace: Workspace) -> set[TrainingRun]:
     """List the runs that the recorded table has; a row that is not the grid's is refused."""
-    path = PROJECT / grid.folder / f"{grid.name}_runs.csv"
+    path = in_project(grid.folder) / f"{grid.name}_runs.csv"
     if not path.exists():
         return set()
     by_name = {run_name(run, workspace): run for run in grid.runs}
@@ -255,7 +255,7 @@ def _write_provenance(
     table: pd.DataFrame,
     command: str,
 ) -> None:
-    path = PROJECT / grid.folder / f"{grid.name}_provenance.json"
+    path = in_project(grid.folder) / f"{grid.name}_provenance.json"
     machines = read_json(path)["machines"] if path.exists() else []
     for run in runs:
         done = read_json(workspace.folder(run) / "done.json")

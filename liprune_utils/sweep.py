@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from liprune_utils import data
 from liprune_utils.checks import InputError, exit_status, require
-from liprune_utils.files import PROJECT, writable_folder
+from liprune_utils.files import in_project, writable_folder
 from liprune_utils.grid import (
     Grid,
     epochs_done,
@@ -282,7 +282,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    grid, workspace = read_grid(options.grid), open_workspace(PROJECT / options.runs)
+    grid, workspace = read_grid(options.grid), open_workspace(in_project(options.runs))
     root = workspace.root
     require(root.is_dir() or not root.exists(), "--runs", str(root), "a folder")
     waiting = unfinished_runs(grid, workspace)
@@ -300,12 +300,12 @@ def _main(options: argparse.Namespace) -> int:
     status = _do_runs(waiting, workspace, options, save) if waiting else 0
     save()
     if not status:
-        print(f"All {len(grid.runs)} runs are done; their tables are in {PROJECT / grid.folder}.")
+        print(f"All {len(grid.runs)} runs are done; their tables are in {in_project(grid.folder)}.")
     return status
 
 
 def _save(grid: Grid, workspace: Workspace, command: str) -> None:
-    with locked(PROJECT / grid.folder, wait=True):  # another sweep adds rows to the same tables
+    with locked(in_project(grid.folder), wait=True):  # another sweep adds rows to the same tables
         if runs := recordable_runs(grid, workspace):
             record(grid, workspace, runs, command)
 

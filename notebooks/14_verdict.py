@@ -57,7 +57,7 @@ style.use_style()
 folder = parameters.results_folder()
 facts = files.provenance(data_source="the results of the other pages")
 files.write_json(folder / "provenance.json", facts)
-results = files.PROJECT / records_dir
+results = files.in_project(records_dir)
 
 # %% [markdown]
 # ## How a claim is decided

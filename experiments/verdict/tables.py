@@ -22,7 +22,7 @@ from liprune_utils.book.formats import (
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.book.register import VERDICTS, read_claims
 from liprune_utils.checks import require
-from liprune_utils.files import PROJECT
+from liprune_utils.files import PROJECT, in_project
 
 ORDERS = {
     "": "by theme",
@@ -49,7 +49,7 @@ class VerdictParameters(Parameters):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        folder, name = PROJECT / self.records_dir, self.records_dir
+        folder, name = in_project(self.records_dir), self.records_dir
         ids = [claim.id for claim in read_claims(folder)]
         expected = "a folder that `make book` or a page's rerun has filled"
         require(bool(ids), "records_dir", name, expected)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn import datasets
 
-from experiments.your_problem.own_table import FEWEST, find, read_columns
+from experiments.your_problem.own_table import FEWEST, read_columns
 from liprune_utils.checks import InputError, require
+from liprune_utils.files import in_project
 
 LARGEST = 1e100  # sums of squares of larger numbers may overflow
 FINITE = "keep = np.isfinite(x.reshape(len(x), -1)).all(axis=1)"
@@ -89,7 +90,7 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(find(file), allow_pickle=False) as arrays:
+        with np.load(in_project(file), allow_pickle=False) as arrays:
             names = {name.lower(): name for name in arrays.files}
             return arrays["x"], arrays["y"]
     except KeyError:

@@ -1,15 +1,13 @@
 """A table of a reader's own: read, or refused with the line of pandas that mends it."""
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from liprune_utils.checks import InputError
-from liprune_utils.files import PROJECT
+from liprune_utils.files import in_project
 
 FEWEST = 20  # examples
 NUMBER = re.compile(r"-?\d*\.\d+(e[+-]?\d+)?(\.\d+)?")  # as pandas has it for a name, if twice
@@ -17,18 +15,13 @@ THOUSANDS, DECIMAL = r"-?\d{1,3}(,\d{3})+(\.\d*)?|-?\d{1,3}(\.\d*)?", r"-?\d*(,\
 Fault = tuple[str, str]  # what is wrong, and an expression for a table that is right
 
 
-def find(file: str) -> Path:
-    """Find a file in the project, absolute or from ``~``."""
-    return PROJECT / os.path.expanduser(file)  # that of Path fails where there is no such user
-
-
 def read_columns(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read all columns but y as float64, [n, dim], and the column y as it is, [n]."""
     try:
-        table = pd.read_csv(find(file))
+        table = pd.read_csv(in_project(file))
         fault = next(_faults(table, file), None)
     except UnicodeDecodeError:
-        encoding = "utf-16" if find(file).read_bytes()[:1] in b"\xff\xfe" else "latin-1"
+        encoding = "utf-16" if in_project(file).read_bytes()[:1] in b"\xff\xfe" else "latin-1"
         fault = "is not in UTF-8", _read(file, f"encoding={encoding!r}")
     except (OSError, ValueError) as error:
         words = " ".join(str(error).split())

@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from torch.utils.data import TensorDataset
 
 from experiments.your_problem.own_data import Examples
-from experiments.your_problem.own_table import find
 from liprune_utils.book.parameters import Parameters
 from liprune_utils.checks import require
+from liprune_utils.files import in_project
 from liprune_utils.intervals import Estimate, mean_interval
 from liprune_utils.problems import standardise
 from liprune_utils.scores import SCORES
@@ -42,8 +42,8 @@ class OwnProblemParameters(Parameters):
         require("random" in self.scores and once, "scores", self.scores, "'random' and others")
         for name in ("classes_file", "targets_file"):
             file = getattr(self, name)
-            exists = not file or find(file).is_file()
-            require(exists, name, file, f"an .npz or .csv file, but {find(file)} is none")
+            exists = not file or in_project(file).is_file()
+            require(exists, name, file, f"an .npz or .csv file, but {in_project(file)} is none")
         return self
 
 

@@ -15,7 +15,7 @@ from liprune_utils.book.catalogue import executions_markdown, software_markdown,
 from liprune_utils.book.inputs import executed_pages, file_digest, metadata
 from liprune_utils.checks import InputError
 from liprune_utils.data import DIGITS
-from liprune_utils.files import PROJECT
+from liprune_utils.files import PROJECT, in_project
 
 STAND_IN = (
     "CIFAR-10 was not available when this book was built. What its pages computed from images "
@@ -136,7 +136,7 @@ def stage_alone(notebook: Path, folder: Path, build: Path) -> None:
 def _link_to_book(page: nbformat.NotebookNode, build: Path, own: str) -> None:
     """Let a page's links lead to the built book, and to the tables that the page wrote."""
     chosen = [text for cell in page.cells for text, _ in RESULTS_DIR.findall(cell.source)]
-    results = PROJECT / os.path.expanduser(ast.literal_eval(chosen[-1]) if chosen else "")
+    results = in_project(ast.literal_eval(chosen[-1]) if chosen else "")
 
     def lead(match: re.Match) -> str:
         to, place = match["to"], match["place"] or ""

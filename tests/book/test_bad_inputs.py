@@ -184,7 +184,7 @@ def small_data(here, monkeypatch) -> Iterator[None]:
     """Three training images and two for tests, in the place of the data."""
     pixels = np.zeros((5, 32, 32, 3), dtype=np.uint8)
     data._write(here / "data", data._split(pixels, np.arange(5), 3, data.CIFAR10, "abcde"))
-    monkeypatch.setattr(data, "PROJECT", here)
+    monkeypatch.setattr(data, "in_project", lambda folder: here / folder)
     for cached in (sweep._dataset, record.workspace):
         cached.cache_clear()
     yield
