@@ -367,10 +367,10 @@ by_score = "" if score == "hessian" else f" by {score}, not LiPrune's score"
 first_screen.fill(
     f"""**For the network{by_score}, {network_words}.
 For the convex loss, {convex_words}.**
-On the data set *{examples.name}*, keeping the {keep_fraction:.0%} of the examples with
-the largest {measure} gives a test error {network} than keeping random ones, over
-{num_seeds} pairs of runs. On *{targets.name}*, LiPrune's points give a mean test loss
-over {num_steps:,} steps that is {points} than with random points, and {step} than with
-random points and steps as long, over {num_runs} pairs of runs.""",
+On *{formats.literal(examples.name)}*, keeping the {100 * keep_fraction:.3g}% of the
+examples with the largest {measure} gives a test error {network} than keeping random
+ones, over {num_seeds} pairs of runs. On *{formats.literal(targets.name)}*, LiPrune's
+points give a mean test loss over {num_steps:,} steps that is {points} than with random
+points, and {step} than with random points and steps as long, over {num_runs} pairs.""",
     figures.answer_figure(compared, curves),
 )

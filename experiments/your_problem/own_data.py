@@ -102,7 +102,8 @@ def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{file} has no arrays x and y, but {found}: {save}") from None
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         if "Object arrays" in str(error):
-            save = "np.savez('mine.npz', x=np.stack(list(x)), y=np.array(list(y)))"
+            kept = "x=np.array(x[keep].tolist(), float), y=np.array(y[keep].tolist())"
+            save = f"keep = pd.notna(y); np.savez('mine.npz', {kept})"
             raise InputError(
                 f"{file} has arrays of Python objects; expected numbers: {save}"
             ) from None
@@ -113,6 +114,7 @@ def _read_npz(file: str) -> tuple[np.ndarray, np.ndarray]:
 def _numbers(values: np.ndarray, name: str, file: str) -> np.ndarray:
     """Return numbers as float64; refuse words, bytes, and what overflows."""
     mends = {
+        "xV": "x = pd.DataFrame(x).to_numpy()",
         "xS": "x = np.stack([np.asarray(Image.open(io.BytesIO(b))) for b in x])",
         "xc": "x = np.abs(x)",
         "yc": "y = np.abs(y)",

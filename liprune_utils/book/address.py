@@ -17,7 +17,8 @@ LINKS = re.compile(r"^(?:repository-code|url): .*\n", re.MULTILINE)
 
 def repository() -> str:
     """Read the address, "" where it is not known."""
-    url = read_yaml(PROJECT / "_config.yml", "The book's configuration")["repository"]["url"]
+    config = read_yaml(PROJECT / "_config.yml", "The book's configuration")
+    url = (config.get("repository") or {}).get("url")
     known = isinstance(url, str) and ADDRESS.fullmatch(url)
     require(bool(known), "repository.url", url, '"" or https://github.com/OWNER/NAME')
     return url

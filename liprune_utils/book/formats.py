@@ -35,6 +35,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def literal(text: str) -> str:
+    """Write what a reader has named so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_$<>\[\]])", r"\\\1", text)
+
+
 def difference(
     estimate: Estimate,
     unit: str = "",

@@ -80,6 +80,13 @@ def test_an_address_that_leads_nowhere_is_refused(tmp_path, monkeypatch, url):
         address.repository()
 
 
+def test_a_configuration_without_an_address_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "_config.yml").write_text("title: A book\n")
+    monkeypatch.setattr(address, "PROJECT", tmp_path)
+    with pytest.raises(InputError, match=r"repository\.url is None; expected"):
+        address.repository()
+
+
 @pytest.mark.parametrize("url", ["", URL])
 def test_buttons_come_and_go_together(tmp_path, monkeypatch, url):
     set_address(tmp_path, url)

@@ -1,14 +1,18 @@
 """Numbers and claims as a reader sees them."""
 
+import html
 import math
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from liprune_utils.book.formats import (
     badge,
     claims_html,
     difference,
+    literal,
     measured,
     number,
     outcome,
@@ -161,3 +165,9 @@ def test_a_claim_of_this_book_is_no_quotation():
     mixed = claims_html(claims({"place": "this book"}, {}))
     assert "The paper's words" in mixed.replace("&#39;", "'")
     assert mixed.count("<q>") == 1
+
+
+@pytest.mark.parametrize("name", ["mine", "a_b_c*d*", "<=50K", "$5 to $10", "`x`\\[y](z)"])
+def test_a_name_is_shown_as_it_is(name):
+    shown = MarkdownIt().use(dollarmath_plugin).render(f"*{literal(name)}*")
+    assert shown == f"<p><em>{html.escape(name, quote=False)}</em></p>\n"
