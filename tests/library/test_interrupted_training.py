@@ -109,7 +109,7 @@ def outcome(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
 def test_a_run_interrupted_again_and_again_ends_as_one_undisturbed(tmp_path, number, times):
     command = [sys.executable, __file__, tmp_path, str(int(number)), str(times)]
     where = os.environ | {"PYTHONPATH": str(Path(synthetic.__file__).parent)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=where)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env=where)
     assert done.returncode == 0, done.stderr
     last, seen = json.loads(done.stdout)
     assert len(seen) == times
