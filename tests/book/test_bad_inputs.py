@@ -86,6 +86,7 @@ COMMANDS = [
     (f"{SWEEP} --status --runs {FILE}", "results/curves.csv'; expected a folder"),
     (f"{SWEEP} --runs {FILE}", "--runs is '"),
     (f"{SWEEP} --workers 0", "--workers is 0; expected at least 1"),
+    (f"{SWEEP} --workers -1", "--workers is -1; expected at least 1"),
     (f"{SWEEP} --workers two", "argument --workers: invalid int value: 'two'"),
     (f"{SWEEP} --sheduler tcp://127.0.0.1:9", "unrecognized arguments: --sheduler"),
     (f"{SWEEP} --scheduler tcp://127.0.0.1:9", "expected the address of a running scheduler, but"),

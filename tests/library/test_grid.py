@@ -7,14 +7,9 @@ import yaml
 
 from liprune_utils.checks import InputError
 from liprune_utils.files import PROJECT
-from liprune_utils.grid import (
-    IDENTITY,
-    Grid,
-    read_grid,
-)
+from liprune_utils.grid import IDENTITY, Grid, read_grid
 from liprune_utils.settings import TrainingRun
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CONTENT = {
     "folder": "reruns/toy", "name": "toy", "common": {"depth": 8, "num_epochs": 3},
     "blocks": [{"method": ["none"]}],

@@ -1,5 +1,6 @@
 """A sweep of four small runs: whatever interrupts it, the same command ends with the same table."""
 
+import itertools
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ import pytest
 import yaml
 from dask.distributed import LocalCluster
 
-from liprune_utils import runs, sweep
+from liprune_utils import runs, sweep, training
 from liprune_utils.files import PROJECT
 from liprune_utils.grid import Grid, epochs_done, progress, read_grid, run_name
 from liprune_utils.training_run import Workspace
@@ -128,8 +129,9 @@ def whole(tmp_path_factory, cluster) -> Toy:
 
 
 @pytest.fixture
-def toy(tmp_path) -> Toy:
-    return Toy(tmp_path / "toy")
+def toy(tmp_path) -> Iterator[Toy]:
+    yield Toy(tmp_path / "toy")
+    runs.withdraw_stop()
 
 
 def test_a_sweep_does_what_its_runs_do_one_by_one(whole, toy):
@@ -272,14 +274,25 @@ def test_a_run_that_is_not_done_is_a_failure(
     assert not list(toy.tables.glob("[!.]*"))
 
 
-def test_a_worker_that_is_asked_to_stop_begins_nothing(toy):
-    runs.ask_to_stop()
-    try:
+@pytest.mark.parametrize("ask", [runs.ask_to_stop, lambda: sweep._SaveOnClose().teardown(None)])
+def test_a_worker_that_is_asked_to_stop_saves_and_begins_nothing(toy, whole, monkeypatch, ask):
+    def take_step(*arguments: object) -> None:
+        take(*arguments)
+        if next(steps) == 5:
+            ask()
+
+    take, steps, (run, other, *_) = training.take_step, itertools.count(1), toy.grid.runs
+    monkeypatch.setattr(training, "take_step", take_step)
+    for each in (run, other):
         with pytest.raises(runs.Stopped):
-            sweep._run_in_worker(toy.grid.runs[0], toy.root, 1)
-    finally:
-        runs.withdraw_stop()
-    assert not toy.root.exists()
+            sweep._run_in_worker(each, toy.root, 1)
+    runs.withdraw_stop()
+    (saved,) = toy.root.glob("runs/*/checkpoint-*.pt")
+    assert saved.match(f"{toy.workspace.folder(run).name}/checkpoint-00001-000005-*")
+    sweep._run_in_worker(run, toy.root, 1)
+    assert next(steps) == 1 + 4 * 256 / 16  # none was done again
+    curves = [(it.workspace.folder(run) / "curve.csv").read_text() for it in (toy, whole)]
+    assert curves[0] == curves[1]
 
 
 # To all processes, as a terminal does, or to the sweep's own alone, as a batch system may.
@@ -346,13 +359,6 @@ def refused(words: list[str], capsys) -> str:
     assert output == ""
     assert re.fullmatch(r"error: .*\n", errors)
     return errors.removeprefix("error: ").rstrip("\n")
-
-
-@pytest.mark.parametrize("number", ["0", "-1", "two"])
-def test_an_impossible_number_of_workers_is_refused(toy, capsys, number):
-    with pytest.raises(SystemExit, match="2"):
-        toy.main("--workers", number)
-    assert re.search(rf"error: .*--workers.*{number}", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "nowhere", "a://b:1"])
