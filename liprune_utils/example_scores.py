@@ -70,9 +70,8 @@ def example_hessian_norms(
     Lanczos' method for all examples of a chunk in step, with full reorthogonalisation, until each
     has converged. Memory: about ``chunk_size * num_parameters * (max_products + 10)`` numbers.
 
-    Converged is by an estimate: of the norms that had converged to 1e-2 on random small networks,
-    11% were more than 1% too small, 21% where there were 30 classes; to 1e-4 0.8% were
-    (`liprune_utils.lanczos.DominantEigenvalue`).
+    Converged is an estimate: on small random networks 11% of the norms to 1e-2 were more than 1%
+    too small, with 30 classes 21% (`liprune_utils.lanczos.DominantEigenvalue`).
 
     Args:
         model: Any network that ``torch.func.vmap`` can vectorise, float32 or float64.
